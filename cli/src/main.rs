@@ -1,0 +1,3 @@
+//! The `beadmesh` binary.
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! What beadmesh decides: entries, beads, roster, reconciliation and sync as state machines without input or output.
+//!
+//! Nothing here reads a clock, opens a file or a socket, starts a thread or draws a random number: time and randomness
+//! are handed in. Equal inputs give equal bytes on every machine.
+
+pub mod bead;
+pub mod clock;
+pub mod id;
+pub mod limits;

@@ -1,0 +1,110 @@
+//! Every bound of the wire and of a bead, with its unit and its reason.
+//!
+//! Limits are part of the wire version: raising one needs a new version, because storability depends on them.
+
+use std::time::Duration;
+
+/// The version of frames, entries and limits that this program speaks.
+pub const WIRE_VERSION: u16 = 1;
+
+/// Bytes of one encoded entry without its signature: many fit one frame, one fits memory of any node.
+pub const ENTRY_BYTES_MAX: usize = 256 * 1024;
+
+/// Operations in one entry: bounds the work that one signature check can set off.
+pub const ENTRY_OPS_MAX: usize = 1_024;
+
+/// Bytes of one operation's body: a letter of 64 KiB with its envelope, or one change, and room to spare.
+pub const OP_BYTES_MAX: usize = 96 * 1024;
+
+/// Bytes of one frame on a link: large enough that reconciling a million entries takes three round trips.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// Entry ids in one `Want` or `Ack` frame: 32 B each stay well inside a frame.
+pub const FRAME_IDS_MAX: usize = 16 * 1024;
+
+/// Bytes of a notice: gossipsub loses what comes near its own 64 KiB.
+pub const NOTICE_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of a letter's body.
+pub const LETTER_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a letter's subject: one line on any screen.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+
+/// Bytes of a bead's title: the limit that beads itself uses.
+pub const TITLE_BYTES_MAX: usize = 500;
+
+/// Bytes of any other text of a bead (description, design, acceptance, notes, a comment), so that a change that sets
+/// one such field fits `CHANGE_BYTES_MAX` with its envelope.
+pub const TEXT_BYTES_MAX: usize = 60 * 1024;
+
+/// Bytes of a short text of a bead: type, status, assignee, author, reason's first line, a map's key.
+pub const WORD_BYTES_MAX: usize = 1_024;
+
+/// Items in one map of a bead (labels, deps, scopes, criteria, comments, needs, metadata, extra).
+pub const MAP_ITEMS_MAX: usize = 1_024;
+
+/// The highest priority number: 0 is most urgent.
+pub const PRIORITY_MAX: u8 = 4;
+
+/// Minutes of an estimate: one working year.
+pub const ESTIMATE_MINUTES_MAX: u32 = 525_600;
+
+/// Bytes of one automerge change, uncompressed.
+pub const CHANGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Operations in one automerge change, read from its columns before it is expanded: 186 bytes can otherwise name
+/// 20 million operations and cost gigabytes.
+pub const CHANGE_OPS_MAX: u64 = 4_096;
+
+/// Dependencies of one automerge change: heads that one edit can have seen.
+pub const CHANGE_DEPS_MAX: u64 = 256;
+
+/// Patterns in the scope of one claim.
+pub const SCOPE_PATTERNS_MAX: usize = 16;
+
+/// Bytes of one scope pattern.
+pub const PATTERN_BYTES_MAX: usize = 256;
+
+/// Segments of one scope pattern: as deep as a tree is in practice.
+pub const PATTERN_SEGMENTS_MAX: usize = 32;
+
+/// Alternatives that the braces of one scope pattern expand to.
+pub const PATTERN_ALTERNATIVES_MAX: usize = 64;
+
+/// Nodes in one mesh.
+pub const NODES_MAX: usize = 1_000;
+
+/// Control entries that one control entry may name as seen.
+pub const CONTROL_HEADS_MAX: usize = 64;
+
+/// Voters in one epoch.
+pub const VOTERS_MAX: usize = 7;
+
+/// Bytes of a node's or mesh's name.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of a project key: a normalised git remote.
+pub const PROJECT_KEY_BYTES_MAX: usize = 512;
+
+/// Keys in one project operation.
+pub const PROJECT_KEYS_MAX: usize = 8;
+
+/// Addresses that one node may announce.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Bytes of one announced address.
+pub const ADDRESS_BYTES_MAX: usize = 256;
+
+/// How far ahead of our wall clock a timestamp may lie and still pull our hybrid clock along.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Operations of one author that may wait for a missing dependency.
+pub const WAITING_OPS_MAX: usize = 100_000;
+
+/// Bytes of one line of JSONL on import: a bead at every limit, written as JSON with escapes.
+pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(CHANGE_BYTES_MAX < OP_BYTES_MAX && LETTER_BODY_BYTES_MAX < OP_BYTES_MAX);
+const _: () = assert!(OP_BYTES_MAX < ENTRY_BYTES_MAX && ENTRY_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(FRAME_IDS_MAX * 32 < FRAME_BYTES_MAX);
