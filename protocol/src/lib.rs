@@ -5,5 +5,10 @@
 
 pub mod bead;
 pub mod clock;
+pub mod entry;
 pub mod id;
+pub mod invite;
 pub mod limits;
+pub mod op;
+pub mod roster;
+pub mod testing;

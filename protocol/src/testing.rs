@@ -1,0 +1,93 @@
+//! Builders for tests of this crate and of those above it: authors with fixed keys and a small mesh of entries.
+
+use ed25519_dalek::SigningKey;
+
+use crate::clock::{Timestamp, Wall};
+use crate::entry::{Content, Entry};
+use crate::id::{EntryId, InstanceId, MeshId, NodeId};
+use crate::op::{Admit, Found, NodeFacts, Op, Role};
+use crate::roster::Roster;
+
+/// A node's key, made from a seed.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// The signing key.
+    pub key: SigningKey,
+}
+
+impl Author {
+    /// Returns the author of that seed, always the same.
+    pub fn seeded(seed: u8) -> Self {
+        Self { key: SigningKey::from_bytes(&[seed; 32]) }
+    }
+
+    /// Returns the author's node id.
+    pub fn node(&self) -> NodeId {
+        NodeId::from_bytes(self.key.verifying_key().to_bytes())
+    }
+
+    /// Signs an entry that carries `ops`.
+    pub fn entry(&self, mesh: MeshId, n: u64, wall: Wall, ops: &[Op]) -> Entry {
+        let content = Content {
+            author: self.node(),
+            instance: InstanceId::from_bytes([1; 8]),
+            n,
+            prev: None,
+            hlc: Timestamp::from_wall(wall),
+            ops: ops.iter().map(Op::encode).collect(),
+        };
+        content.sign(mesh, &self.key).expect("test entries keep their limits")
+    }
+}
+
+/// A mesh as a list of control entries.
+#[derive(Debug, Clone)]
+pub struct MeshFixture {
+    /// The mesh.
+    pub mesh: MeshId,
+    /// Who founded it.
+    pub founder: Author,
+    /// Its control entries, in the order they were made.
+    pub entries: Vec<Entry>,
+}
+
+impl MeshFixture {
+    /// Returns a mesh of one.
+    pub fn founded() -> Self {
+        let founder = Author::seeded(1);
+        let found = Found { name: "mesh".into(), recovery: [7; 32], node_name: "founder".into() };
+        let entry = founder.entry(MeshId::NONE, 1, Wall::from_millis(1_600_000_000_000), &[Op::Found(found)]);
+        Self { mesh: entry.id().into(), founder, entries: vec![entry] }
+    }
+
+    /// Returns the roster of the entries so far.
+    pub fn roster(&self) -> Roster {
+        Roster::fold(self.mesh, &self.entries).expect("the founding entry is there")
+    }
+
+    /// Adds an admission that saw everything so far.
+    pub fn admit(&mut self, by: &Author, node: &Author, role: Role) -> EntryId {
+        let seen = self.roster().heads;
+        self.admit_seeing(by, node, role, seen)
+    }
+
+    /// Adds an admission that saw just those entries.
+    pub fn admit_seeing(&mut self, by: &Author, node: &Author, role: Role, seen: Vec<EntryId>) -> EntryId {
+        let admit = Admit { seen, node: node.node(), name: "joined".into(), role, invite: None };
+        self.push(by, 1_700_000_000_000, Op::Admit(admit))
+    }
+
+    /// Adds what a node says of itself, at a wall time in milliseconds.
+    pub fn facts(&mut self, by: &Author, name: &str, millis: u64) -> EntryId {
+        let facts = NodeFacts { seen: self.roster().heads, name: name.into(), addresses: vec![] };
+        self.push(by, millis, Op::Node(facts))
+    }
+
+    fn push(&mut self, by: &Author, millis: u64, op: Op) -> EntryId {
+        let n = u64::try_from(self.entries.len()).expect("few entries") + 1;
+        let entry = by.entry(self.mesh, n, Wall::from_millis(millis), &[op]);
+        let id = entry.id();
+        self.entries.push(entry);
+        id
+    }
+}
