@@ -10,5 +10,8 @@ pub mod id;
 pub mod invite;
 pub mod limits;
 pub mod op;
+pub mod reconcile;
 pub mod roster;
+pub mod sync;
 pub mod testing;
+pub mod wire;

@@ -1,0 +1,226 @@
+//! Two sessions joined by a perfect link, each over a set in memory.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Wall;
+use crate::id::{BeadId, MeshId};
+use crate::op::{BeadChange, Op};
+use crate::reconcile::{Key, Summary};
+use crate::testing::Author;
+
+const MESH: MeshId = MeshId::from_bytes([9; 32]);
+
+struct Peer {
+    entries: BTreeMap<EntryId, Entry>,
+    session: Session,
+    closed: Option<(String, bool)>,
+    bytes: usize,
+}
+
+fn entry(number: u32) -> Entry {
+    let change = BeadChange { bead: BeadId::from_bytes([1; 16]), change: number.to_le_bytes().to_vec() };
+    let wall = Wall::from_millis(u64::from(number) * 7);
+    Author::seeded(1).entry(MESH, u64::from(number), wall, &[Op::Bead(change)])
+}
+
+fn holdings<'a>(
+    entries: &BTreeMap<EntryId, Entry>,
+    holds: &'a dyn Fn(EntryId) -> bool,
+    snapshot: &'a dyn Fn(Set) -> Snapshot,
+) -> Holdings<'a> {
+    let data = Summary::of(entries.keys().copied());
+    Holdings { hello: Hello { version: WIRE_VERSION, mesh: MESH, control: Summary::default(), data }, holds, snapshot }
+}
+
+/// Runs `act` with what the peer holds at hand.
+fn with<R>(peer: &mut Peer, act: impl FnOnce(&mut Session, &Holdings<'_>) -> R) -> R {
+    let entries = &peer.entries;
+    let holds = |id| entries.contains_key(&id);
+    let snapshot = |set| {
+        let mut keys: Vec<Key> = entries.values().map(|entry| Key::new(entry.content().hlc, entry.id())).collect();
+        keys.sort_unstable();
+        if set == Set::Data { Snapshot::new(keys) } else { Snapshot::default() }
+    };
+    act(&mut peer.session, &holdings(entries, &holds, &snapshot))
+}
+
+/// Obeys orders and returns the frames to deliver.
+fn obey(peer: &mut Peer, now: Instant, orders: Vec<Order>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for order in orders {
+        match order {
+            Order::Send(frame) => frames.push(frame),
+            Order::Close { reason, violation } => peer.closed = Some((reason, violation)),
+            Order::Store(entries) => {
+                frames.push(Frame::Ack(entries.iter().map(Entry::id).collect()));
+                peer.entries.extend(entries.into_iter().map(|entry| (entry.id(), entry)));
+                let orders = with(peer, |session, holdings| session.after_store(now, holdings));
+                frames.extend(obey(peer, now, orders));
+            }
+        }
+    }
+    frames
+}
+
+struct Pair {
+    now: Instant,
+    peers: [Peer; 2],
+}
+
+impl Pair {
+    fn joined(left: impl IntoIterator<Item = u32>, right: impl IntoIterator<Item = u32>) -> Self {
+        let (lower, higher) = (peer(Side::Lower, left), peer(Side::Higher, right));
+        let mut pair = Self { now: Instant::default(), peers: [lower, higher] };
+        let orders = with(&mut pair.peers[0], |session, holdings| session.compare(holdings));
+        pair.run(0, orders);
+        pair
+    }
+
+    /// Delivers the frames of `orders`, and all that follows from them.
+    fn run(&mut self, from: usize, orders: Vec<Order>) {
+        let mut wire: VecDeque<(usize, Frame)> = VecDeque::new();
+        let frames = obey(&mut self.peers[from], self.now, orders);
+        wire.extend(frames.into_iter().map(|frame| (from, frame)));
+        loop {
+            for side in 0..2 {
+                let Peer { entries, session, .. } = &mut self.peers[side];
+                while let Some(frame) = session.next_entries(self.now, &mut |id| entries.get(&id).cloned()) {
+                    wire.push_back((side, frame));
+                }
+            }
+            let Some((from, frame)) = wire.pop_front() else { break };
+            let bytes = frame.encode();
+            let to = &mut self.peers[1 - from];
+            to.bytes += bytes.len();
+            let frame = Frame::decode(MESH, &bytes).expect("sessions send sound frames");
+            let now = self.now;
+            let orders = with(to, |session, holdings| session.on_frame(now, frame, holdings));
+            let frames = obey(to, now, orders);
+            wire.extend(frames.into_iter().map(|frame| (1 - from, frame)));
+        }
+    }
+
+    fn wake(&mut self, side: usize) {
+        let now = self.now;
+        let orders = with(&mut self.peers[side], |session, holdings| session.on_wakeup(now, holdings));
+        self.run(side, orders);
+    }
+
+    fn assert_settled(&self) {
+        let [lower, higher] = &self.peers;
+        assert_eq!(lower.entries.keys().collect::<Vec<_>>(), higher.entries.keys().collect::<Vec<_>>());
+        for peer in &self.peers {
+            assert_eq!(peer.closed, None);
+            assert!(peer.session.is_settled(), "{:?}", peer.session);
+        }
+    }
+}
+
+fn peer(side: Side, numbers: impl IntoIterator<Item = u32>) -> Peer {
+    let entries: BTreeMap<EntryId, Entry> =
+        numbers.into_iter().map(|n| (entry(n), ())).map(|(e, ())| (e.id(), e)).collect();
+    let (session, _) =
+        Session::open(side, Instant::default(), &holdings(&entries, &|_| false, &|_| Snapshot::default()));
+    Peer { entries, session, closed: None, bytes: 0 }
+}
+
+#[test]
+fn equal_sets_cost_two_hellos() {
+    let pair = Pair::joined(0..50, 0..50);
+    pair.assert_settled();
+    assert!(pair.peers[0].bytes + pair.peers[1].bytes <= 353, "{} bytes", pair.peers[0].bytes + pair.peers[1].bytes);
+}
+
+#[test]
+fn a_fresh_node_gets_everything() {
+    Pair::joined(0..2_000, []).assert_settled();
+    Pair::joined([], 0..2_000).assert_settled();
+}
+
+#[test]
+fn lag_counts_what_the_peer_has_not_acknowledged() {
+    let mut pair = Pair::joined(0..10, 0..10);
+    let fresh = entry(100);
+    pair.peers[0].entries.insert(fresh.id(), fresh.clone());
+    pair.peers[0].session.push(fresh.id());
+    assert_eq!(pair.peers[0].session.lag(), Some(1));
+    pair.run(0, vec![]);
+    assert_eq!(pair.peers[0].session.lag(), Some(0));
+    pair.assert_settled();
+}
+
+#[test]
+fn an_announced_entry_is_fetched_when_it_does_not_come_by_itself() {
+    let mut pair = Pair::joined(0..10, 0..10);
+    let relayed = entry(100);
+    pair.peers[0].entries.insert(relayed.id(), relayed.clone());
+    pair.run(0, vec![Order::Send(Frame::Ack(vec![relayed.id()]))]);
+    assert!(!pair.peers[1].entries.contains_key(&relayed.id()));
+    let due = pair.peers[1].session.next_wakeup().expect("the announcement sets a timer");
+    assert_eq!(due.since(pair.now), ANNOUNCE_DELAY);
+    pair.now = due;
+    pair.wake(1);
+    assert!(pair.peers[1].entries.contains_key(&relayed.id()));
+}
+
+#[test]
+fn what_breaks_the_protocol_closes_the_link() {
+    let cases = [
+        Frame::Reconcile(Reconcile { set: Set::Data, first: false, message: vec![0x61] }),
+        Frame::Reconcile(Reconcile { set: Set::Data, first: true, message: vec![0x30] }),
+        Frame::Reconciled(Reconciled { set: Set::Data, lacking: 1, coming: 1 }),
+    ];
+    for frame in cases {
+        let mut pair = Pair::joined(0..5, 0..5);
+        pair.run(0, vec![Order::Send(frame.clone())]);
+        assert!(matches!(pair.peers[1].closed, Some((_, true))), "{frame:?}");
+    }
+    let mut early = peer(Side::Higher, 0..5);
+    let orders =
+        with(&mut early, |session, holdings| session.on_frame(Instant::default(), Frame::Want(vec![]), holdings));
+    assert!(matches!(orders[..], [Order::Close { violation: true, .. }]));
+}
+
+#[test]
+fn another_mesh_or_version_is_refused_in_words() {
+    let mut stranger = peer(Side::Higher, 0..5);
+    let hello = |version, mesh| Hello { version, mesh, control: Summary::default(), data: Summary::default() };
+    let orders = with(&mut stranger, |session, holdings| {
+        session.on_frame(Instant::default(), Frame::Hello(hello(WIRE_VERSION, MeshId::NONE)), holdings)
+    });
+    assert_eq!(orders, [Order::Close { reason: "the peer is in another mesh".into(), violation: true }]);
+    let orders = with(&mut stranger, |session, holdings| {
+        session.on_frame(Instant::default(), Frame::Hello(hello(7, MESH)), holdings)
+    });
+    assert_eq!(orders, [Order::Close { reason: "we speak wire version 1, the peer 7".into(), violation: false }]);
+}
+
+#[test]
+fn a_peer_that_goes_quiet_is_given_up() {
+    let mut pair = Pair::joined(0..5, 0..5);
+    let fresh = entry(100);
+    pair.peers[0].entries.insert(fresh.id(), fresh.clone());
+    pair.peers[0].session.push(fresh.id());
+    let Peer { entries, session, .. } = &mut pair.peers[0];
+    assert!(session.next_entries(pair.now, &mut |id| entries.get(&id).cloned()).is_some());
+    pair.now = pair.peers[0].session.next_wakeup().expect("an unacknowledged entry sets a timer");
+    pair.wake(0);
+    let reason = "the peer acknowledged nothing for 60 s".to_owned();
+    assert_eq!(pair.peers[0].closed, Some((reason, false)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_two_sets_become_their_union(
+        left in proptest::collection::btree_set(0u32..600, 0..200),
+        right in proptest::collection::btree_set(0u32..600, 0..200),
+    ) {
+        let union: BTreeSet<EntryId> = left.union(&right).map(|&number| entry(number).id()).collect();
+        let pair = Pair::joined(left, right);
+        pair.assert_settled();
+        prop_assert!(pair.peers[0].entries.keys().eq(union.iter()));
+    }
+}
