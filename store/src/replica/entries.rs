@@ -1,0 +1,274 @@
+//! The replicated sets: writing our own entries, taking those of others, and saying what is held.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use beadmesh_protocol::clock::{HybridClock, Timestamp, Wall};
+use beadmesh_protocol::entry::{Content, Entry, RawOp, Sealed, Set};
+use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::limits::{ENTRY_OPS_MAX, WIRE_VERSION};
+use beadmesh_protocol::reconcile::{Key, Snapshot, Summary};
+use beadmesh_protocol::wire::Hello;
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+use crate::keys;
+use crate::stage::{Stage, StoreError};
+
+/// Bytes of operations that one of our own entries carries, so that handling it elsewhere is short work.
+const AUTHORED_BYTES_MAX: usize = 48 * 1024;
+
+/// Which mesh this store is in, and who writes here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) mesh: MeshId,
+    pub(crate) instance: InstanceId,
+    /// Names the hardware; a store that finds itself on another opens as a new instance.
+    pub(crate) machine: String,
+}
+
+/// How far our own entries have come in this instance.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Counter {
+    n: u64,
+    prev: Option<EntryId>,
+    hlc: Timestamp,
+}
+
+/// What is needed of an entry without reading it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Indexed {
+    set: Set,
+    hlc: Timestamp,
+}
+
+/// The keys of both sets, read from the index when first needed.
+#[derive(Debug, Default)]
+struct Sets {
+    control: BTreeSet<Key>,
+    data: BTreeSet<Key>,
+    control_summary: Summary,
+    data_summary: Summary,
+}
+
+/// What became of an entry that came from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is staged now.
+    New,
+    /// It was here already.
+    Known,
+}
+
+/// The replicated sets of this node.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    key: SigningKey,
+    identity: Identity,
+    counter: Counter,
+    clock: HybridClock,
+    sets: Option<Sets>,
+    from_future: u64,
+}
+
+impl Entries {
+    /// Opens the sets of a store that has an identity.
+    pub(crate) fn open(stage: &Stage, key: SigningKey, identity: Identity, wall: Wall) -> Result<Self, StoreError> {
+        let counter: Counter = stage.record(keys::COUNTER)?.unwrap_or_default();
+        let mut clock = HybridClock::default();
+        clock.observe(counter.hlc, wall);
+        Ok(Self { key, identity, counter, clock, sets: None, from_future: 0 })
+    }
+
+    /// Begins with no entry, under a new identity.
+    pub(crate) fn fresh(stage: &mut Stage, key: SigningKey, identity: Identity) -> Self {
+        stage.put_record(keys::IDENTITY.to_vec(), &identity);
+        stage.put_record(keys::COUNTER.to_vec(), &Counter::default());
+        let sets = Some(Sets::default());
+        Self { key, identity, counter: Counter::default(), clock: HybridClock::default(), sets, from_future: 0 }
+    }
+
+    /// Goes on as a new instance: its entries are counted from 1 again.
+    pub(crate) fn renew_instance(&mut self, stage: &mut Stage, instance: InstanceId, machine: String) {
+        self.identity = Identity { mesh: self.identity.mesh, instance, machine };
+        self.counter = Counter { hlc: self.counter.hlc, ..Counter::default() };
+        stage.put_record(keys::IDENTITY.to_vec(), &self.identity);
+        stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        NodeId::from_bytes(self.key.verifying_key().to_bytes())
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn mesh(&self) -> MeshId {
+        self.identity.mesh
+    }
+
+    /// Returns how many entries were taken whose timestamp lies far ahead of our clock.
+    pub(crate) fn from_future(&self) -> u64 {
+        self.from_future
+    }
+
+    /// Writes operations of one set as entries of ours, several when they do not fit one.
+    pub(crate) fn author(&mut self, stage: &mut Stage, wall: Wall, ops: Vec<RawOp>) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        for op in ops {
+            let full = group.len() == ENTRY_OPS_MAX || bytes + op.body.len() > AUTHORED_BYTES_MAX;
+            if full && !group.is_empty() {
+                entries.push(self.sign(wall, std::mem::take(&mut group)));
+                bytes = 0;
+            }
+            bytes += op.body.len();
+            group.push(op);
+        }
+        if !group.is_empty() {
+            entries.push(self.sign(wall, group));
+        }
+        for entry in &entries {
+            self.stage(stage, entry)?;
+        }
+        stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        Ok(entries)
+    }
+
+    /// Writes the founding entry, whose hash becomes the mesh.
+    pub(crate) fn found(&mut self, stage: &mut Stage, wall: Wall, op: RawOp) -> Result<Entry, StoreError> {
+        let entry = self.sign(wall, vec![op]);
+        self.identity.mesh = entry.id().into();
+        stage.put_record(keys::IDENTITY.to_vec(), &self.identity);
+        self.stage(stage, &entry)?;
+        stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        Ok(entry)
+    }
+
+    fn sign(&mut self, wall: Wall, ops: Vec<RawOp>) -> Entry {
+        let hlc = self.clock.tick(wall);
+        let content = Content {
+            author: self.node(),
+            instance: self.identity.instance,
+            n: self.counter.n + 1,
+            prev: self.counter.prev,
+            hlc,
+            ops,
+        };
+        let entry = content.sign(self.identity.mesh, &self.key).expect("operations are bounded before they are signed");
+        self.counter = Counter { n: self.counter.n + 1, prev: Some(entry.id()), hlc };
+        entry
+    }
+
+    /// Takes an entry from elsewhere whose author is known.
+    pub(crate) fn take(&mut self, stage: &mut Stage, wall: Wall, entry: &Entry) -> Result<Taken, StoreError> {
+        if self.holds(stage, entry.id())? {
+            return Ok(Taken::Known);
+        }
+        let content = entry.content();
+        if !self.clock.observe(content.hlc, wall) {
+            self.from_future += 1;
+        }
+        // A restored store meets its own later entries again, and must count past them.
+        let ours = content.author == self.node() && content.instance == self.identity.instance;
+        if ours && content.n > self.counter.n {
+            self.counter = Counter { n: content.n, prev: Some(entry.id()), hlc: self.counter.hlc.max(content.hlc) };
+            stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        }
+        self.stage(stage, entry)?;
+        Ok(Taken::New)
+    }
+
+    fn stage(&mut self, stage: &mut Stage, entry: &Entry) -> Result<(), StoreError> {
+        let (id, set, hlc) = (entry.id(), entry.set(), entry.content().hlc);
+        stage.put_record(keys::entry(id), &entry.seal());
+        stage.put_record(keys::index(id), &Indexed { set, hlc });
+        if set == Set::Control {
+            stage.put(keys::control(id), Vec::new());
+        }
+        if let Some(sets) = &mut self.sets {
+            sets.add(set, Key::new(hlc, id));
+        }
+        Ok(())
+    }
+
+    /// Returns whether an entry is held.
+    pub(crate) fn holds(&self, stage: &Stage, id: EntryId) -> Result<bool, StoreError> {
+        Ok(stage.get(&keys::index(id))?.is_some())
+    }
+
+    /// Reads an entry.
+    pub(crate) fn load(&self, stage: &Stage, id: EntryId) -> Result<Option<Entry>, StoreError> {
+        let key = keys::entry(id);
+        let Some(sealed) = stage.record::<Sealed>(&key)? else { return Ok(None) };
+        let undecodable = |_| StoreError::Undecodable { key: id.to_string() };
+        Entry::open_trusted(self.identity.mesh, sealed).map(Some).map_err(undecodable)
+    }
+
+    /// Reads every control entry.
+    pub(crate) fn load_control(&self, stage: &Stage) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for key in stage.keys(keys::CONTROL)? {
+            let id = EntryId::from_slice(&key[keys::CONTROL.len()..]);
+            entries.extend(id.map(|id| self.load(stage, id)).transpose()?.flatten());
+        }
+        Ok(entries)
+    }
+
+    /// Returns the ids of every data entry, in the order of their hybrid times.
+    pub(crate) fn data_ids(&mut self, stage: &Stage) -> Result<Vec<EntryId>, StoreError> {
+        Ok(self.sets(stage)?.data.iter().map(Key::id).collect())
+    }
+
+    /// Says what is held, in the form a link begins with.
+    pub(crate) fn hello(&mut self, stage: &Stage) -> Result<Hello, StoreError> {
+        let mesh = self.identity.mesh;
+        let sets = self.sets(stage)?;
+        Ok(Hello { version: WIRE_VERSION, mesh, control: sets.control_summary, data: sets.data_summary })
+    }
+
+    /// Freezes the keys of a set.
+    pub(crate) fn snapshot(&mut self, stage: &Stage, set: Set) -> Result<Snapshot, StoreError> {
+        let sets = self.sets(stage)?;
+        let keys = match set {
+            Set::Control => &sets.control,
+            Set::Data => &sets.data,
+        };
+        Ok(Snapshot::new(keys.iter().copied().collect()))
+    }
+
+    fn sets(&mut self, stage: &Stage) -> Result<&Sets, StoreError> {
+        if self.sets.is_none() {
+            let mut sets = Sets::default();
+            let mut undecodable = None;
+            stage.scan(keys::INDEX, |key, value| {
+                let id = EntryId::from_slice(&key[keys::INDEX.len()..]);
+                let indexed = postcard::from_bytes::<Indexed>(value).ok();
+                match id.zip(indexed) {
+                    Some((id, Indexed { set, hlc })) => sets.add(set, Key::new(hlc, id)),
+                    None => undecodable = Some(StoreError::Undecodable { key: String::from_utf8_lossy(key).into() }),
+                }
+                ControlFlow::Continue(())
+            })?;
+            if let Some(error) = undecodable {
+                return Err(error);
+            }
+            self.sets = Some(sets);
+        }
+        Ok(self.sets.as_ref().expect("just read"))
+    }
+}
+
+impl Sets {
+    fn add(&mut self, set: Set, key: Key) {
+        let (keys, summary) = match set {
+            Set::Control => (&mut self.control, &mut self.control_summary),
+            Set::Data => (&mut self.data, &mut self.data_summary),
+        };
+        if keys.insert(key) {
+            summary.add(key.id());
+        }
+    }
+}
