@@ -1,1 +1,16 @@
-//! The store.
+//! Remembers what the protocol decides: sled behind `Kv`, its opening and the lock of a home.
+//!
+//! It starts no threads of its own, waits for nothing but the disk, and knows no network.
+
+mod directory;
+pub mod kv;
+pub mod lock;
+pub mod memory;
+pub mod open;
+mod sled;
+
+pub use kv::{Batch, Kv, KvError};
+pub use lock::Lock;
+pub use memory::MemoryKv;
+pub use open::{OpenError, Opened, Origin, open};
+pub use sled::SledKv;
