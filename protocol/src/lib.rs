@@ -3,7 +3,10 @@
 //! Nothing here reads a clock, opens a file or a socket, starts a thread or draws a random number: time and randomness
 //! are handed in. Equal inputs give equal bytes on every machine.
 
+pub mod alias;
 pub mod bead;
 pub mod clock;
 pub mod id;
 pub mod limits;
+pub mod project;
+pub mod scope;
