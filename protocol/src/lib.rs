@@ -7,6 +7,7 @@ pub mod alias;
 pub mod bead;
 pub mod clock;
 pub mod id;
+pub mod jsonl;
 pub mod limits;
 pub mod project;
 pub mod scope;
