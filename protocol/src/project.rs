@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::op::ProjectKeys;
 use crate::id::ProjectId;
 use crate::limits::PROJECT_KEY_BYTES_MAX;
 
@@ -108,15 +109,6 @@ pub enum KeyError {
     Bytes(usize),
 }
 
-/// An operation: these keys name one project, whose minted aliases start with the prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
-    /// The keys, which become one project with everything they named before.
-    pub keys: Vec<String>,
-    /// What minted aliases start with; `None` leaves it as it was.
-    pub prefix: Option<String>,
-}
-
 /// Every project that is known, folded from operations in their order.
 #[derive(Debug, Clone, Default)]
 pub struct Projects {
@@ -135,7 +127,7 @@ pub struct Projects {
 
 impl Projects {
     /// Takes the next operation.
-    pub fn apply(&mut self, operation: &Project) {
+    pub fn apply(&mut self, operation: &ProjectKeys) {
         self.operations += 1;
         let numbers: Vec<usize> = operation.keys.iter().map(|key| self.number(key)).collect();
         let Some(first) = numbers.iter().map(|number| self.first(*number)).min() else { return };
@@ -253,8 +245,8 @@ mod tests {
         ProjectKey::from_remote(remote).expect("a remote").to_string()
     }
 
-    fn unite(keys: &[&str], prefix: Option<&str>) -> Project {
-        Project { keys: keys.iter().map(|key| (*key).to_owned()).collect(), prefix: prefix.map(str::to_owned) }
+    fn unite(keys: &[&str], prefix: Option<&str>) -> ProjectKeys {
+        ProjectKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect(), prefix: prefix.map(str::to_owned) }
     }
 
     #[test]

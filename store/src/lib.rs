@@ -2,15 +2,21 @@
 //!
 //! It starts no threads of its own, waits for nothing but the disk, and knows no network.
 
+pub mod command;
 mod directory;
+mod keys;
 pub mod kv;
 pub mod lock;
 pub mod memory;
 pub mod open;
+pub mod replica;
+mod rows;
 mod sled;
+mod stage;
 
 pub use kv::{Batch, Kv, KvError};
 pub use lock::Lock;
 pub use memory::MemoryKv;
 pub use open::{OpenError, Opened, Origin, open};
 pub use sled::SledKv;
+pub use stage::StoreError;

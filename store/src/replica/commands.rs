@@ -1,15 +1,13 @@
 //! Commands: each is checked whole before anything is staged, so that one that fails has changed nothing.
 
-use beadmesh_protocol::alias::{self, FindError, Reference};
+use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
-use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed, Set};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::Secret;
 use beadmesh_protocol::jsonl;
 use beadmesh_protocol::op::Op;
 
-use super::beads::Beads;
 use super::entries::{Entries, Identity};
 use super::mesh::Mesh;
 use super::{Event, Failure, Output, Replica, random};
@@ -131,8 +129,7 @@ impl Replica {
 
     /// Returns the project of a context, made known to the mesh if it is not.
     fn ensure_project(&mut self, context: &ProjectContext) -> Result<ProjectId, Failure> {
-        let (project, op) = self.mesh.project(context);
-        if let Some(op) = op {
+        if let Some(op) = self.mesh.project(context).1 {
             let raw = op.encode();
             Op::decode(&raw).map_err(|error| CommandError::Invalid {
                 field: "project".to_owned(),
@@ -353,11 +350,11 @@ fn count(len: usize) -> u64 {
 }
 
 impl From<&EditError> for CommandError {
+    /// Takes apart what every such error says: `field: problem; remedy`.
     fn from(error: &EditError) -> Self {
-        Self::Invalid {
-            field: error.field().to_owned(),
-            problem: error.problem(),
-            hint: error.remedy().to_owned(),
-        }
+        let text = error.to_string();
+        let (field, rest) = text.split_once(": ").unwrap_or(("bead", &text));
+        let (problem, hint) = rest.rsplit_once("; ").unwrap_or((rest, "change the value"));
+        Self::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
 use beadmesh_protocol::entry::RawOp;
-use beadmesh_protocol::graph;
-use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::id::{BeadId, ProjectId};
 use beadmesh_protocol::scope::Pattern;
 
 use super::super::random;
@@ -37,8 +36,9 @@ impl Replica {
         }
         // Every edit is checked before the project or anything else is written.
         check_all(&edits)?;
+        self.check_alias(new.alias.as_deref())?;
         let project = self.ensure_project(&new.project)?;
-        let alias = self.new_alias(new, id, parent)?;
+        let alias = self.new_alias(new, id, (project, parent))?;
         edits.push(Edit::Set(Field::Alias, FieldValue::Text(alias)));
         edits.push(Edit::Set(Field::Project, FieldValue::Text(project.to_string())));
         let mut ops = self.edit_bead(id, &edits)?;
@@ -72,25 +72,33 @@ impl Replica {
         Ok(edits)
     }
 
-    fn new_alias(&mut self, new: &NewBead, id: BeadId, parent: Option<BeadId>) -> Result<String, Failure> {
-        let prefix = match self.mesh.find_project(&new.project) {
-            Some(project) => self.mesh.prefix(project).to_owned(),
-            None => self.mesh.project(&new.project).1.and(new.project.prefix.clone()).unwrap_or_else(|| "bm".to_owned()),
-        };
+    fn new_alias(
+        &mut self,
+        new: &NewBead,
+        id: BeadId,
+        (project, parent): (ProjectId, Option<BeadId>),
+    ) -> Result<String, Failure> {
+        let prefix = self.mesh.prefix(project).to_owned();
         let index = self.beads.index(&self.stage)?;
-        let taken = |alias: &str| super::show::is_alias_taken(index, alias);
+        let taken = |alias: &str| index.rows.is_taken(alias);
         if let Some(given) = &new.alias {
-            alias::check(given).map_err(|error| invalid("id", &error.to_string(), "choose another alias"))?;
-            if taken(given) {
-                let hint = "leave out --id to have one minted".to_owned();
-                return Err(CommandError::Conflict { problem: format!("id: {given} exists already"), hint }.into());
-            }
             return Ok(given.clone());
         }
         match parent.and_then(|parent| index.rows.display(parent)) {
             Some(parent) => Ok(alias::child(&parent, index.rows.child_numbers(&parent))),
             None => Ok(alias::mint(&prefix, id, taken)),
         }
+    }
+
+    /// Refuses an alias that is malformed or spoken for.
+    fn check_alias(&mut self, alias: Option<&str>) -> Result<(), Failure> {
+        let Some(alias) = alias else { return Ok(()) };
+        alias::check(alias).map_err(|error| invalid("id", &error.to_string(), "choose another alias"))?;
+        if self.beads.index(&self.stage)?.rows.is_taken(alias) {
+            let hint = "choose another, or leave it out to have one minted".to_owned();
+            return Err(CommandError::Conflict { problem: format!("id: {alias} exists already"), hint }.into());
+        }
+        Ok(())
     }
 
     /// Changes a bead.
@@ -163,13 +171,9 @@ impl Replica {
                 }
             }
             Field::Alias => {
-                alias::check(text).map_err(|error| invalid("alias", &error.to_string(), "choose another alias"))?;
                 let index = self.beads.index(&self.stage)?;
                 let own = index.rows.display(id).is_some_and(|alias| alias == *text);
-                if !own && super::show::is_alias_taken(index, text) {
-                    let problem = format!("alias: {text} exists already");
-                    return Err(CommandError::Conflict { problem, hint: "choose another".to_owned() }.into());
-                }
+                self.check_alias((!own).then_some(text))?;
                 Ok(vec![set(field, value.clone())?])
             }
             _ => Ok(vec![set(field, value.clone())?]),
@@ -296,9 +300,4 @@ fn check_all(edits: &[Edit]) -> Result<(), CommandError> {
 
 fn invalid(field: &str, problem: &str, hint: &str) -> CommandError {
     CommandError::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
-}
-
-/// Returns whether the graph type counts for readiness; kept beside the rule that uses it.
-pub(super) fn node_of(bead: &Bead) -> graph::Node {
-    graph::Node::of(bead)
 }

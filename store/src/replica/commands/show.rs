@@ -59,8 +59,3 @@ pub(super) fn target_alias(index: &Index, from: BeadId, target: &Target) -> Stri
         }
     }
 }
-
-/// Returns whether an alias is spoken for.
-pub(super) fn is_alias_taken(index: &Index, alias: &str) -> bool {
-    index.rows.is_taken(alias)
-}
