@@ -54,7 +54,7 @@ pub enum Receipt {
     Applied,
     /// It had effect already.
     Duplicate,
-    /// It waits for these dependencies; hand it in again when one has effect.
+    /// It waits for these dependencies; hand it in again when the first of them has effect or turns void.
     Waiting(Vec<ChangeHash>),
     /// It has no effect, for good.
     Void(Void),
@@ -119,8 +119,7 @@ impl Document {
     /// Builds the document of a set of changes; their order does not matter.
     pub fn fold(id: BeadId, changes: impl IntoIterator<Item = Change>) -> (Self, Folded) {
         let mut document = Self::new(id);
-        let changes: BTreeMap<ChangeHash, Change> =
-            changes.into_iter().map(|change| (change.hash(), change)).collect();
+        let changes: BTreeMap<ChangeHash, Change> = changes.into_iter().map(|change| (change.hash(), change)).collect();
         for change in changes.values() {
             let slot = document.slots.entry((change.actor(), change.seq())).or_insert(change.hash());
             *slot = (*slot).min(change.hash());
@@ -132,9 +131,8 @@ impl Document {
             let Some(change) = changes.get(&hash) else { continue };
             match document.receive(change) {
                 Receipt::Waiting(missing) => {
-                    for dep in &missing {
-                        waiters.entry(*dep).or_default().push(hash);
-                    }
+                    // Under one dependency at a time: under all of them, a change would be woken exponentially often.
+                    waiters.entry(missing[0]).or_default().push(hash);
                     folded.waiting.insert(hash, missing);
                     continue;
                 }

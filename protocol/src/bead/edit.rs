@@ -106,9 +106,7 @@ impl<'a> Write<'a> {
         let text = |text: &'a str| Cell::Text(text.into());
         let optional = |value: &'a Option<String>| value.as_deref().map_or(Cell::Delete, text);
         match edit {
-            Edit::Set(field, value) => {
-                Self { object: Object::Root, key: field.as_str().into(), cell: cell_of(value) }
-            }
+            Edit::Set(field, value) => Self { object: Object::Root, key: field.as_str().into(), cell: cell_of(value) },
             Edit::AddLabel(label) => Self::item(Container::Labels, label, Cell::True),
             Edit::RemoveLabel(label) => Self::item(Container::Labels, label, Cell::Delete),
             Edit::AddDep(key, dep) => {

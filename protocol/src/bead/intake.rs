@@ -420,11 +420,8 @@ fn read_body(body: &[u8]) -> Result<Draft<'_>, ChangeError> {
         return Err(ChangeError::Null { field: if seq == 0 { "seq" } else { "start op" } });
     }
     let time = reader.signed("time")?;
-    let time = u64::try_from(time).map_err(|_| ChangeError::Bound {
-        field: "time",
-        count: time.unsigned_abs(),
-        max: 0,
-    })?;
+    let time =
+        u64::try_from(time).map_err(|_| ChangeError::Bound { field: "time", count: time.unsigned_abs(), max: 0 })?;
     bound("time", time, TIME_MAX)?;
     bound("message bytes", reader.unsigned("message")?, 0)?;
     let others = reader.unsigned("actors")?;

@@ -187,7 +187,13 @@ fn criteria_go_by_order_then_text_and_comments_by_date() {
             extra: BTreeMap::new(),
         })
     };
-    let edits = [criterion(2, "b"), criterion(1, "z"), criterion(1, "a"), comment("2026-02", "later"), comment("2026-01", "first")];
+    let edits = [
+        criterion(2, "b"),
+        criterion(1, "z"),
+        criterion(1, "a"),
+        comment("2026-02", "later"),
+        comment("2026-01", "first"),
+    ];
     edit(&mut document, ADA, &edits);
     let bead = document.bead();
     assert_eq!(bead.criteria.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), ["a", "z", "b"]);
@@ -286,12 +292,8 @@ fn three_hundred_concurrent_changes_can_still_be_edited() {
 }
 
 fn raw(actor: [u8; 8], seq: u64, start_op: u64, deps: &[ChangeHash], text: &str) -> Change {
-    let row = Row {
-        object: Object::Root,
-        key: "notes".into(),
-        cell: Cell::Text(text.to_owned().into()),
-        preds: Vec::new(),
-    };
+    let row =
+        Row { object: Object::Root, key: "notes".into(), cell: Cell::Text(text.to_owned().into()), preds: Vec::new() };
     let mut deps = deps.to_vec();
     deps.sort_unstable();
     Draft { deps, actor: actor.into(), seq, start_op, time: 1, rows: vec![row] }.seal().unwrap()
