@@ -2,6 +2,7 @@
 //!
 //! The automerge document behind a bead lives in `document`; nothing outside this module names automerge.
 
+pub mod actor;
 mod column;
 pub mod document;
 mod draft;

@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 
 use automerge::{Automerge, ObjId, ReadDoc};
 
+use super::actor::Actor;
 use super::draft::{Object, Pred};
 use super::genesis::{self, Container};
-use super::intake::{Actor, Change};
+use super::intake::Change;
 use crate::id::{BeadId, ChangeHash};
 
 // Cloning one document is several times cheaper than applying genesis to an empty one.

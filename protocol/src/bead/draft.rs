@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
+use super::actor::Actor;
 use super::column::{put_bytes, put_runs, put_signed, put_unsigned};
 use super::genesis::{self, Container};
-use super::intake::{Actor, Change, ChangeError};
+use super::intake::{Change, ChangeError};
 use crate::id::ChangeHash;
 
 /// The four bytes that every automerge chunk begins with.

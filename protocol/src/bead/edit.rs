@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use automerge::{ScalarValue, Value};
 
+use super::actor::Actor;
 use super::document::{Document, Receipt};
 use super::draft::{Cell, Draft, Object, Row};
 use super::genesis::Container;
-use super::intake::{Actor, Change, ChangeError, TIME_MAX};
+use super::intake::{Change, ChangeError, TIME_MAX};
 use super::{Comment, Dep, Edit, Field, FieldValue, item};
 use crate::clock::Wall;
 use crate::id::ChangeHash;

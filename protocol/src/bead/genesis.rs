@@ -5,8 +5,9 @@
 
 use std::sync::LazyLock;
 
+use super::actor::Actor;
 use super::draft::{Cell, Draft, Object, Row};
-use super::intake::{Actor, Change};
+use super::intake::Change;
 
 /// A map inside a bead's document; its number is the counter of the operation that makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

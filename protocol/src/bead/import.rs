@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
+use super::actor::Actor;
 use super::draft::{Object, Row};
 use super::edit::{EditError, Start, Write, cell_of, check, seal_all};
 use super::genesis;
-use super::intake::{Actor, Change};
+use super::intake::Change;
 use super::{Bead, Edit, Field, FieldValue};
 use crate::limits::MAP_ITEMS_MAX;
 

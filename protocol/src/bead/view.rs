@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use automerge::iter::MapRange;
 use automerge::{ReadDoc, ScalarValueRef, Value, ValueRef};
 
+use super::actor::Actor;
 use super::document::{Document, object_id};
 use super::draft::{Object, Pred};
 use super::genesis::Container;
-use super::intake::Actor;
 use super::{Bead, Conflict, Field, FieldValue, Status, item};
 use crate::clock::Wall;
 use crate::limits::PRIORITY_MAX;
@@ -41,14 +41,14 @@ impl Document {
 
     /// Returns every field and item of which concurrent values differ: fields in their fixed order, then items by key.
     pub fn conflicts(&self) -> Vec<Conflict> {
+        let root = self.doc.map_range(object_id(Object::Root), ..).filter(|entry| entry.conflict);
+        let disputed: BTreeSet<Field> = root.filter_map(|entry| Field::parse(&entry.key)).collect();
         let status_actor = self.shown_status().map(|(_, actor)| actor);
         let mut conflicts = Vec::new();
-        for field in Field::ALL {
+        for field in Field::ALL.into_iter().filter(|field| disputed.contains(field)) {
             let standing = self.standing(Object::Root, field.as_str());
-            if standing.len() > 1 {
-                let values = standing.iter().map(|(value, _)| of_value(value)).collect();
-                conflicts.extend(conflict(field.as_str().to_owned(), self.shown(field, status_actor), values));
-            }
+            let values = standing.iter().map(|(value, _)| of_value(value)).collect();
+            conflicts.extend(conflict(field.as_str().to_owned(), self.shown(field, status_actor), values));
         }
         for container in Container::ALL {
             for entry in self.range(container).filter(|entry| entry.conflict) {
