@@ -6,6 +6,7 @@
 pub mod alias;
 pub mod bead;
 pub mod clock;
+pub mod graph;
 pub mod id;
 pub mod jsonl;
 pub mod limits;
