@@ -2,7 +2,8 @@
 //!
 //! The first line names the origin of the store. Each line after it is the number of a batch whose flush has
 //! returned. Batch `n` stores its number under `[1] n`, puts a value into one of 16 slots (`[2] slot`) and its length
-//! into the slot's twin (`[3] slot`), and now and then deletes an older number that ends in 5.
+//! into the slot's twin (`[3] slot`), and now and then deletes an older number that ends in 5. It flushes three batches
+//! of four, or every so many as `KV_WRITER_EVERY` says.
 
 use std::{
     error::Error,
@@ -21,10 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut opened = open(Path::new(&dir))?;
     let mut out = stdout().lock();
     writeln!(out, "{:?}", opened.origin)?;
+    let every: Option<u64> = std::env::var("KV_WRITER_EVERY").ok().map(|text| text.parse()).transpose()?;
     for number in last(&opened.kv)?.map_or(0, |last| last + 1).. {
         opened.kv.apply(batch(number))?;
-        // Some flushes cover several batches.
-        if number % 4 != 1 {
+        if every.map_or(number % 4 != 1, |every| number % every == every - 1) {
             opened.kv.flush()?;
             writeln!(out, "{number}")?;
         }
