@@ -7,9 +7,9 @@
 //!   unlucky row of merges still makes are synced here, before the log that names them.
 //! - sled reuses a segment once what replaced its pages is written two segments further on; written, not durable.
 //!   `apply` therefore syncs by itself before that much log has gathered.
-//! - To grow its file sled may wait, holding a lock, for one of its 7 threads to finish shrinking it, and never wakes if
-//!   all of them are writing and want the lock. `apply` therefore ends with sled's `flush`, so that few writes are ever
-//!   on their way; a batch under `BATCH_BYTES_MAX` adds few enough.
+//! - To grow its file sled may wait, holding a lock, for one of its 7 threads to finish shrinking it, and never wakes
+//!   if all of them are writing and want the lock. `apply` therefore ends with sled's `flush`, so that few writes are
+//!   ever on their way; a batch under `BATCH_BYTES_MAX` adds few enough.
 //! - `snap.*` is only an accelerator, written when opening, but one torn by a kill fails the open if it still has the
 //!   name it is generated under. Opening removes those.
 //! - Errors of sled's own threads surface in a later call, and sled keeps answering from memory after one.
