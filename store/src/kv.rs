@@ -11,7 +11,10 @@ pub(crate) mod seal;
 pub const KEY_BYTES_MAX: usize = 256;
 
 /// Bytes of one value: an entry of 256 KiB with its signature and envelope, and room to spare.
-pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+pub const VALUE_BYTES_MAX: usize = 320 * 1024;
+
+/// Bytes of keys and values that one batch should stay under: sled writes a multiple of it at once.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Sees one pair of a scan and says whether to go on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;

@@ -7,6 +7,9 @@
 //!   unlucky row of merges still makes are synced here, before the log that names them.
 //! - sled reuses a segment once what replaced its pages is written two segments further on; written, not durable.
 //!   `apply` therefore syncs by itself before that much log has gathered.
+//! - To grow its file sled may wait, holding a lock, for one of its 7 threads to finish shrinking it, and never wakes
+//!   if all of them are writing and want the lock. `apply` therefore ends with sled's `flush`, so that few writes are
+//!   ever on their way; a batch under `BATCH_BYTES_MAX` adds few enough.
 //! - `snap.*` is only an accelerator, written when opening, but one torn by a kill fails the open if it still has the
 //!   name it is generated under. Opening removes those.
 //! - Errors of sled's own threads surface in a later call, and sled keeps answering from memory after one.
@@ -35,9 +38,6 @@ const PIECE_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes of log between two syncs: half a segment, where sled needs two to reuse one.
 const UNSYNCED_LOG_BYTES_MAX: i64 = 256 * 1024;
-
-/// Bytes of values applied between two syncs; a guess at how much log they make at worst, for log not yet written.
-const UNSYNCED_VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of the largest log message that stays in the log: a quarter of a segment less its header, less its own.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024 / 4 - 20 - 32;
@@ -70,8 +70,6 @@ pub struct SledKv {
     blobs: BTreeSet<OsString>,
     /// How far the log was durable at the last sync.
     synced: i64,
-    /// Bytes of values applied since the last sync.
-    unsynced_value_bytes: usize,
     path: PathBuf,
 }
 
@@ -92,14 +90,7 @@ impl SledKv {
         let db = guarded(path, || config.open())?;
         let data_path = path.join("db");
         let data = File::open(&data_path).map_err(|e| KvError::from_io(&data_path, e))?;
-        let mut kv = Self {
-            db: Some(db),
-            data,
-            blobs: BTreeSet::new(),
-            synced: 0,
-            unsynced_value_bytes: 0,
-            path: path.to_path_buf(),
-        };
+        let mut kv = Self { db: Some(db), data, blobs: BTreeSet::new(), synced: 0, path: path.to_path_buf() };
         kv.sync()?;
         directory::sync_all(path)?;
         Ok(kv)
@@ -135,7 +126,6 @@ impl SledKv {
         self.sync_blobs()?;
         self.data.sync_data().map_err(|e| KvError::from_io(&self.path.join("db"), e))?;
         self.synced = synced;
-        self.unsynced_value_bytes = 0;
         Ok(())
     }
 
@@ -160,24 +150,19 @@ impl SledKv {
     fn apply_now(&mut self, batch: Batch) -> Result<(), KvError> {
         let db = self.db()?;
         let mut writes = sled::Batch::default();
-        let mut value_bytes = 0;
         for (key, sealed) in batch.into_sealed() {
             let old = guarded(&self.path, || db.get(head_key(&key)))?;
             let old_pieces = old.as_deref().and_then(spread).unwrap_or(0);
             let mut new_pieces = 0;
             match sealed {
                 None => writes.remove(head_key(&key)),
-                Some(sealed) => {
-                    value_bytes += sealed.len();
-                    new_pieces = write_value(&mut writes, &key, &sealed);
-                }
+                Some(sealed) => new_pieces = write_value(&mut writes, &key, &sealed),
             }
             (new_pieces..old_pieces).for_each(|number| writes.remove(piece_key(&key, number)));
         }
         guarded(&self.path, || db.apply_batch(writes))?;
-        self.unsynced_value_bytes += value_bytes;
-        let unsynced_log_bytes = log_bytes(self.db()?) - self.synced;
-        if unsynced_log_bytes > UNSYNCED_LOG_BYTES_MAX || self.unsynced_value_bytes > UNSYNCED_VALUE_BYTES_MAX {
+        guarded(&self.path, || db.flush())?;
+        if log_bytes(db) - self.synced > UNSYNCED_LOG_BYTES_MAX {
             self.sync()?;
         }
         Ok(())
@@ -457,6 +442,20 @@ mod tests {
         let before = pairs(&kv);
         drop(kv);
         assert_eq!(pairs(&open(temp.path())), before);
+    }
+
+    #[test]
+    fn large_and_small_batches_without_a_flush_do_not_stall_sled() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut kv = open(temp.path());
+        for round in 0..60_u8 {
+            let large = [0, 1, 2].map(|key| (key, (round % 4 != key).then_some(320 * 1024)));
+            kv.apply(batch(&large)).unwrap();
+            for small in 0..10 {
+                kv.apply(batch(&[(8 + small, Some(usize::from(round) * 40))])).unwrap();
+            }
+        }
+        assert_eq!(pairs(&kv).len(), 13);
     }
 
     #[test]
