@@ -6,10 +6,10 @@ use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::Queue;
 use super::address::Path;
 use super::join::JoinStream;
 use super::link::{DownReason, LinkId};
-use super::Queue;
 
 /// Something happened on the network.
 ///

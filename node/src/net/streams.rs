@@ -181,12 +181,7 @@ impl NetworkBehaviour for Behaviour {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         let Outcome { kind, side, result } = event;
         let opened = Opened { peer, connection, kind, side, result };
         self.orders.push_back(ToSwarm::GenerateEvent(opened));

@@ -82,11 +82,8 @@ impl Driver {
             let _ = reply.send(Err(JoinError::Addresses { inviter }));
             return;
         }
-        let dial = DialOpts::peer_id(peer_id)
-            .addresses(targets)
-            .condition(PeerCondition::Always)
-            .allocate_new_port()
-            .build();
+        let dial =
+            DialOpts::peer_id(peer_id).addresses(targets).condition(PeerCondition::Always).allocate_new_port().build();
         let connection = dial.connection_id();
         self.joins.outgoing.insert(inviter, Outgoing { reply, dial: Some(connection), opening: None });
         if let Err(error) = self.swarm.dial(dial) {
@@ -101,11 +98,11 @@ impl Driver {
             let time = if grade == Some(Grade::Stranger) { STRANGER_PATIENCE } else { JOIN_TIME };
             self.joins.visits.insert(connection, Visit { ends: now + time, joining: false });
         }
-        if let Some(outgoing) = self.joins.outgoing.get_mut(&node) {
-            if outgoing.opening.is_none() {
-                outgoing.opening = Some(connection);
-                self.swarm.behaviour_mut().streams.open(peer::peer_id(node), connection, Kind::Join);
-            }
+        if let Some(outgoing) = self.joins.outgoing.get_mut(&node)
+            && outgoing.opening.is_none()
+        {
+            outgoing.opening = Some(connection);
+            self.swarm.behaviour_mut().streams.open(peer::peer_id(node), connection, Kind::Join);
         }
     }
 
@@ -125,7 +122,7 @@ impl Driver {
     }
 
     pub(super) fn on_join_opened(&mut self, node: NodeId, connection: ConnectionId, result: Result<Stream, String>) {
-        if !self.joins.outgoing.get(&node).is_some_and(|outgoing| outgoing.opening == Some(connection)) {
+        if self.joins.outgoing.get(&node).is_none_or(|outgoing| outgoing.opening != Some(connection)) {
             return;
         }
         match result {
@@ -160,8 +157,13 @@ impl Driver {
 
     /// Closes what visited for too long, and forgets joins nobody waits for.
     pub(super) fn sweep_joins(&mut self, now: Instant) {
-        let due: Vec<_> =
-            self.joins.visits.iter().filter(|(_, visit)| visit.ends <= now).map(|(connection, _)| *connection).collect();
+        let due: Vec<_> = self
+            .joins
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.ends <= now)
+            .map(|(connection, _)| *connection)
+            .collect();
         for connection in due {
             self.joins.visits.remove(&connection);
             // Who became a member meanwhile stays.

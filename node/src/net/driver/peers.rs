@@ -228,11 +228,11 @@ impl Driver {
         for link in links {
             link.end(reason.clone());
         }
-        if let Some(known) = self.connections.get(&connection) {
-            if let Some(peer) = self.peers.get_mut(&known.node) {
-                // What is being closed is no place to open the next link on.
-                peer.connections.remove(&connection);
-            }
+        if let Some(known) = self.connections.get(&connection)
+            && let Some(peer) = self.peers.get_mut(&known.node)
+        {
+            // What is being closed is no place to open the next link on.
+            peer.connections.remove(&connection);
         }
         self.swarm.close_connection(connection);
     }

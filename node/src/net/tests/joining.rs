@@ -16,8 +16,10 @@ async fn a_stranger_joins_while_an_invite_is_open_and_is_linked_as_a_member() {
         let (mut asked, mut asking) = meet(&mut ada, &bob).await;
         asking.write_message(b"may I?").await.unwrap();
         assert_eq!(asked.read_message().await.unwrap(), b"may I?");
-        asked.write_message(&vec![1; MESSAGE_BYTES_MAX]).await.unwrap();
-        assert_eq!(asking.read_message().await.unwrap().len(), MESSAGE_BYTES_MAX);
+        let large = vec![1; MESSAGE_BYTES_MAX];
+        let (written, read) = tokio::join!(asked.write_message(&large), asking.read_message());
+        written.unwrap();
+        assert_eq!(read.unwrap(), large);
         // Both ends now take each other for members; whoever is first, a link comes up.
         bob.admit(&[&ada]);
         ada.admit_unlocated(&[&bob]);
@@ -31,11 +33,11 @@ async fn a_stranger_joins_while_an_invite_is_open_and_is_linked_as_a_member() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_may_only_join() {
-    let (mut ada, bob) = (Node::start(2, TCP).await, Node::start(1, TCP).await);
+    let (mut ada, mut bob) = (Node::start(1, TCP).await, Node::start(2, TCP).await);
+    assert!(bob.id() < ada.id(), "the lower node opens links");
     ada.handle.set_join_open(true);
     let streams = meet(&mut ada, &bob).await;
     // The lower node takes the higher for a member and asks for a link, which the higher does not offer a stranger.
-    let mut bob = bob;
     bob.admit(&[&ada]);
     let reason = bob
         .until(|event| match event {

@@ -71,19 +71,19 @@ async fn two_dials_that_cross_settle_on_one_link() {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(1) {
             ada.handle.send(from_ada, vec![1]).unwrap();
-            let echo = bob.until(only_frames).await;
+            let echo = bob.until(|event| only_frames(&event)).await;
             assert_eq!(echo, from_bob);
             bob.handle.send(from_bob, vec![2]).unwrap();
-            let answer = ada.until(only_frames).await;
+            let answer = ada.until(|event| only_frames(&event)).await;
             assert_eq!(answer, from_ada);
         }
         tokio::join!(ada.shutdown(), bob.shutdown());
     }
 }
 
-fn only_frames(event: Event) -> Option<LinkId> {
+fn only_frames(event: &Event) -> Option<LinkId> {
     match event {
-        Event::Frame { link, .. } => Some(link),
+        Event::Frame { link, .. } => Some(*link),
         Event::LinkUp { .. } | Event::LinkDown { .. } => panic!("the link flaps: {event:?}"),
         _ => None,
     }
@@ -126,6 +126,63 @@ async fn a_peer_that_comes_back_on_another_port_is_linked_again() {
     let (again, other) = tokio::join!(ada.link_up(bob_id), bob.link_up(ada_id));
     ada.handle.send(again, b"welcome back".to_vec()).unwrap();
     assert_eq!(bob.frame().await, (other, b"welcome back".to_vec()));
+}
+
+/// A peer whose process is stopped: its sockets stay open and nothing answers on them.
+async fn frozen_peer(ada: &mut Node, listen: &'static str) -> (NodeId, LinkId, tokio::runtime::Runtime) {
+    let (ada_id, addresses) = (ada.id(), ada.addresses());
+    let freeze = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut bob = runtime.block_on(Node::start(2, listen));
+        bob.handle.set_members([(ada_id, addresses)].into());
+        runtime.block_on(bob.link_up(ada_id));
+        (runtime, bob)
+    });
+    let bob_id = peer::node_id(&peer::keypair(&[2; 32].into()).public().to_peer_id()).unwrap();
+    ada.handle.set_members([(bob_id, Vec::new())].into());
+    let link = ada.link_up(bob_id).await;
+    let (runtime, bob) = freeze.await.unwrap();
+    // Dropping its handle is noticed by nobody, because its driver no longer runs.
+    drop(bob);
+    (bob_id, link, runtime)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_no_longer_answers_loses_its_link() {
+    let silenced = async |listen| {
+        let quick = |config: &mut Config| {
+            config.timing.ping_interval = Duration::from_millis(200);
+            config.timing.ping_timeout = Duration::from_millis(500);
+        };
+        let mut ada = Node::start_with(1, listen, quick).await;
+        let (_, link, runtime) = frozen_peer(&mut ada, listen).await;
+        assert_eq!(ada.link_down(link).await, DownReason::Silent);
+        runtime.shutdown_background();
+    };
+    // At one time: libp2p takes 10 s to see that its second ping finds no answer.
+    tokio::join!(silenced(TCP), silenced(QUIC));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_back_from_a_crash_is_linked_before_the_old_link_times_out() {
+    for listen in [TCP, QUIC] {
+        // The lower node judges; the pings alone would take half a minute.
+        for (keeper, is_lower) in [(1, false), (5, true)] {
+            let quick = |config: &mut Config| config.timing.spare_grace = Duration::from_millis(300);
+            let mut ada = Node::start_with(keeper, listen, quick).await;
+            let (bob_id, link, runtime) = frozen_peer(&mut ada, listen).await;
+            assert_eq!(ada.id() < bob_id, is_lower);
+            let mut bob = Node::start(2, listen).await;
+            bob.admit(&[&ada]);
+            let ada_id = ada.id();
+            let (reason, from_bob) = tokio::join!(ada.link_down(link), bob.link_up(ada_id));
+            assert_eq!(reason, if is_lower { DownReason::Silent } else { DownReason::Replaced });
+            let again = ada.link_up(bob_id).await;
+            bob.handle.send(from_bob, b"back".to_vec()).unwrap();
+            assert_eq!(ada.frame().await, (again, b"back".to_vec()));
+            runtime.shutdown_background();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
