@@ -1,1 +1,3 @@
-//! The node.
+//! One node of the mesh: the replica on its thread, and the drivers round it.
+
+pub mod api;
