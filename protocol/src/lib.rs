@@ -3,15 +3,19 @@
 //! Nothing here reads a clock, opens a file or a socket, starts a thread or draws a random number: time and randomness
 //! are handed in. Equal inputs give equal bytes on every machine.
 
+pub mod alias;
 pub mod bead;
 pub mod clock;
 pub mod entry;
 pub mod id;
 pub mod invite;
+pub mod jsonl;
 pub mod limits;
 pub mod op;
+pub mod project;
 pub mod reconcile;
 pub mod roster;
+pub mod scope;
 pub mod sync;
 pub mod testing;
 pub mod wire;

@@ -72,6 +72,12 @@ pub const PATTERN_SEGMENTS_MAX: usize = 32;
 /// Alternatives that the braces of one scope pattern expand to.
 pub const PATTERN_ALTERNATIVES_MAX: usize = 64;
 
+/// Characters that one range in brackets, such as `a-z`, may span: each is folded by itself when a pattern is read.
+pub const PATTERN_RANGE_MAX: u32 = 1_024;
+
+/// Bytes of an alias: one word that still fits a table's column and a branch's name.
+pub const ALIAS_BYTES_MAX: usize = 128;
+
 /// Nodes in one mesh.
 pub const NODES_MAX: usize = 1_000;
 
