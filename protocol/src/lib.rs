@@ -7,6 +7,7 @@ pub mod alias;
 pub mod bead;
 pub mod clock;
 pub mod entry;
+pub mod graph;
 pub mod id;
 pub mod invite;
 pub mod jsonl;

@@ -3,11 +3,41 @@
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
 //! invites, `beads` documents and views, `links` the conversations with peers.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use beadmesh_protocol::clock::{Instant, Now};
-use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::entry::{Entry, RawOp, Set};
+use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::op::{Found, Op};
+use beadmesh_protocol::roster::Roster;
+use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::Frame;
+use ed25519_dalek::SigningKey;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
 
 use crate::command::{Answer, Command, CommandError};
+use crate::keys;
+use crate::kv::Kv;
+use crate::stage::{Stage, StoreError};
+
+mod beads;
+mod commands;
+mod entries;
+mod links;
+mod mesh;
+
+use beads::Beads;
+use entries::{Entries, Identity, Taken};
+use links::{COMPARE_INTERVAL, Links};
+use mesh::Mesh;
+
+/// Entries of authors not known yet that are kept in memory; a later reconciliation brings what did not fit.
+const ORPHANS_MAX: usize = 1_024;
+
+/// Entries folded between two commits of a rebuild.
+const REBUILD_COMMIT: u64 = 512;
 
 /// Names a command until its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,4 +99,456 @@ pub enum Event {
     PeerDown(NodeId),
     /// A peer and this node have come to hold the same.
     PeerSettled(NodeId),
+}
+
+/// What a replica is opened with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node's ed25519 secret key.
+    pub key: SigningKey,
+    /// Seeds everything random in the replica; never the same twice outside simulations.
+    pub seed: [u8; 32],
+    /// Names the hardware, so that a copied store is noticed.
+    pub machine: String,
+    /// What people call this node.
+    pub node_name: String,
+    /// What people call the mesh, should one be founded.
+    pub mesh_name: String,
+    /// Whether the store was copied or replaced when it was opened: it goes on as a new instance.
+    pub renew_instance: bool,
+    /// Documents kept in memory.
+    pub documents_max: usize,
+}
+
+/// A replica, and what is told once when its mesh was founded by opening it.
+pub struct Opened {
+    /// The replica.
+    pub replica: Replica,
+    /// The secret half of the recovery key of a mesh that was founded just now.
+    pub recovery: Option<SigningKey>,
+}
+
+/// The store failed; nothing handled since the last flush may leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store failed: {0}")]
+pub struct FlushError(pub String);
+
+/// Why handling stopped: the command's fault, or the store's.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Command(CommandError),
+    Store(StoreError),
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The state machines of one node over its storage.
+pub struct Replica {
+    config: Config,
+    stage: Stage,
+    rng: ChaCha20Rng,
+    now: Now,
+    entries: Entries,
+    mesh: Mesh,
+    beads: Beads,
+    links: Links,
+    /// Entries of authors not known yet, kept until the roster names them or room is needed.
+    orphans: BTreeMap<EntryId, (LinkId, Entry)>,
+    outputs: Vec<Output>,
+    /// Entries of ours, staged since the last flush.
+    authored: Vec<EntryId>,
+    /// Entries of others, staged since the last flush, with the link they came by.
+    taken: Vec<(EntryId, LinkId)>,
+    compare_at: Instant,
+    join_open: bool,
+    failed: Option<String>,
+}
+
+impl Replica {
+    /// Opens the replica of a store, founding a mesh of one if the store is empty.
+    ///
+    /// # Errors
+    /// When the store fails or holds what this version cannot read.
+    pub fn open(kv: Box<dyn Kv>, config: Config, now: Now) -> Result<Opened, StoreError> {
+        let mut stage = Stage::new(kv);
+        let mut rng = ChaCha20Rng::from_seed(config.seed);
+        let documents = Beads::new(random(&mut rng), config.documents_max);
+        let (entries, control, recovery) = match stage.record::<Identity>(keys::IDENTITY)? {
+            Some(identity) => {
+                let moved = config.renew_instance || identity.machine != config.machine;
+                let mut entries = Entries::open(&stage, config.key.clone(), identity, now.wall)?;
+                if moved {
+                    let instance = InstanceId::from_bytes(random(&mut rng));
+                    entries.renew_instance(&mut stage, instance, config.machine.clone());
+                }
+                let control = entries.load_control(&stage)?;
+                (entries, control, None)
+            }
+            None => found(&mut stage, &mut rng, &config, now)?,
+        };
+        let mesh = Mesh::of(entries.mesh(), entries.node(), control)
+            .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
+        let mut replica = Self {
+            config,
+            stage,
+            rng,
+            now,
+            entries,
+            mesh,
+            beads: documents,
+            links: Links::default(),
+            orphans: BTreeMap::new(),
+            outputs: Vec::new(),
+            authored: Vec::new(),
+            taken: Vec::new(),
+            compare_at: now.mono.after(COMPARE_INTERVAL),
+            join_open: false,
+            failed: None,
+        };
+        if replica.beads.needs_rebuild(&replica.stage)? {
+            replica.rebuild()?;
+        }
+        replica.join_open = replica.mesh.join_open(&mut replica.stage, now.wall)?;
+        replica.outputs.push(Output::Members(replica.mesh.peers()));
+        replica.outputs.push(Output::JoinOpen(replica.join_open));
+        Ok(Opened { replica, recovery })
+    }
+
+    /// Returns the mesh this replica is in; entries and frames are checked against it.
+    pub fn mesh(&self) -> MeshId {
+        self.entries.mesh()
+    }
+
+    /// Takes one input at `now`; what follows from it is released by the next `flush`, in order.
+    ///
+    /// A remote can make this neither fail nor panic: what it breaks closes its link.
+    ///
+    /// # Panics
+    /// When time runs backwards.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        assert!(now.mono >= self.now.mono, "time ran backwards");
+        self.now = now;
+        if self.failed.is_some() {
+            return;
+        }
+        let handled = match input {
+            Input::Command(request, command) => self.on_command(request, command),
+            Input::Frame(link, frame) => self.on_frame(link, frame),
+            Input::LinkDown(link) => self.on_link_down(link),
+            Input::LinkUp(link, node, path) => self.on_link_up(link, node, path),
+            Input::Wakeup => self.on_wakeup(),
+        };
+        if let Err(error) = handled {
+            self.failed = Some(error.to_string());
+        }
+    }
+
+    /// Makes everything handled since the last flush durable, then returns what may leave.
+    ///
+    /// # Errors
+    /// When the store failed; nothing leaves, and the replica takes no further input.
+    pub fn flush(&mut self) -> Result<Vec<Output>, FlushError> {
+        if let Some(failed) = &self.failed {
+            return Err(FlushError(failed.clone()));
+        }
+        self.try_flush().map_err(|error| {
+            self.failed = Some(error.to_string());
+            FlushError(error.to_string())
+        })
+    }
+
+    /// Says when `Input::Wakeup` is due.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
+        [compare, self.links.next_wakeup()].into_iter().flatten().min()
+    }
+
+    fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
+        for (bead, alias, author) in self.beads.take_changed(&self.stage)? {
+            self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
+        }
+        self.stage.commit()?;
+        for id in self.authored.drain(..) {
+            self.links.push(id);
+        }
+        let frames = self.links.acknowledgements(&self.taken);
+        self.taken.clear();
+        self.outputs.extend(frames.into_iter().map(|(link, frame)| Output::Frame(link, frame)));
+        let (entries, stage) = (&self.entries, &self.stage);
+        let mut failed = None;
+        let frames = self.links.entries(self.now.mono, &mut |id| match entries.load(stage, id) {
+            Ok(entry) => entry,
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
+        self.outputs.extend(frames.into_iter().map(|(link, frame)| Output::Frame(link, frame)));
+        let settled = self.links.newly_settled();
+        self.outputs.extend(settled.into_iter().map(|node| Output::Event(Event::PeerSettled(node))));
+        failed.map_or(Ok(std::mem::take(&mut self.outputs)), Err)
+    }
+
+    fn on_command(&mut self, request: RequestId, command: Command) -> Result<(), StoreError> {
+        let reply = match self.obey(command) {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Command(error)) => Err(error),
+            Err(Failure::Store(error)) => return Err(error),
+        };
+        self.outputs.push(Output::Reply(request, Box::new(reply)));
+        Ok(())
+    }
+
+    fn on_link_up(&mut self, link: LinkId, node: NodeId, path: String) -> Result<(), StoreError> {
+        if !self.mesh.roster().members.contains_key(&node) {
+            self.outputs.push(Output::Close(link, "not a member".to_owned()));
+            return Ok(());
+        }
+        let (here, now) = (self.entries.node(), self.now.mono);
+        let orders = with_holdings(&mut self.entries, &self.stage, |holdings| {
+            self.links.open(now, link, (here, node), path, holdings)
+        })?;
+        self.outputs.push(Output::Event(Event::PeerUp(node)));
+        self.follow(link, orders)
+    }
+
+    fn on_link_down(&mut self, link: LinkId) -> Result<(), StoreError> {
+        let entries = self.entries.hello(&self.stage)?;
+        let total = entries.control.count + entries.data.count;
+        if let Some(node) = self.links.close(&mut self.stage, link, total, self.now.wall)? {
+            self.outputs.push(Output::Event(Event::PeerDown(node)));
+        }
+        self.orphans.retain(|_, (from, _)| *from != link);
+        Ok(())
+    }
+
+    fn on_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), StoreError> {
+        let now = self.now.mono;
+        let orders = self.with_session(link, |session, holdings| session.on_frame(now, frame, holdings))?;
+        self.follow(link, orders)
+    }
+
+    fn on_wakeup(&mut self) -> Result<(), StoreError> {
+        let now = self.now.mono;
+        for link in self.links.ids() {
+            let orders = self.with_session(link, |session, holdings| session.on_wakeup(now, holdings))?;
+            self.follow(link, orders)?;
+        }
+        if now >= self.compare_at {
+            self.compare_at = now.after(COMPARE_INTERVAL);
+            self.update_join_open()?;
+            let hello = self.entries.hello(&self.stage)?;
+            self.links.remember(&mut self.stage, hello.control.count + hello.data.count, self.now.wall)?;
+            let links = self.links.ids();
+            if !links.is_empty() {
+                let chosen = links[usize::try_from(self.rng.next_u32()).unwrap_or(0) % links.len()];
+                let orders = self.with_session(chosen, |session, holdings| session.compare(holdings))?;
+                self.follow(chosen, orders)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a session orders.
+    fn follow(&mut self, link: LinkId, orders: Vec<Order>) -> Result<(), StoreError> {
+        let mut orders = VecDeque::from(orders);
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Send(frame) => self.outputs.push(Output::Frame(link, frame)),
+                Order::Store(entries) => {
+                    let strangers = self.take(link, entries)?;
+                    let now = self.now.mono;
+                    let mut next = self.with_session(link, |session, holdings| session.after_store(now, holdings))?;
+                    if strangers {
+                        next.extend(
+                            self.with_session(link, |session, holdings| session.on_unknown_author(now, holdings))?,
+                        );
+                    }
+                    orders.extend(next);
+                }
+                Order::Close { reason, .. } => {
+                    self.outputs.push(Output::Frame(link, Frame::Bye(reason.clone())));
+                    self.outputs.push(Output::Close(link, reason));
+                    self.on_link_down(link)?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn with_session(
+        &mut self,
+        link: LinkId,
+        act: impl FnOnce(&mut Session, &Holdings<'_>) -> Vec<Order>,
+    ) -> Result<Vec<Order>, StoreError> {
+        let Some(session) = self.links.session(link) else { return Ok(Vec::new()) };
+        with_holdings(&mut self.entries, &self.stage, |holdings| act(session, holdings))
+    }
+
+    /// Takes entries that came over a link; returns whether some are of authors not known here.
+    fn take(&mut self, link: LinkId, arrived: Vec<Entry>) -> Result<bool, StoreError> {
+        let (control, data): (Vec<Entry>, Vec<Entry>) =
+            arrived.into_iter().partition(|entry| entry.set() == Set::Control);
+        let mut strangers = self.take_known(link, control)?;
+        strangers |= self.take_known(link, data)?;
+        Ok(strangers)
+    }
+
+    /// Stores the entries whose authors are known and keeps the others for a while.
+    fn take_known(&mut self, link: LinkId, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
+        let mut strangers = false;
+        // New control entries may make authors known, so what was kept is tried again until nothing changes.
+        loop {
+            let mut control = Vec::new();
+            for entry in arrived.drain(..) {
+                let author = entry.content().author;
+                if !entry.is_founding() && !self.mesh.roster().known.contains(&author) {
+                    strangers = true;
+                    if self.orphans.len() < ORPHANS_MAX {
+                        self.orphans.insert(entry.id(), (link, entry));
+                    }
+                    continue;
+                }
+                let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
+                self.links.owe(link, entry.id());
+                if taken == Taken::Known {
+                    continue;
+                }
+                self.taken.push((entry.id(), link));
+                match entry.set() {
+                    Set::Control => control.push(entry),
+                    Set::Data => self.beads.apply_entry(&mut self.stage, self.mesh.roster(), &entry)?,
+                }
+            }
+            if control.is_empty() {
+                return Ok(strangers);
+            }
+            self.learn(control)?;
+            let known = &self.mesh.roster().known;
+            let found: Vec<EntryId> = self
+                .orphans
+                .iter()
+                .filter(|(_, (from, entry))| *from == link && known.contains(&entry.content().author))
+                .map(|(id, _)| *id)
+                .collect();
+            arrived = found.iter().filter_map(|id| self.orphans.remove(id)).map(|(_, entry)| entry).collect();
+            strangers = self.orphans.values().any(|(from, _)| *from == link);
+        }
+    }
+
+    /// Folds new control entries into the roster, and acts on what changes.
+    fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
+        let writers = |roster: &Roster| -> BTreeSet<NodeId> {
+            roster.known.iter().copied().filter(|node| roster.may_write(*node)).collect()
+        };
+        let (before, peers) = (writers(self.mesh.roster()), self.mesh.peers());
+        self.mesh.extend(control);
+        let after = writers(self.mesh.roster());
+        self.beads.on_writers_changed(&mut self.stage, self.mesh.roster(), &before, &after)?;
+        if self.mesh.peers() != peers {
+            self.outputs.push(Output::Members(self.mesh.peers()));
+            self.outputs.push(Output::Event(Event::Roster));
+        }
+        let members = self.mesh.roster().members.keys().copied().collect();
+        for link in self.links.strangers(&members) {
+            self.outputs.push(Output::Close(link, "no longer a member".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Writes operations as entries of ours; control operations take effect at once.
+    fn author(&mut self, ops: Vec<RawOp>) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.entries.author(&mut self.stage, self.now.wall, ops)?;
+        self.authored.extend(entries.iter().map(Entry::id));
+        let control: Vec<Entry> = entries.iter().filter(|entry| entry.set() == Set::Control).cloned().collect();
+        if !control.is_empty() {
+            self.learn(control)?;
+        }
+        Ok(entries)
+    }
+
+    fn update_join_open(&mut self) -> Result<(), StoreError> {
+        let open = self.mesh.join_open(&mut self.stage, self.now.wall)?;
+        if open != self.join_open {
+            self.join_open = open;
+            self.outputs.push(Output::JoinOpen(open));
+        }
+        Ok(())
+    }
+
+    /// Derives every view anew from the entries; returns how many entries were folded.
+    fn rebuild(&mut self) -> Result<u64, StoreError> {
+        let ids = self.entries.data_ids(&self.stage)?;
+        self.beads.clear(&mut self.stage)?;
+        self.stage.commit()?;
+        let mut folded = 0;
+        for id in ids {
+            if let Some(entry) = self.entries.load(&self.stage, id)? {
+                self.beads.apply_entry(&mut self.stage, self.mesh.roster(), &entry)?;
+                folded += 1;
+            }
+            if folded % REBUILD_COMMIT == 0 {
+                self.stage.commit()?;
+            }
+        }
+        self.beads.mark_built(&mut self.stage);
+        Ok(folded)
+    }
+}
+
+/// Founds a mesh of one.
+fn found(
+    stage: &mut Stage,
+    rng: &mut ChaCha20Rng,
+    config: &Config,
+    now: Now,
+) -> Result<(Entries, Vec<Entry>, Option<SigningKey>), StoreError> {
+    let recovery = SigningKey::from_bytes(&random(rng));
+    let instance = InstanceId::from_bytes(random(rng));
+    let identity = Identity { mesh: MeshId::NONE, instance, machine: config.machine.clone() };
+    let mut entries = Entries::fresh(stage, config.key.clone(), identity);
+    let found = Op::Found(Found {
+        name: config.mesh_name.clone(),
+        recovery: recovery.verifying_key().to_bytes(),
+        node_name: config.node_name.clone(),
+    });
+    let founding = entries.found(stage, now.wall, found.encode())?;
+    Ok((entries, vec![founding], Some(recovery)))
+}
+
+/// Lends a session what the replica holds.
+fn with_holdings<R>(
+    entries: &mut Entries,
+    stage: &Stage,
+    act: impl FnOnce(&Holdings<'_>) -> R,
+) -> Result<R, StoreError> {
+    let hello = entries.hello(stage)?;
+    let failed = RefCell::new(None);
+    let entries = &*entries;
+    let holds = |id| {
+        entries.holds(stage, id).unwrap_or_else(|error| {
+            failed.replace(Some(error));
+            false
+        })
+    };
+    let snapshot = |set| entries.snapshot(set);
+    let result = act(&Holdings { hello, holds: &holds, snapshot: &snapshot });
+    failed.into_inner().map_or(Ok(result), Err)
+}
+
+fn random<const N: usize>(rng: &mut ChaCha20Rng) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
 }

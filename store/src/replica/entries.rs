@@ -229,14 +229,13 @@ impl Entries {
         Ok(Hello { version: WIRE_VERSION, mesh, control: sets.control_summary, data: sets.data_summary })
     }
 
-    /// Freezes the keys of a set.
-    pub(crate) fn snapshot(&mut self, stage: &Stage, set: Set) -> Result<Snapshot, StoreError> {
-        let sets = self.sets(stage)?;
-        let keys = match set {
+    /// Freezes the keys of a set; `hello` has been asked before.
+    pub(crate) fn snapshot(&self, set: Set) -> Snapshot {
+        let keys = self.sets.as_ref().map(|sets| match set {
             Set::Control => &sets.control,
             Set::Data => &sets.data,
-        };
-        Ok(Snapshot::new(keys.iter().copied().collect()))
+        });
+        Snapshot::new(keys.into_iter().flatten().copied().collect())
     }
 
     fn sets(&mut self, stage: &Stage) -> Result<&Sets, StoreError> {

@@ -1,0 +1,363 @@
+//! Commands: each is checked whole before anything is staged, so that one that fails has changed nothing.
+
+use beadmesh_protocol::alias::{self, FindError, Reference};
+use beadmesh_protocol::bead::edit::EditError;
+use beadmesh_protocol::clock::Wall;
+use beadmesh_protocol::entry::{Entry, RawOp, Sealed, Set};
+use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
+use beadmesh_protocol::invite::Secret;
+use beadmesh_protocol::jsonl;
+use beadmesh_protocol::op::Op;
+
+use super::beads::Beads;
+use super::entries::{Entries, Identity};
+use super::mesh::Mesh;
+use super::{Event, Failure, Output, Replica, random};
+use crate::command::{
+    Answer, Command, CommandError, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
+};
+use crate::keys;
+use crate::rows::Wanted;
+use crate::stage::StoreError;
+
+mod check;
+mod edit;
+mod import;
+mod show;
+
+impl Replica {
+    /// Carries a command out.
+    pub(super) fn obey(&mut self, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::Status => self.status(),
+            Command::Members => Ok(Answer::Members(self.members())),
+            Command::Project(context) => {
+                let project = self.ensure_project(&context)?;
+                Ok(Answer::Project(self.mesh.project_answer(project)))
+            }
+            Command::Create(new) => self.create(&new),
+            Command::Show(bead) => {
+                let id = self.find(&bead)?;
+                self.bead_answer(id)
+            }
+            Command::List(filter) => self.list(&filter),
+            Command::Ready(filter) => self.ready(&filter),
+            Command::Blocked(filter) => self.blocked(&filter),
+            Command::Edit(edit) => self.edit(&edit),
+            Command::Import(records) => self.import(records),
+            Command::ExportIndex(context) => {
+                let project = self.filter_project(context.as_ref())?;
+                let ids = self.beads.index(&self.stage)?.rows.by_alias(project);
+                Ok(Answer::ExportIndex(ids))
+            }
+            Command::ExportLines(ids) => self.export_lines(&ids),
+            Command::Invite(new) => {
+                let secret = Secret::from_bytes(random(&mut self.rng));
+                let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
+                self.update_join_open()?;
+                Ok(Answer::Invited(ticket))
+            }
+            Command::Welcome(joiner, request) => self.welcome(joiner, &request),
+            Command::Enter(mesh, control) => self.enter(mesh, control),
+            Command::Announce(addresses) => {
+                let name = self.config.node_name.clone();
+                if let Some(op) = self.mesh.announce(&name, addresses) {
+                    self.author(vec![op.encode()])?;
+                }
+                Ok(Answer::Done)
+            }
+            Command::Check => self.check(),
+            Command::Rebuild => {
+                let entries = self.rebuild()?;
+                let beads = count(self.beads.index(&self.stage)?.rows.len());
+                Ok(Answer::Rebuilt { entries, beads })
+            }
+        }
+    }
+
+    fn status(&mut self) -> Result<Answer, Failure> {
+        let hello = self.entries.hello(&self.stage)?;
+        let total = hello.control.count + hello.data.count;
+        let mut digest = blake3::Hasher::new();
+        digest.update(&hello.control.sum).update(&hello.data.sum);
+        let mut peers = Vec::new();
+        for (node, _) in self.mesh.peers() {
+            let (lag_entries, last_seen, progress) = self.links.standing(&self.stage, node, total, self.now)?;
+            let link = self.links.of(node);
+            peers.push(PeerAnswer {
+                node,
+                name: self.mesh.roster().display_name(node),
+                connected: link.is_some(),
+                path: link.map(|link| link.path.clone()),
+                lag_entries,
+                last_seen,
+                progress,
+            });
+        }
+        let wall = self.now.wall;
+        let index = self.beads.index(&self.stage)?;
+        let (beads, ready) = (count(index.rows.len()), count(index.graph.ready(None, wall).count()));
+        let (roster, node) = (self.mesh.roster(), self.entries.node());
+        Ok(Answer::Status(Box::new(StatusAnswer {
+            node,
+            node_name: roster.display_name(node),
+            instance: self.entries.identity().instance,
+            mesh: roster.mesh,
+            mesh_name: roster.name.clone(),
+            role: roster.role(node).unwrap_or(beadmesh_protocol::op::Role::Observer),
+            entries: total,
+            beads,
+            ready,
+            digest: digest.finalize().to_hex().to_string(),
+            entries_from_future: self.entries.from_future(),
+            peers,
+        })))
+    }
+
+    fn members(&self) -> Vec<MemberAnswer> {
+        let roster = self.mesh.roster();
+        let answer = |(node, member): (&NodeId, &beadmesh_protocol::roster::Member)| MemberAnswer {
+            node: *node,
+            name: roster.display_name(*node),
+            role: member.role,
+            owner: *node == roster.owner,
+            here: *node == self.entries.node(),
+            admitted_by: roster.display_name(member.admitted_by),
+            admitted_at: member.admitted_at.wall(),
+            addresses: member.addresses.clone(),
+        };
+        roster.members.iter().map(answer).collect()
+    }
+
+    /// Returns the project of a context, made known to the mesh if it is not.
+    fn ensure_project(&mut self, context: &ProjectContext) -> Result<ProjectId, Failure> {
+        let (project, op) = self.mesh.project(context);
+        if let Some(op) = op {
+            let raw = op.encode();
+            Op::decode(&raw).map_err(|error| CommandError::Invalid {
+                field: "project".to_owned(),
+                problem: error.to_string(),
+                hint: "give the project a shorter name with --project".to_owned(),
+            })?;
+            self.author(vec![raw])?;
+            self.beads.forget_index();
+        }
+        Ok(self.mesh.project(context).0)
+    }
+
+    /// Returns the project a filter is narrowed to; one that is not known yet has no beads.
+    fn filter_project(&self, context: Option<&ProjectContext>) -> Result<Option<ProjectId>, Failure> {
+        let Some(context) = context else { return Ok(None) };
+        let unknown = || CommandError::NotFound { what: "project", name: context.keys.join(", ") };
+        Ok(Some(self.mesh.find_project(context).ok_or_else(unknown)?))
+    }
+
+    /// Finds the bead that a person means.
+    pub(super) fn find(&mut self, name: &str) -> Result<BeadId, Failure> {
+        let not_found = || CommandError::NotFound { what: "bead", name: name.chars().take(80).collect() };
+        let reference = Reference::parse(name).map_err(|_| not_found())?;
+        let index = self.beads.index(&self.stage)?;
+        match index.rows.find(&reference) {
+            Ok(id) => Ok(id),
+            Err(FindError::None) => Err(not_found().into()),
+            Err(FindError::Several(ids)) => {
+                let candidates = ids.into_iter().take(10).filter_map(|id| index.rows.display(id)).collect();
+                Err(CommandError::Ambiguous { name: name.to_owned(), candidates }.into())
+            }
+        }
+    }
+
+    fn wanted(&self, filter: &Filter) -> Result<Option<Wanted>, Failure> {
+        let project = match self.filter_project(filter.project.as_ref()) {
+            Ok(project) => project,
+            Err(Failure::Command(CommandError::NotFound { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Wanted {
+            project,
+            statuses: filter.statuses.clone(),
+            done: filter.all,
+            priorities: filter.priorities.clone(),
+            kinds: filter.kinds.clone(),
+            labels: filter.labels.clone(),
+            assignee: filter.assignee.clone(),
+        }))
+    }
+
+    fn list(&mut self, filter: &Filter) -> Result<Answer, Failure> {
+        let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
+        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let index = self.beads.index(&self.stage)?;
+        let children = parent.map(|parent| index.graph.children(parent));
+        let family = |id: &BeadId| children.as_ref().is_none_or(|children| children.contains(id));
+        let ids = index.rows.list(&wanted, filter.after).filter(family);
+        let total = if children.is_some() { None } else { index.rows.count(&wanted) };
+        let (ids, next) = page(ids, filter.limit);
+        self.beads_answer(&ids, total, next)
+    }
+
+    fn ready(&mut self, filter: &Filter) -> Result<Answer, Failure> {
+        let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
+        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let wall = self.now.wall;
+        let index = self.beads.index(&self.stage)?;
+        let children = parent.map(|parent| index.graph.children(parent));
+        let admits = |id: &BeadId| {
+            index.rows.get(*id).is_some_and(|row| wanted.admits(row))
+                && children.as_ref().is_none_or(|children| children.contains(id))
+        };
+        let mut ids = index.graph.ready(wanted.project, wall).filter(admits).peekable();
+        if let Some(after) = filter.after {
+            while ids.next().is_some_and(|id| id != after) {}
+        }
+        let (ids, next) = page(ids, filter.limit);
+        self.beads_answer(&ids, None, next)
+    }
+
+    fn blocked(&mut self, filter: &Filter) -> Result<Answer, Failure> {
+        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let index = self.beads.index(&self.stage)?;
+        let admits = |id: &BeadId| index.rows.get(*id).is_some_and(|row| wanted.admits(row));
+        let mut ids = index.graph.blocked(wanted.project).map(|(id, _)| id).filter(admits).peekable();
+        if let Some(after) = filter.after {
+            while ids.next().is_some_and(|id| id != after) {}
+        }
+        let (ids, next) = page(ids, filter.limit);
+        self.beads_answer(&ids, None, next)
+    }
+
+    fn beads_answer(&mut self, ids: &[BeadId], total: Option<u64>, next: Option<BeadId>) -> Result<Answer, Failure> {
+        let beads = ids.iter().filter_map(|id| self.describe(*id).transpose()).collect::<Result<_, _>>()?;
+        Ok(Answer::Beads(Page { beads, total, next }))
+    }
+
+    fn export_lines(&mut self, ids: &[BeadId]) -> Result<Answer, Failure> {
+        self.beads.index(&self.stage)?;
+        let mut lines = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(record) = self.beads.record(&self.stage, *id)? else { continue };
+            let index = self.beads.index(&self.stage)?;
+            let alias = index.rows.display(*id).unwrap_or_default();
+            let target = |target: &beadmesh_protocol::bead::Target| show::target_alias(index, *id, target);
+            lines.push(jsonl::write(&record.bead, &alias, target));
+        }
+        Ok(Answer::Lines(lines))
+    }
+
+    fn welcome(
+        &mut self,
+        joiner: NodeId,
+        request: &beadmesh_protocol::invite::JoinRequest,
+    ) -> Result<Answer, Failure> {
+        match self.mesh.welcome(&mut self.stage, self.now.wall, joiner, request)? {
+            Err(refusal) => Ok(Answer::JoinDecision(Err(refusal))),
+            Ok(op) => {
+                if let Some(op) = op {
+                    self.author(vec![op.encode()])?;
+                }
+                Ok(Answer::JoinDecision(Ok(self.mesh.sealed_control())))
+            }
+        }
+    }
+
+    /// Leaves a mesh of one and enters another, taking beads and projects along.
+    fn enter(&mut self, mesh: MeshId, control: Vec<Sealed>) -> Result<Answer, Failure> {
+        let others = self.mesh.roster().members.len() - 1;
+        if others > 0 {
+            return Err(CommandError::Refused {
+                problem: format!("this node is in a mesh with {others} other nodes"),
+                hint: "only a node that is alone can join; start one with an empty BEADMESH_HOME".to_owned(),
+            }
+            .into());
+        }
+        let refused = |problem: String| CommandError::Refused {
+            problem,
+            hint: "ask for a new ticket".to_owned(),
+        };
+        let control: Vec<Entry> = control
+            .into_iter()
+            .map(|sealed| Entry::open(mesh, sealed))
+            .collect::<Result<_, _>>()
+            .map_err(|error| refused(format!("the inviter sent an unsound entry: {error}")))?;
+        let node = self.entries.node();
+        let entered = Mesh::of(mesh, node, control.iter().filter(|entry| entry.set() == Set::Control).cloned().collect())
+            .filter(|entered| entered.roster().members.contains_key(&node))
+            .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
+        let ops = self.taken_along()?;
+        self.leave(&entered, &control)?;
+        let projects = ops.0;
+        self.mesh = entered;
+        if !projects.is_empty() {
+            self.author(projects)?;
+        }
+        let entries = self.author(ops.1)?;
+        for entry in &entries {
+            self.beads.apply_entry(&mut self.stage, self.mesh.roster(), entry)?;
+        }
+        self.beads.mark_built(&mut self.stage);
+        self.outputs.push(Output::Members(self.mesh.peers()));
+        self.outputs.push(Output::Event(Event::Roster));
+        let beads = count(self.beads.index(&self.stage)?.rows.len());
+        Ok(Answer::Joined { mesh, name: self.mesh.roster().name.clone(), beads })
+    }
+
+    /// Collects the operations to write again in another mesh: on projects, and on beads in the order of their times.
+    fn taken_along(&mut self) -> Result<(Vec<RawOp>, Vec<RawOp>), StoreError> {
+        let mut data = Vec::new();
+        for id in self.entries.data_ids(&self.stage)? {
+            if let Some(entry) = self.entries.load(&self.stage, id)? {
+                data.extend(entry.content().ops.iter().cloned());
+            }
+        }
+        Ok((self.mesh.project_ops(), data))
+    }
+
+    /// Empties the store of the mesh that is left and begins with the control entries of the one entered.
+    fn leave(&mut self, entered: &Mesh, control: &[Entry]) -> Result<(), StoreError> {
+        for prefix in [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::PEERS] {
+            for key in self.stage.keys(prefix)? {
+                self.stage.delete(key);
+            }
+        }
+        self.beads.clear(&mut self.stage)?;
+        let identity = Identity {
+            mesh: entered.roster().mesh,
+            instance: InstanceId::from_bytes(random(&mut self.rng)),
+            machine: self.config.machine.clone(),
+        };
+        self.entries = Entries::fresh(&mut self.stage, self.config.key.clone(), identity);
+        for entry in control {
+            self.entries.take(&mut self.stage, self.now.wall, entry)?;
+        }
+        self.authored.clear();
+        self.taken.clear();
+        self.orphans.clear();
+        Ok(())
+    }
+}
+
+/// Takes a page from ids: `limit` of them (all for 0), and the id to continue after if there are more.
+fn page(mut ids: impl Iterator<Item = BeadId>, limit: usize) -> (Vec<BeadId>, Option<BeadId>) {
+    let wanted = if limit == 0 { usize::MAX } else { limit };
+    let page: Vec<BeadId> = ids.by_ref().take(wanted).collect();
+    let next = ids.next().and(page.last().copied());
+    (page, next)
+}
+
+fn empty_page() -> Page {
+    Page { beads: Vec::new(), total: Some(0), next: None }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+impl From<&EditError> for CommandError {
+    fn from(error: &EditError) -> Self {
+        Self::Invalid {
+            field: error.field().to_owned(),
+            problem: error.problem(),
+            hint: error.remedy().to_owned(),
+        }
+    }
+}

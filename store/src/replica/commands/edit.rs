@@ -1,0 +1,304 @@
+//! Creating and changing beads.
+
+use std::collections::BTreeSet;
+
+use beadmesh_protocol::alias;
+use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
+use beadmesh_protocol::entry::RawOp;
+use beadmesh_protocol::graph;
+use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::scope::Pattern;
+
+use super::super::random;
+use super::{Failure, Replica};
+use crate::command::{Action, Answer, BeadEdit, CommandError, NewBead};
+
+const PARENT_CHILD: &str = "parent-child";
+
+impl Replica {
+    /// Creates a bead.
+    pub(super) fn create(&mut self, new: &NewBead) -> Result<Answer, Failure> {
+        let id = BeadId::from_bytes(random(&mut self.rng));
+        let parent = new.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
+        let mut deps = Vec::new();
+        for (kind, target) in &new.deps {
+            deps.push((kind.clone(), self.find(target)?));
+        }
+        let blocked: Vec<BeadId> = new.blocks.iter().map(|bead| self.find(bead)).collect::<Result<_, _>>()?;
+        for (kind, target) in &deps {
+            for bead in &blocked {
+                self.refuse_cycle(*bead, *target, kind)?;
+            }
+        }
+        deps.extend(parent.map(|parent| (PARENT_CHILD.to_owned(), parent)));
+        let mut edits = self.new_edits(new)?;
+        for (kind, target) in deps {
+            edits.push(Edit::AddDep(dep_key(&kind, target), self.dep(&new.by)));
+        }
+        // Every edit is checked before the project or anything else is written.
+        check_all(&edits)?;
+        let project = self.ensure_project(&new.project)?;
+        let alias = self.new_alias(new, id, parent)?;
+        edits.push(Edit::Set(Field::Alias, FieldValue::Text(alias)));
+        edits.push(Edit::Set(Field::Project, FieldValue::Text(project.to_string())));
+        let mut ops = self.edit_bead(id, &edits)?;
+        for bead in blocked {
+            ops.extend(self.edit_bead(bead, &[Edit::AddDep(dep_key("blocks", id), self.dep(&new.by))])?);
+        }
+        self.author(ops)?;
+        self.bead_answer(id)
+    }
+
+    fn new_edits(&self, new: &NewBead) -> Result<Vec<Edit>, Failure> {
+        let title = new.fields.iter().find(|(field, _)| *field == Field::Title);
+        if !matches!(title, Some((_, FieldValue::Text(title))) if !title.trim().is_empty()) {
+            return Err(invalid("title", "a bead needs a title", "say in one line what is to be done").into());
+        }
+        let mut blank = Bead::new(BeadId::from_bytes([0; 16]), String::new(), String::new());
+        blank.created_at = Some(self.now.wall.to_string());
+        blank.created_by = Some(new.by.clone());
+        let given: BTreeSet<Field> = new.fields.iter().map(|(field, _)| *field).collect();
+        let defaults = beadmesh_protocol::bead::import::created(&blank);
+        let mut edits: Vec<Edit> =
+            defaults.into_iter().filter(|edit| !matches!(edit, Edit::Set(field, _) if given.contains(field))).collect();
+        for (field, value) in &new.fields {
+            edits.push(set(*field, value.clone())?);
+        }
+        edits.extend(new.labels.iter().cloned().map(Edit::AddLabel));
+        edits.extend(scopes(&new.scopes)?.into_iter().map(Edit::AddScope));
+        for (order, text) in (0..).zip(&new.criteria) {
+            edits.push(Edit::AddCriterion(Criterion { order, text: text.clone() }));
+        }
+        Ok(edits)
+    }
+
+    fn new_alias(&mut self, new: &NewBead, id: BeadId, parent: Option<BeadId>) -> Result<String, Failure> {
+        let prefix = match self.mesh.find_project(&new.project) {
+            Some(project) => self.mesh.prefix(project).to_owned(),
+            None => self.mesh.project(&new.project).1.and(new.project.prefix.clone()).unwrap_or_else(|| "bm".to_owned()),
+        };
+        let index = self.beads.index(&self.stage)?;
+        let taken = |alias: &str| super::show::is_alias_taken(index, alias);
+        if let Some(given) = &new.alias {
+            alias::check(given).map_err(|error| invalid("id", &error.to_string(), "choose another alias"))?;
+            if taken(given) {
+                let hint = "leave out --id to have one minted".to_owned();
+                return Err(CommandError::Conflict { problem: format!("id: {given} exists already"), hint }.into());
+            }
+            return Ok(given.clone());
+        }
+        match parent.and_then(|parent| index.rows.display(parent)) {
+            Some(parent) => Ok(alias::child(&parent, index.rows.child_numbers(&parent))),
+            None => Ok(alias::mint(&prefix, id, taken)),
+        }
+    }
+
+    /// Changes a bead.
+    pub(super) fn edit(&mut self, edit: &BeadEdit) -> Result<Answer, Failure> {
+        let id = self.find(&edit.bead)?;
+        let edits = self.edits_of(id, edit)?;
+        check_all(&edits)?;
+        let ops = self.edit_bead(id, &edits)?;
+        if !ops.is_empty() {
+            self.author(ops)?;
+        }
+        self.bead_answer(id)
+    }
+
+    fn edits_of(&mut self, id: BeadId, edit: &BeadEdit) -> Result<Vec<Edit>, Failure> {
+        let wall = self.now.wall.to_string();
+        match &edit.action {
+            Action::Set(fields) => {
+                let mut edits = Vec::new();
+                for (field, value) in fields {
+                    edits.extend(self.set_field(id, *field, value)?);
+                }
+                Ok(edits)
+            }
+            Action::Close(reason) => Ok(closing(&wall, reason.as_deref())),
+            Action::Reopen => Ok(opening(Status::Open)),
+            Action::Delete(reason) => Ok(deleting(&wall, &edit.by, reason.as_deref())),
+            Action::Resolve(field, value) => Ok(vec![self.resolve(id, *field, value.as_ref())?]),
+            Action::Labels { add, remove } => {
+                let removed = remove.iter().cloned().map(Edit::RemoveLabel);
+                Ok(add.iter().cloned().map(Edit::AddLabel).chain(removed).collect())
+            }
+            Action::Scopes { add, remove } => {
+                let removed = scopes(remove)?.into_iter().map(Edit::RemoveScope);
+                Ok(scopes(add)?.into_iter().map(Edit::AddScope).chain(removed).collect())
+            }
+            Action::Comment(text) => {
+                if text.trim().is_empty() {
+                    return Err(invalid("text", "a comment needs a text", "write it, or pipe it to `-`").into());
+                }
+                let comment = Comment {
+                    author: edit.by.clone(),
+                    created_at: Some(wall),
+                    text: text.clone(),
+                    extra: std::collections::BTreeMap::new(),
+                };
+                Ok(vec![Edit::AddComment(comment)])
+            }
+            Action::AddDep(kind, target) => {
+                let target = self.find(target)?;
+                self.refuse_cycle(id, target, kind)?;
+                Ok(vec![Edit::AddDep(dep_key(kind, target), self.dep(&edit.by))])
+            }
+            Action::RemoveDep(kind, target) => self.dep_removals(id, kind.as_deref(), target),
+        }
+    }
+
+    fn set_field(&mut self, id: BeadId, field: Field, value: &FieldValue) -> Result<Vec<Edit>, Failure> {
+        let wall = self.now.wall.to_string();
+        let FieldValue::Text(text) = value else { return Ok(vec![set(field, value.clone())?]) };
+        match field {
+            Field::Status => {
+                let status = Status::from(text.clone());
+                let present = self.beads.record(&self.stage, id)?.map(|record| record.bead.status);
+                match (&status, present) {
+                    (status, Some(present)) if *status == present => Ok(Vec::new()),
+                    (Status::Closed, _) => Ok(closing(&wall, None)),
+                    (status, Some(present)) if present.is_done() => Ok(opening(status.clone())),
+                    (status, _) => Ok(vec![set(Field::Status, FieldValue::Text(status.to_string()))?]),
+                }
+            }
+            Field::Alias => {
+                alias::check(text).map_err(|error| invalid("alias", &error.to_string(), "choose another alias"))?;
+                let index = self.beads.index(&self.stage)?;
+                let own = index.rows.display(id).is_some_and(|alias| alias == *text);
+                if !own && super::show::is_alias_taken(index, text) {
+                    let problem = format!("alias: {text} exists already");
+                    return Err(CommandError::Conflict { problem, hint: "choose another".to_owned() }.into());
+                }
+                Ok(vec![set(field, value.clone())?])
+            }
+            _ => Ok(vec![set(field, value.clone())?]),
+        }
+    }
+
+    /// Settles a conflict by writing a value over all concurrent ones.
+    fn resolve(&mut self, id: BeadId, field: Field, value: Option<&FieldValue>) -> Result<Edit, Failure> {
+        let record = self.beads.record(&self.stage, id)?;
+        let conflict = record.as_ref().and_then(|record| {
+            record.conflicts.iter().find(|conflict| conflict.field == field.as_str())
+        });
+        let Some(conflict) = conflict else {
+            let hint = "`beadmesh bead show` lists conflicts".to_owned();
+            return Err(CommandError::Conflict { problem: format!("{}: no conflict to settle", field.as_str()), hint }.into());
+        };
+        set(field, value.unwrap_or(&conflict.shown).clone()).map_err(Failure::from)
+    }
+
+    fn dep_removals(&mut self, id: BeadId, kind: Option<&str>, target: &str) -> Result<Vec<Edit>, Failure> {
+        let record = self.beads.record(&self.stage, id)?;
+        let wanted = self.find(target).ok();
+        let index = self.beads.index(&self.stage)?;
+        let keys = record.into_iter().flat_map(|record| record.bead.deps.into_keys());
+        let edits: Vec<Edit> = keys
+            .filter(|key| kind.is_none_or(|kind| kind == key.kind))
+            .filter(|key| {
+                let found = index.graph.resolve(&key.target, id);
+                (found.is_some() && found == wanted) || key.target == Target::Alias(target.to_owned())
+            })
+            .map(Edit::RemoveDep)
+            .collect();
+        if edits.is_empty() {
+            return Err(CommandError::NotFound { what: "dependency", name: target.to_owned() }.into());
+        }
+        Ok(edits)
+    }
+
+    /// Refuses a dependency that would close a cycle.
+    fn refuse_cycle(&mut self, from: BeadId, to: BeadId, kind: &str) -> Result<(), Failure> {
+        let index = self.beads.index(&self.stage)?;
+        match index.graph.would_cycle(from, to, kind) {
+            None => Ok(()),
+            Some(cycle) => {
+                let path = cycle.into_iter().map(|id| index.rows.display(id).unwrap_or_else(|| id.to_string()));
+                Err(CommandError::Cycle { path: path.collect() }.into())
+            }
+        }
+    }
+
+    /// Edits a bead's document; the operations are to be written by the caller.
+    pub(super) fn edit_bead(&mut self, id: BeadId, edits: &[Edit]) -> Result<Vec<RawOp>, Failure> {
+        let author = (self.entries.node(), self.now.wall);
+        self.beads.edit(&mut self.stage, self.mesh.roster(), author, id, edits)
+    }
+
+    fn dep(&self, by: &str) -> Dep {
+        Dep { created_at: Some(self.now.wall.to_string()), created_by: Some(by.to_owned()), ..Dep::default() }
+    }
+}
+
+fn dep_key(kind: &str, target: BeadId) -> DepKey {
+    DepKey { kind: kind.to_owned(), target: Target::Id(target) }
+}
+
+/// Makes an edit of a scalar field; an empty text clears it.
+fn set(field: Field, value: FieldValue) -> Result<Edit, CommandError> {
+    let value = match value {
+        FieldValue::Text(text) if text.is_empty() => FieldValue::Absent,
+        value => value,
+    };
+    let required = matches!(field, Field::Title | Field::Status | Field::Priority | Field::Kind | Field::Alias);
+    if required && value == FieldValue::Absent {
+        return Err(invalid(field.as_str(), "it can not be empty", "give it a value"));
+    }
+    Ok(Edit::Set(field, value))
+}
+
+fn closing(wall: &str, reason: Option<&str>) -> Vec<Edit> {
+    vec![
+        Edit::Set(Field::Status, FieldValue::Text(Status::Closed.to_string())),
+        Edit::Set(Field::ClosedAt, FieldValue::Text(wall.to_owned())),
+        Edit::Set(Field::CloseReason, text_or_absent(reason)),
+    ]
+}
+
+fn opening(status: Status) -> Vec<Edit> {
+    vec![
+        Edit::Set(Field::Status, FieldValue::Text(status.to_string())),
+        Edit::Set(Field::ClosedAt, FieldValue::Absent),
+        Edit::Set(Field::CloseReason, FieldValue::Absent),
+    ]
+}
+
+/// Marks a bead deleted, with the keys that beads itself writes for a tombstone.
+fn deleting(wall: &str, by: &str, reason: Option<&str>) -> Vec<Edit> {
+    let json = |text: &str| Some(serde_json::Value::from(text).to_string());
+    vec![
+        Edit::Set(Field::Status, FieldValue::Text(Status::Tombstone.to_string())),
+        Edit::Extra("deleted_at".to_owned(), json(wall)),
+        Edit::Extra("deleted_by".to_owned(), json(by)),
+        Edit::Extra("delete_reason".to_owned(), reason.and_then(json)),
+    ]
+}
+
+fn text_or_absent(text: Option<&str>) -> FieldValue {
+    text.filter(|text| !text.is_empty()).map_or(FieldValue::Absent, |text| FieldValue::Text(text.to_owned()))
+}
+
+/// Reads scope patterns as a person writes them and returns their canonical texts.
+fn scopes(patterns: &[String]) -> Result<Vec<String>, CommandError> {
+    let mut canonical = Vec::new();
+    for pattern in patterns {
+        let parsed = Pattern::parse(pattern)
+            .map_err(|error| invalid("scope", &error.to_string(), "see docs/GLOSSARY.md for the pattern grammar"))?;
+        canonical.extend(parsed.iter().map(|pattern| pattern.as_str().to_owned()));
+    }
+    Ok(canonical)
+}
+
+fn check_all(edits: &[Edit]) -> Result<(), CommandError> {
+    edits.iter().try_for_each(|edit| beadmesh_protocol::bead::edit::check(edit).map_err(|error| (&error).into()))
+}
+
+fn invalid(field: &str, problem: &str, hint: &str) -> CommandError {
+    CommandError::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
+}
+
+/// Returns whether the graph type counts for readiness; kept beside the rule that uses it.
+pub(super) fn node_of(bead: &Bead) -> graph::Node {
+    graph::Node::of(bead)
+}

@@ -1,0 +1,103 @@
+//! Importing records: new ones as deterministic changes, known ones as ordinary edits of what differs.
+
+use beadmesh_protocol::alias;
+use beadmesh_protocol::bead::import::{differing_edits, unset_edits};
+use beadmesh_protocol::bead::{Bead, DepKey, Target};
+use beadmesh_protocol::clock::Wall;
+use beadmesh_protocol::entry::RawOp;
+
+use super::super::beads::Index;
+use super::{Failure, Replica};
+use crate::command::{Answer, ImportReport, LineNote, Prepared};
+
+impl Replica {
+    /// Takes a batch of records.
+    pub(super) fn import(&mut self, records: Vec<Prepared>) -> Result<Answer, Failure> {
+        let mut report = ImportReport::default();
+        let mut ops = Vec::new();
+        for record in records {
+            if self.beads.is_known(&self.stage, record.bead.id)? {
+                ops.extend(self.merge(&record, &mut report)?);
+            } else {
+                let author = self.entries.node();
+                ops.extend(self.beads.adopt(&mut self.stage, author, &record.bead, &record.changes));
+                report.created += 1;
+            }
+        }
+        if !ops.is_empty() {
+            self.author(ops)?;
+        }
+        Ok(Answer::Imported(report))
+    }
+
+    /// Merges a record into a bead that is known.
+    fn merge(&mut self, record: &Prepared, report: &mut ImportReport) -> Result<Vec<RawOp>, Failure> {
+        let id = record.bead.id;
+        let note = |reason: String| LineNote { line: record.line, reason };
+        let Some(ours) = self.beads.record(&self.stage, id)?.map(|record| record.bead) else {
+            report.unchanged += 1;
+            return Ok(Vec::new());
+        };
+        if !record.has_created_at && ours.title != record.bead.title {
+            let reason = format!("id: {} is another task here, {:?}", record.bead.alias, ours.title);
+            report.conflicting.push(note(reason));
+            return Ok(Vec::new());
+        }
+        let index = self.beads.index(&self.stage)?;
+        let theirs = as_ours(index, &ours, &record.bead);
+        let edits = if record.has_updated_at { differing_edits(&ours, &theirs) } else { unset_edits(&ours, &theirs) };
+        if edits.is_empty() {
+            report.unchanged += 1;
+            return Ok(Vec::new());
+        }
+        if record.has_updated_at && updated(&theirs) < updated(&ours) {
+            let kept = ours.updated_at.as_deref().unwrap_or("an unknown date");
+            report.older.push(note(format!("updated_at: older than what is known, of {kept}; ours was kept")));
+            report.unchanged += 1;
+            return Ok(Vec::new());
+        }
+        match self.edit_bead(id, &edits) {
+            Ok(ops) if ops.is_empty() => {
+                report.unchanged += 1;
+                Ok(ops)
+            }
+            Ok(ops) => {
+                report.updated += 1;
+                Ok(ops)
+            }
+            Err(Failure::Command(error)) => {
+                report.rejected.push(note(error.to_string()));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn updated(bead: &Bead) -> Option<Wall> {
+    bead.updated_at.as_deref().and_then(Wall::parse)
+}
+
+/// Returns a record as it would stand here: names that mean the same as ours are written as ours, and what no record
+/// can say is kept.
+fn as_ours(index: &Index, ours: &Bead, record: &Bead) -> Bead {
+    let mut theirs = record.clone();
+    theirs.updated_at.clone_from(&ours.updated_at);
+    if ours.project.is_some() {
+        theirs.project = ours.project;
+    }
+    let shown = index.rows.display(ours.id);
+    if shown.as_deref() == Some(theirs.alias.as_str()) || alias::split(&theirs.alias).0 == ours.alias {
+        theirs.alias.clone_from(&ours.alias);
+    }
+    theirs.deps = theirs
+        .deps
+        .into_iter()
+        .map(|(key, dep)| {
+            let found = index.graph.resolve(&key.target, ours.id);
+            let known = found.map(|id| DepKey { kind: key.kind.clone(), target: Target::Id(id) });
+            (known.filter(|known| ours.deps.contains_key(known)).unwrap_or(key), dep)
+        })
+        .collect();
+    theirs
+}

@@ -1,0 +1,66 @@
+//! Describing beads: the document's view joined with what only the graph knows.
+
+use beadmesh_protocol::bead::Target;
+use beadmesh_protocol::id::BeadId;
+
+use super::super::beads::Index;
+use super::{Failure, Replica};
+use crate::command::{Answer, BeadAnswer, CommandError, DepAnswer};
+use crate::stage::StoreError;
+
+impl Replica {
+    /// Answers with one bead.
+    pub(super) fn bead_answer(&mut self, id: BeadId) -> Result<Answer, Failure> {
+        let missing = || CommandError::NotFound { what: "bead", name: id.to_string() };
+        Ok(Answer::Bead(Box::new(self.describe(id)?.ok_or_else(missing)?)))
+    }
+
+    /// Describes a bead, if it is shown here.
+    pub(super) fn describe(&mut self, id: BeadId) -> Result<Option<BeadAnswer>, StoreError> {
+        let Some(record) = self.beads.record(&self.stage, id)? else { return Ok(None) };
+        let wall = self.now.wall;
+        let index = self.beads.index(&self.stage)?;
+        let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
+        let deps = record.bead.deps.keys().map(|key| DepAnswer {
+            key: key.clone(),
+            target: target_alias(index, id, &key.target),
+            status: index
+                .graph
+                .resolve(&key.target, id)
+                .and_then(|target| index.rows.get(target))
+                .map(|row| row.status.clone()),
+        });
+        let children = index.graph.children(id);
+        let dependents = index.graph.dependents(id).into_iter().map(|(dependent, _)| dependent);
+        let mut dependents: Vec<String> =
+            dependents.filter(|dependent| !children.contains(dependent)).map(alias).collect();
+        dependents.dedup();
+        Ok(Some(BeadAnswer {
+            alias: alias(id),
+            ready: index.graph.is_ready(id, wall),
+            deps: deps.collect(),
+            blocked_by: index.graph.blockers(id).into_iter().map(|(blocker, _)| alias(blocker)).collect(),
+            parent: index.graph.parent(id).map(alias),
+            children: children.iter().copied().map(alias).collect(),
+            dependents,
+            conflicts: record.conflicts,
+            bead: record.bead,
+        }))
+    }
+}
+
+/// Returns what a dependency of `from` points at, as an alias; what is not known here stays as it was written.
+pub(super) fn target_alias(index: &Index, from: BeadId, target: &Target) -> String {
+    match target {
+        Target::Alias(alias) => alias.clone(),
+        Target::Id(_) => {
+            let known = index.graph.resolve(target, from).and_then(|id| index.rows.display(id));
+            known.unwrap_or_else(|| target.to_string())
+        }
+    }
+}
+
+/// Returns whether an alias is spoken for.
+pub(super) fn is_alias_taken(index: &Index, alias: &str) -> bool {
+    index.rows.is_taken(alias)
+}

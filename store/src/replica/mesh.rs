@@ -1,0 +1,205 @@
+//! The mesh as this node knows it: control entries, the roster and projects they fold to, and the invites opened here.
+
+use std::time::Duration;
+
+use beadmesh_protocol::clock::Wall;
+use beadmesh_protocol::entry::{Entry, RawOp};
+use beadmesh_protocol::id::{MeshId, NodeId, ProjectId};
+use beadmesh_protocol::invite::{Invite, JoinRefusal, JoinRequest, Secret, Ticket};
+use beadmesh_protocol::limits::NODES_MAX;
+use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
+use beadmesh_protocol::project::{ProjectKey, Projects};
+use beadmesh_protocol::roster::Roster;
+
+use crate::command::{CommandError, NewInvite, ProjectAnswer, ProjectContext};
+use crate::keys;
+use crate::stage::{Stage, StoreError};
+
+/// How long after its expiry an invite still gets a plain answer rather than a closed door.
+const EXPIRED_GRACE: Duration = Duration::from_secs(600);
+
+/// The project of beads made outside every repository.
+const DEFAULT_PROJECT: &str = "default";
+
+/// What minted aliases begin with where nobody chose anything.
+const DEFAULT_PREFIX: &str = "bm";
+
+/// The mesh as this node knows it.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    node: NodeId,
+    control: Vec<Entry>,
+    roster: Roster,
+    projects: Projects,
+}
+
+impl Mesh {
+    /// Folds the control entries of a mesh; `None` while the founding entry is not among them.
+    pub(crate) fn of(mesh: MeshId, node: NodeId, control: Vec<Entry>) -> Option<Self> {
+        let roster = Roster::fold(mesh, &control)?;
+        let mut folded = Self { node, control, roster, projects: Projects::default() };
+        folded.fold_projects();
+        Some(folded)
+    }
+
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Takes new control entries and folds again.
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.control.extend(entries);
+        self.roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
+        self.fold_projects();
+    }
+
+    fn fold_projects(&mut self) {
+        let mut entries: Vec<&Entry> =
+            self.control.iter().filter(|entry| self.roster.may_write(entry.content().author)).collect();
+        entries.sort_by_key(|entry| (entry.content().hlc, entry.id()));
+        let mut projects = Projects::default();
+        for raw in entries.iter().flat_map(|entry| &entry.content().ops) {
+            if let Ok(Op::Project(keys)) = Op::decode(raw) {
+                projects.apply(&keys);
+            }
+        }
+        self.projects = projects;
+    }
+
+    /// Returns the operations on projects, to take along into another mesh.
+    pub(crate) fn project_ops(&self) -> Vec<RawOp> {
+        let ops = self.control.iter().flat_map(|entry| &entry.content().ops);
+        ops.filter(|raw| matches!(Op::decode(raw), Ok(Op::Project(_)))).cloned().collect()
+    }
+
+    /// Returns every control entry in its stored form, the founding entry first, for a node that is let in.
+    pub(crate) fn sealed_control(&self) -> Vec<beadmesh_protocol::entry::Sealed> {
+        let mut entries: Vec<&Entry> = self.control.iter().collect();
+        entries.sort_by_key(|entry| (!entry.is_founding(), entry.content().hlc, entry.id()));
+        entries.into_iter().map(Entry::seal).collect()
+    }
+
+    /// Returns the members other than this node, each with where it says it can be reached.
+    pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<String>)> {
+        let others = self.roster.members.iter().filter(|(node, _)| **node != self.node);
+        others.map(|(node, member)| (*node, member.addresses.clone())).collect()
+    }
+
+    /// Returns what to write so that the mesh knows this node's name and addresses; nothing when it does.
+    pub(crate) fn announce(&self, name: &str, addresses: Vec<String>) -> Option<Op> {
+        let present = self.roster.members.get(&self.node)?;
+        let known = present.name == name && present.addresses == addresses;
+        let facts = NodeFacts { seen: self.roster.heads.clone(), name: name.to_owned(), addresses };
+        (!known).then_some(Op::Node(facts))
+    }
+
+    /// Returns the project a context names, and what to write when that is not known yet.
+    pub(crate) fn project(&self, context: &ProjectContext) -> (ProjectId, Option<Op>) {
+        let mut keys = context.keys.clone();
+        if keys.is_empty() {
+            keys.push(DEFAULT_PROJECT.to_owned());
+        }
+        let known: Vec<Option<ProjectId>> =
+            keys.iter().map(|key| self.projects.resolve([key.as_str()])).collect();
+        let first = known.iter().flatten().next().copied();
+        let united = first.is_some() && known.iter().all(|project| *project == first);
+        let prefix_known = match (&context.prefix, first) {
+            (Some(prefix), Some(project)) => self.projects.prefix(project) == Some(prefix),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let derived = ProjectKey::from_name(&keys[0]).map(|key| key.project_id());
+        let id = first.or(derived.ok()).unwrap_or(ProjectId::from_bytes([0; 16]));
+        let op = Op::Project(ProjectKeys { keys, prefix: context.prefix.clone() });
+        (id, (!united || !prefix_known).then_some(op))
+    }
+
+    /// Returns the project that a filter names, if it is known.
+    pub(crate) fn find_project(&self, context: &ProjectContext) -> Option<ProjectId> {
+        self.projects.resolve(context.keys.iter().map(String::as_str))
+    }
+
+    /// Returns the id a project goes by now.
+    pub(crate) fn canonical(&self, project: ProjectId) -> ProjectId {
+        self.projects.canonical(project)
+    }
+
+    /// Returns what aliases minted in a project begin with.
+    pub(crate) fn prefix(&self, project: ProjectId) -> &str {
+        self.projects.prefix(project).unwrap_or(DEFAULT_PREFIX)
+    }
+
+    /// Describes a project.
+    pub(crate) fn project_answer(&self, project: ProjectId) -> ProjectAnswer {
+        let all = self.projects.all();
+        let keys = all.get(&self.canonical(project)).into_iter().flatten().map(|key| (*key).to_owned());
+        ProjectAnswer { id: project, keys: keys.collect(), prefix: self.prefix(project).to_owned() }
+    }
+
+    /// Opens an invite and returns its ticket.
+    pub(crate) fn invite(
+        &self,
+        stage: &mut Stage,
+        wall: Wall,
+        secret: Secret,
+        wanted: NewInvite,
+    ) -> Result<Ticket, CommandError> {
+        if self.roster.role(self.node) != Some(Role::Admin) {
+            let owner = self.roster.display_name(self.roster.owner);
+            return Err(CommandError::Refused {
+                problem: "only admins let nodes in, and this node is none".to_owned(),
+                hint: format!("run `beadmesh invite` on {owner}"),
+            });
+        }
+        let expires = wall.after(wanted.ttl);
+        let invite =
+            Invite { secret: secret.clone(), expires, uses_left: wanted.uses, used_by: Vec::new(), role: wanted.role };
+        stage.put_record(keys::invite(secret.invite()), &invite);
+        let mesh = self.roster.mesh;
+        Ok(Ticket { mesh, inviter: self.node, addresses: wanted.addresses, secret, expires })
+    }
+
+    /// Decides whether a stranger is let in, and returns what to write if so; a repeated join writes nothing.
+    pub(crate) fn welcome(
+        &self,
+        stage: &mut Stage,
+        wall: Wall,
+        joiner: NodeId,
+        request: &JoinRequest,
+    ) -> Result<Result<Option<Op>, JoinRefusal>, StoreError> {
+        let key = keys::invite(request.invite);
+        let Some(mut invite) = stage.record::<Invite>(&key)? else { return Ok(Err(JoinRefusal::UnknownTicket)) };
+        if let Err(refusal) = invite.check(self.roster.mesh, self.node, joiner, request, wall) {
+            return Ok(Err(refusal));
+        }
+        if self.roster.members.contains_key(&joiner) {
+            return Ok(Ok(None));
+        }
+        if self.roster.members.len() >= NODES_MAX {
+            return Ok(Err(JoinRefusal::MeshFull));
+        }
+        invite.take(joiner);
+        stage.put_record(key, &invite);
+        let admit = Admit {
+            seen: self.roster.heads.clone(),
+            node: joiner,
+            name: request.name.clone(),
+            role: invite.role,
+            invite: Some(request.invite),
+        };
+        Ok(Ok(Some(Op::Admit(admit))))
+    }
+
+    /// Returns whether an invite is open, or closed so lately that its holder deserves an answer; forgets older ones.
+    pub(crate) fn join_open(&self, stage: &mut Stage, wall: Wall) -> Result<bool, StoreError> {
+        let mut open = false;
+        for (key, invite) in stage.records::<Invite>(keys::INVITES)? {
+            if wall <= invite.expires.after(EXPIRED_GRACE) {
+                open = true;
+            } else {
+                stage.delete(key);
+            }
+        }
+        Ok(open)
+    }
+}
