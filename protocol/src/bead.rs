@@ -2,6 +2,16 @@
 //!
 //! The automerge document behind a bead lives in `document`; nothing outside this module names automerge.
 
+mod column;
+pub mod document;
+mod draft;
+pub mod edit;
+pub mod genesis;
+pub mod import;
+pub mod intake;
+mod item;
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -397,7 +407,7 @@ impl Field {
 
 /// One edit of a bead; a command makes a list of them, which becomes one automerge change.
 ///
-/// Values and keys are bounded by `limits`; who builds an edit checks them first with `document::check`.
+/// Values and keys are bounded by `limits`; who builds an edit checks them first with `edit::check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// Sets a scalar field; `Absent` clears it.

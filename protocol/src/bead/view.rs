@@ -1,0 +1,210 @@
+//! What a document means: the bead it shows and the concurrent values it hides.
+//!
+//! A value of an unexpected kind is treated as absent, never as an error: any member can write one.
+
+use std::collections::BTreeSet;
+
+use automerge::iter::MapRange;
+use automerge::{ReadDoc, ScalarValueRef, Value, ValueRef};
+
+use super::document::{Document, object_id};
+use super::draft::{Object, Pred};
+use super::genesis::Container;
+use super::intake::Actor;
+use super::{Bead, Conflict, Field, FieldValue, Status, item};
+use crate::clock::Wall;
+use crate::limits::PRIORITY_MAX;
+
+impl Document {
+    /// Returns the bead as a reader sees it, with concurrent values settled.
+    pub fn bead(&self) -> Bead {
+        let mut bead = Bead::new(self.id(), String::new(), String::new());
+        let mut disputed = Vec::new();
+        for entry in self.doc.map_range(object_id(Object::Root), ..) {
+            let Some(field) = Field::parse(&entry.key) else { continue };
+            if entry.conflict && matches!(field, Field::Status | Field::ClosedAt | Field::CloseReason) {
+                disputed.push(field);
+            } else {
+                assign(&mut bead, field, of_value_ref(entry.value));
+            }
+        }
+        if !disputed.is_empty() {
+            let status_actor = self.shown_status().map(|(_, actor)| actor);
+            for field in disputed {
+                assign(&mut bead, field, self.shown(field, status_actor));
+            }
+        }
+        self.read_maps(&mut bead);
+        self.date(&mut bead);
+        bead
+    }
+
+    /// Returns every field and item of which concurrent values differ: fields in their fixed order, then items by key.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let status_actor = self.shown_status().map(|(_, actor)| actor);
+        let mut conflicts = Vec::new();
+        for field in Field::ALL {
+            let standing = self.standing(Object::Root, field.as_str());
+            if standing.len() > 1 {
+                let values = standing.iter().map(|(value, _)| of_value(value)).collect();
+                conflicts.extend(conflict(field.as_str().to_owned(), self.shown(field, status_actor), values));
+            }
+        }
+        for container in Container::ALL {
+            for entry in self.range(container).filter(|entry| entry.conflict) {
+                let standing = self.standing(Object::In(container), &entry.key);
+                let values = standing.iter().map(|(value, _)| of_value(value)).collect();
+                let name = format!("{}.{}", container.as_str(), entry.key);
+                conflicts.extend(conflict(name, of_value_ref(entry.value), values));
+            }
+        }
+        conflicts
+    }
+
+    pub(super) fn range(&self, container: Container) -> MapRange<'_> {
+        self.doc.map_range(object_id(Object::In(container)), ..)
+    }
+
+    /// Returns the value of a field that several changes wrote at once.
+    fn shown(&self, field: Field, status_actor: Option<Actor>) -> FieldValue {
+        let standing = self.standing(Object::Root, field.as_str());
+        let winner = standing.last().map_or(FieldValue::Absent, |(value, _)| of_value(value));
+        match field {
+            Field::Status => self.shown_status().map_or(winner, |(status, _)| FieldValue::Text(status.to_string())),
+            Field::ClosedAt | Field::CloseReason => {
+                let with_status = standing.iter().rfind(|(_, by)| Some(by.actor) == status_actor);
+                with_status.map_or(winner, |(value, _)| of_value(value))
+            }
+            _ => winner,
+        }
+    }
+
+    /// Returns the status of the highest precedence, the later by automerge's order among equals, and who wrote it.
+    fn shown_status(&self) -> Option<(Status, Actor)> {
+        let standing = self.standing(Object::Root, Field::Status.as_str());
+        let statuses = standing.iter().filter_map(|(value, Pred { actor, .. })| match of_value(value) {
+            FieldValue::Text(word) => Some((Status::from(word), *actor)),
+            FieldValue::Absent | FieldValue::Number(_) => None,
+        });
+        statuses.max_by_key(|(status, _)| status.precedence())
+    }
+
+    fn read_maps(&self, bead: &mut Bead) {
+        for container in Container::ALL {
+            for entry in self.range(container) {
+                let key = entry.key;
+                match (container, entry.value) {
+                    (Container::Labels, ValueRef::Scalar(_)) => {
+                        bead.labels.insert(key.into_owned());
+                    }
+                    (Container::Scopes, ValueRef::Scalar(_)) => {
+                        bead.scopes.insert(key.into_owned());
+                    }
+                    (Container::Deps, value) => {
+                        if let (Some(dep), Some(text)) = (item::parse_dep_key(&key), text_of(value)) {
+                            bead.deps.insert(dep, item::parse_dep_value(&text));
+                        }
+                    }
+                    (Container::Criteria, value) => {
+                        bead.criteria.extend(text_of(value).and_then(|text| item::parse_criterion(&text)));
+                    }
+                    (Container::Comments, value) => {
+                        bead.comments.extend(text_of(value).and_then(|text| item::parse_comment(&text)));
+                    }
+                    (Container::Needs, value) => {
+                        bead.needs.extend(text_of(value).map(|text| (key.into_owned(), text)));
+                    }
+                    (Container::Metadata, value) => {
+                        bead.metadata.extend(text_of(value).map(|text| (key.into_owned(), text)));
+                    }
+                    (Container::Extra, value) => {
+                        bead.extra.extend(text_of(value).map(|text| (key.into_owned(), text)));
+                    }
+                    (_, ValueRef::Object(_)) => {}
+                }
+            }
+        }
+        bead.criteria.sort_by(|a, b| (a.order, &a.text).cmp(&(b.order, &b.text)));
+        // The map's own order is that of the keys, and the sort keeps it among equal dates.
+        bead.comments.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+    }
+
+    /// Dates the bead by its latest change, unless the imported date is later or the same.
+    fn date(&self, bead: &mut Bead) {
+        if self.newest_time == 0 {
+            return;
+        }
+        let newest = Wall::from_millis(self.newest_time);
+        let imported = bead.updated_at.as_deref().and_then(Wall::parse);
+        if imported.is_none_or(|imported| newest > imported) {
+            bead.updated_at = Some(newest.to_string());
+        }
+    }
+}
+
+/// Writes a field's value into a bead; one that the field can not hold leaves what is there.
+fn assign(bead: &mut Bead, field: Field, value: FieldValue) {
+    let number = match &value {
+        FieldValue::Number(number) => Some(*number),
+        FieldValue::Absent | FieldValue::Text(_) => None,
+    };
+    let text = match value {
+        FieldValue::Text(text) => Some(text),
+        FieldValue::Absent | FieldValue::Number(_) => None,
+    };
+    match field {
+        Field::Title => bead.title = text.unwrap_or_default(),
+        Field::Description => bead.description = text,
+        Field::Design => bead.design = text,
+        Field::Acceptance => bead.acceptance = text,
+        Field::Notes => bead.notes = text,
+        Field::Status => bead.status = text.map_or(Status::Open, Status::from),
+        Field::Priority => {
+            let priority = number.and_then(|number| u8::try_from(number).ok());
+            bead.priority = priority.filter(|priority| *priority <= PRIORITY_MAX).unwrap_or(bead.priority);
+        }
+        Field::Kind => bead.kind = text.unwrap_or_else(|| std::mem::take(&mut bead.kind)),
+        Field::Assignee => bead.assignee = text,
+        Field::EstimateMinutes => bead.estimate_minutes = number.and_then(|number| u32::try_from(number).ok()),
+        Field::CreatedAt => bead.created_at = text,
+        Field::CreatedBy => bead.created_by = text,
+        Field::UpdatedAt => bead.updated_at = text,
+        Field::ClosedAt => bead.closed_at = text,
+        Field::CloseReason => bead.close_reason = text,
+        Field::DueAt => bead.due_at = text,
+        Field::DeferUntil => bead.defer_until = text,
+        Field::ExternalRef => bead.external_ref = text,
+        Field::Alias => bead.alias = text.unwrap_or_default(),
+        Field::Project => bead.project = text.and_then(|text| text.parse().ok()),
+    }
+}
+
+/// Joins the differing values of one field; nothing when they are all alike.
+fn conflict(field: String, shown: FieldValue, values: BTreeSet<FieldValue>) -> Option<Conflict> {
+    let others: Vec<FieldValue> = values.into_iter().filter(|value| *value != shown).collect();
+    (!others.is_empty()).then_some(Conflict { field, shown, others })
+}
+
+fn text_of(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Scalar(ScalarValueRef::Str(text)) => Some(text.into_owned()),
+        _ => None,
+    }
+}
+
+fn of_value_ref(value: ValueRef<'_>) -> FieldValue {
+    match value {
+        ValueRef::Scalar(ScalarValueRef::Int(number)) => FieldValue::Number(number),
+        ValueRef::Scalar(ScalarValueRef::Str(text)) if !text.is_empty() => FieldValue::Text(text.into_owned()),
+        _ => FieldValue::Absent,
+    }
+}
+
+pub(super) fn of_value(value: &Value<'_>) -> FieldValue {
+    let Value::Scalar(scalar) = value else { return FieldValue::Absent };
+    match scalar.as_ref() {
+        automerge::ScalarValue::Int(number) => FieldValue::Number(*number),
+        automerge::ScalarValue::Str(text) if !text.is_empty() => FieldValue::Text(text.to_string()),
+        _ => FieldValue::Absent,
+    }
+}
