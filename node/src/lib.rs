@@ -1,3 +1,4 @@
 //! One node of the mesh: the replica on its thread, and the drivers round it.
 
 pub mod api;
+pub mod net;

@@ -1,0 +1,173 @@
+//! The network of a node: links to members, as ordered streams of frames, and joins of strangers.
+//!
+//! It moves bytes and knows nothing of entries. One task drives the libp2p swarm, one more runs each link; the rest of
+//! the node talks to them through a [`Handle`] that never blocks and one bounded queue of [`Event`]s.
+
+mod address;
+mod behaviour;
+mod dialer;
+mod driver;
+mod event;
+mod frame;
+mod gate;
+mod handle;
+mod join;
+mod link;
+mod listen;
+mod peer;
+mod streams;
+
+use std::io;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+pub use address::{Path, Transport};
+pub use event::{Event, Events};
+pub use handle::{Handle, SendError};
+pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
+pub use link::{DownReason, LinkId};
+pub use listen::{Listen, PORT_DEFAULT, listen_defaults};
+
+/// What a node's network is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The ed25519 secret of the node; the copy in here is wiped once the network has its own.
+    pub key: Zeroizing<[u8; 32]>,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Whether members are looked for on the local network.
+    pub mdns: bool,
+    /// What identify tells a peer about this program; it names neither user, machine nor mesh.
+    pub agent_version: String,
+    /// How long things may take.
+    pub timing: Timing,
+    /// How much may wait.
+    pub queue: Queue,
+}
+
+impl Config {
+    /// Returns the defaults for a node with this secret.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self {
+            key: Zeroizing::new(key),
+            listen: Listen::Default { saved_port: None },
+            mdns: true,
+            agent_version: concat!("beadmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timing: Timing::default(),
+            queue: Queue::default(),
+        }
+    }
+}
+
+/// How long things on the network may take.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// Time between two pings of a connection.
+    pub ping_interval: Duration,
+    /// Time a ping may take. libp2p forgives the first failure, so a dead link is noticed after two.
+    pub ping_timeout: Duration,
+    /// The first wait before a member is dialled again.
+    pub retry_min: Duration,
+    /// The longest wait before a member is dialled again.
+    pub retry_max: Duration,
+    /// How long a link must have lived for the next wait to start at `retry_min` again.
+    pub settle_time: Duration,
+    /// How long an older connection has to prove itself alive once the peer made a newer one.
+    pub spare_grace: Duration,
+    /// How long a connection to a member may stand without a link, where the peer is the one to open it.
+    pub link_wait: Duration,
+    /// How long writing to a link may stand still before the link is given up.
+    pub write_stall: Duration,
+    /// How long a link that is closed on purpose may take to hand over what is queued.
+    pub linger: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(8),
+            retry_min: Duration::from_millis(250),
+            retry_max: Duration::from_secs(60),
+            settle_time: Duration::from_secs(10),
+            spare_grace: Duration::from_secs(10),
+            link_wait: Duration::from_secs(30),
+            write_stall: Duration::from_secs(60),
+            linger: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How much may wait on the network, in both directions.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// Frames that may wait to be written to one link.
+    pub out_frames: usize,
+    /// Bytes that may wait to be written to one link; a single frame always fits an empty queue.
+    pub out_bytes: usize,
+    /// Bytes of frames read from all links that may wait in [`Events`], at least one frame of the largest size.
+    pub in_bytes: usize,
+    /// Bytes of frames read from one link that may wait in [`Events`], at least one frame of the largest size.
+    pub link_in_bytes: usize,
+    /// Events that may wait in [`Events`].
+    pub events: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            out_frames: 1_024,
+            out_bytes: 4 * 1024 * 1024,
+            in_bytes: 16 * 1024 * 1024,
+            link_in_bytes: 2 * 1024 * 1024,
+            events: 1_024,
+        }
+    }
+}
+
+/// Why the network did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// A listen address is not a multiaddress.
+    #[error("listen address {address:?} is not a multiaddress")]
+    Address {
+        /// The address as given.
+        address: String,
+        /// What is wrong with it.
+        source: libp2p::multiaddr::Error,
+    },
+    /// A listen address can not be listened on.
+    #[error("can not listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Encryption could not be set up from the node's key.
+    #[error("can not set up encryption")]
+    Noise(#[source] libp2p::noise::Error),
+    /// The name resolver of the system could not be set up.
+    #[error("can not read the resolver's configuration")]
+    Dns(#[source] io::Error),
+    /// The system gave no random numbers.
+    #[error("the system has no random numbers")]
+    Random(#[source] getrandom::Error),
+}
+
+/// Starts the network: one swarm task and one task a link, on the tokio runtime this is called in.
+///
+/// # Errors
+///
+/// Fails when a listen address that was given explicitly is malformed or can not be had, naming it.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
+pub fn start(config: Config) -> Result<(Handle, Events), NetError> {
+    driver::start(config)
+}
+
+#[cfg(test)]
+mod tests;

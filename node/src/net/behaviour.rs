@@ -1,0 +1,98 @@
+//! The libp2p swarm of a node: its transports, its behaviours and their settings.
+
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::{Duration, Instant};
+
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{Swarm, SwarmBuilder, connection_limits, identify, mdns, noise, ping, tcp, yamux};
+use tracing::warn;
+
+use super::{Config, NetError, peer, streams};
+
+/// What identify calls our family of protocols.
+const PROTOCOL_VERSION: &str = "/beadmesh/1";
+
+/// Time a connection may be unused; links keep theirs in use.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Time after which QUIC takes a silent connection for dead, in milliseconds.
+const QUIC_IDLE_MILLIS: u32 = 30_000;
+
+/// Time the QUIC handshake may take.
+const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections to us that may be in their handshake at one time.
+const PENDING_INBOUND_MAX: u32 = 64;
+
+/// Connections that one peer may have: two dials that crossed, and as many again when it came back.
+const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Addresses of one peer that are tried at one time.
+const DIAL_CONCURRENCY: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
+
+/// Streams that may be in negotiation on one connection.
+const NEGOTIATING_STREAMS_MAX: usize = 16;
+
+/// Orders that may wait for one connection.
+const ORDERS_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
+
+/// All behaviours; the limits and the gate come first, so that nothing else sees a connection they refuse.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(super) streams: streams::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+/// Builds the swarm; it listens nowhere yet.
+pub(super) fn swarm(config: &Config) -> Result<Swarm<Behaviour>, NetError> {
+    let keypair = peer::keypair(&config.key);
+    let swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(NetError::Noise)?
+        .with_quic_config(|mut quic| {
+            quic.max_idle_timeout = QUIC_IDLE_MILLIS;
+            quic.handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+            quic
+        })
+        .with_dns()
+        .map_err(NetError::Dns)?
+        .with_behaviour(|key| behaviour(config, key))
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|swarm| {
+            swarm
+                .with_idle_connection_timeout(IDLE_TIMEOUT)
+                .with_dial_concurrency_factor(DIAL_CONCURRENCY)
+                .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS_MAX)
+                .with_notify_handler_buffer_size(ORDERS_MAX)
+        })
+        .build();
+    Ok(swarm)
+}
+
+fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Behaviour {
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
+    // Members learn addresses from the roster, so identify need not tell them to whoever connects.
+    let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
+        .with_agent_version(config.agent_version.clone())
+        .with_hide_listen_addrs(true)
+        .with_cache_size(0);
+    let ping = ping::Config::new().with_interval(config.timing.ping_interval).with_timeout(config.timing.ping_timeout);
+    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+    let mdns = mdns.and_then(|mdns| {
+        mdns.inspect_err(|error| warn!(%error, "looking for members on the local network is not possible")).ok()
+    });
+    Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
+        streams: streams::Behaviour::new(Instant::now()),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping),
+        mdns: Toggle::from(mdns),
+    }
+}

@@ -1,0 +1,190 @@
+//! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links and joins.
+
+mod joins;
+mod peers;
+mod swarm;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use beadmesh_protocol::id::NodeId;
+use futures::StreamExt;
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, Swarm};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::address::Path;
+use super::behaviour::{self, Behaviour};
+use super::dialer::{Jitter, Peer, Schedule};
+use super::event::{self, Event, Events};
+use super::handle::{Ends, Handle, Request, Shared, Wishes};
+use super::link::{DownReason, Link};
+use super::{Config, NetError, Queue, Timing, listen, peer};
+use joins::Joins;
+
+/// Events of the driver's own that may wait for a place; links wait by themselves.
+const OUTBOX_MAX: usize = 256;
+
+/// The longest sleep: leftovers of joins that were given up are looked for at least this often.
+const TICK: Duration = Duration::from_secs(30);
+
+/// The state of the driver.
+struct Driver {
+    local: NodeId,
+    swarm: Swarm<Behaviour>,
+    shared: Arc<Shared>,
+    wishes: watch::Receiver<Wishes>,
+    requests: mpsc::Receiver<Request>,
+    events: event::Sender,
+    outbox: VecDeque<Event>,
+    timing: Timing,
+    queue: Queue,
+    /// What was asked to be listened on, and what is.
+    explicit: BTreeSet<Multiaddr>,
+    listened: BTreeSet<Multiaddr>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    peers: BTreeMap<NodeId, Peer>,
+    schedule: Schedule,
+    jitter: Jitter,
+    joins: Joins,
+    links_made: u64,
+    tasks: JoinSet<Ended>,
+}
+
+/// A connection that stands.
+#[derive(Debug, Clone)]
+struct Connection {
+    node: NodeId,
+    path: Path,
+    dialer: bool,
+}
+
+/// A task came to its end.
+enum Ended {
+    Link(Arc<Link>, DownReason),
+    Join(ConnectionId),
+}
+
+/// Builds the swarm, listens, and sets the driver going.
+pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
+    let mut swarm = behaviour::swarm(&config)?;
+    let explicit = listen::open(&mut swarm, &config.listen)?;
+    let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
+    let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
+    let (handle, Ends { shared, wishes, joins: requests }) = Handle::new(local);
+    let (sender, events) = event::channel(&config.queue);
+    let Config { timing, queue, .. } = config;
+    let driver = Driver {
+        local,
+        swarm,
+        shared,
+        wishes,
+        requests,
+        events: sender,
+        outbox: VecDeque::new(),
+        timing,
+        queue,
+        explicit,
+        listened: BTreeSet::new(),
+        connections: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        schedule: Schedule::default(),
+        jitter,
+        joins: Joins::default(),
+        links_made: 0,
+        tasks: JoinSet::new(),
+    };
+    tokio::spawn(driver.run().instrument(info_span!("net", node = %local.short())));
+    Ok((handle, events))
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let stop = self.shared.stop.clone();
+        let events = self.events.clone();
+        loop {
+            let now = Instant::now();
+            while let Some(node) = self.schedule.pop_due(now) {
+                self.consider(node, now);
+            }
+            self.sweep_joins(now);
+            let wakeup = self.wakeup(now);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(Ended::Link(link, reason)) => self.on_link_ended(&link, &reason),
+                    Ok(Ended::Join(connection)) => self.on_join_ended(connection),
+                    Err(error) => warn!(%error, "a task of the network failed"),
+                },
+                Ok(()) = self.wishes.changed() => self.on_wishes(),
+                request = self.requests.recv() => match request {
+                    Some(request) => self.on_join_request(request),
+                    // The last handle is gone.
+                    None => break,
+                },
+                place = events.place(), if !self.outbox.is_empty() => match (place, self.outbox.pop_front()) {
+                    (Ok(place), Some(event)) => place.send(event),
+                    // Nobody receives any more.
+                    _ => break,
+                },
+                () = sleep_until(wakeup.into()) => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Ends every link and connection in an orderly way, within a few times `linger`.
+    async fn stop(mut self) {
+        debug!("shutting down");
+        self.shared.stop.cancel();
+        let links: Vec<_> = self.shared.links().values().cloned().collect();
+        for link in &links {
+            link.end(DownReason::Shutdown);
+        }
+        let linger = self.timing.linger;
+        let parting = async {
+            // The swarm goes on meanwhile, or nothing would move.
+            loop {
+                tokio::select! {
+                    ended = self.tasks.join_next() => if ended.is_none() { break },
+                    _ = self.swarm.select_next_some() => {}
+                }
+            }
+        };
+        // Three waits of a link: parting, and its last event.
+        let _ = timeout(3 * linger, parting).await;
+        self.tasks.shutdown().await;
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let closing = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _ = timeout(linger, closing).await;
+        let stopped = self.shared.stopped.clone();
+        drop(self);
+        stopped.cancel();
+    }
+
+    fn wakeup(&self, now: Instant) -> Instant {
+        let times = [self.schedule.next(), self.joins.next_deadline()];
+        times.into_iter().flatten().fold(now + TICK, Instant::min)
+    }
+
+    /// Queues an event of the driver's own; when nobody receives for long, it is lost.
+    fn tell(&mut self, event: Event) {
+        if self.outbox.len() < OUTBOX_MAX {
+            self.outbox.push_back(event);
+        } else {
+            warn!(?event, "nobody receives events; one is lost");
+        }
+    }
+}

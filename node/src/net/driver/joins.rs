@@ -1,0 +1,204 @@
+//! How the driver lets strangers in to join, and goes out to join itself.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use beadmesh_protocol::id::NodeId;
+use libp2p::Stream;
+use libp2p::swarm::ConnectionId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::{Driver, Ended};
+use crate::net::event::Event;
+use crate::net::gate::{Grade, STRANGERS_MAX};
+use crate::net::handle::Request;
+use crate::net::join::{JoinError, JoinStream};
+use crate::net::link::DownReason;
+use crate::net::streams::Kind;
+use crate::net::{address, driver, peer};
+
+/// Time a stranger has to open the stream it came for.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time a whole join may take on one connection.
+const JOIN_TIME: Duration = Duration::from_secs(60);
+
+/// Time between the end of a join and the end of its connection, in which last bytes arrive and the joiner becomes a
+/// member.
+const PARTING_TIME: Duration = Duration::from_secs(5);
+
+/// Joins that this node may have under way.
+const OUTGOING_MAX: usize = 4;
+
+/// The joins under way, in both directions.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    outgoing: BTreeMap<NodeId, Outgoing>,
+    /// Connections that are no member's, and when they are closed.
+    visits: BTreeMap<ConnectionId, Visit>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    reply: oneshot::Sender<Result<JoinStream, JoinError>>,
+    dial: Option<ConnectionId>,
+    opening: Option<ConnectionId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    ends: Instant,
+    joining: bool,
+}
+
+impl Joins {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.visits.values().map(|visit| visit.ends).min()
+    }
+}
+
+impl Driver {
+    pub(super) fn on_join_request(&mut self, request: Request) {
+        let Request { inviter, addresses, reply } = request;
+        let full = self.joins.outgoing.len() >= OUTGOING_MAX;
+        if full || self.joins.outgoing.contains_key(&inviter) || inviter == self.local {
+            let _ = reply.send(Err(JoinError::Busy { inviter }));
+            return;
+        }
+        let peer_id = peer::peer_id(inviter);
+        self.swarm.behaviour_mut().streams.expect_inviter(peer_id);
+        let standing = self.connections.iter().rev().find(|(_, known)| known.node == inviter).map(|(id, _)| *id);
+        if let Some(connection) = standing {
+            let outgoing = Outgoing { reply, dial: None, opening: Some(connection) };
+            self.joins.outgoing.insert(inviter, outgoing);
+            self.swarm.behaviour_mut().streams.open(peer_id, connection, Kind::Join);
+            return;
+        }
+        let targets: Vec<_> = address::dialable(inviter, &addresses).into_iter().collect();
+        if targets.is_empty() {
+            self.swarm.behaviour_mut().streams.forget_inviter(&peer_id);
+            let _ = reply.send(Err(JoinError::Addresses { inviter }));
+            return;
+        }
+        let dial =
+            DialOpts::peer_id(peer_id).addresses(targets).condition(PeerCondition::Always).allocate_new_port().build();
+        let connection = dial.connection_id();
+        self.joins.outgoing.insert(inviter, Outgoing { reply, dial: Some(connection), opening: None });
+        if let Err(error) = self.swarm.dial(dial) {
+            let reason = driver::swarm::reason(&error);
+            self.join_on_dial_error(inviter, connection, &reason);
+        }
+    }
+
+    pub(super) fn join_on_connected(&mut self, node: NodeId, connection: ConnectionId, now: Instant) {
+        let grade = self.swarm.behaviour().streams.grade(connection);
+        if grade != Some(Grade::Member) {
+            let time = if grade == Some(Grade::Stranger) { STRANGER_PATIENCE } else { JOIN_TIME };
+            self.joins.visits.insert(connection, Visit { ends: now + time, joining: false });
+        }
+        if let Some(outgoing) = self.joins.outgoing.get_mut(&node)
+            && outgoing.opening.is_none()
+        {
+            outgoing.opening = Some(connection);
+            self.swarm.behaviour_mut().streams.open(peer::peer_id(node), connection, Kind::Join);
+        }
+    }
+
+    pub(super) fn join_on_disconnected(&mut self, node: NodeId, connection: ConnectionId, cause: &str) {
+        self.joins.visits.remove(&connection);
+        if self.joins.outgoing.get(&node).is_some_and(|outgoing| outgoing.opening == Some(connection)) {
+            let reason = format!("it hung up ({cause})");
+            self.answer(node, Err(JoinError::Refused { inviter: node, reason }));
+        }
+    }
+
+    pub(super) fn join_on_dial_error(&mut self, node: NodeId, connection: ConnectionId, reason: &str) {
+        let ours = |outgoing: &Outgoing| outgoing.dial == Some(connection) && outgoing.opening.is_none();
+        if self.joins.outgoing.get(&node).is_some_and(ours) {
+            self.answer(node, Err(JoinError::Unreachable { inviter: node, reason: reason.to_owned() }));
+        }
+    }
+
+    pub(super) fn on_join_opened(&mut self, node: NodeId, connection: ConnectionId, result: Result<Stream, String>) {
+        if self.joins.outgoing.get(&node).is_none_or(|outgoing| outgoing.opening != Some(connection)) {
+            return;
+        }
+        match result {
+            Ok(stream) => {
+                let stream = self.watch(connection, stream);
+                self.answer(node, Ok(stream));
+            }
+            Err(reason) => {
+                self.answer(node, Err(JoinError::Refused { inviter: node, reason }));
+                self.part_soon(connection, Instant::now());
+            }
+        }
+    }
+
+    pub(super) fn on_join_asked(&mut self, node: NodeId, connection: ConnectionId, stream: Stream) {
+        let busy = self.joins.visits.get(&connection).is_some_and(|visit| visit.joining);
+        let asked = self.joins.visits.values().filter(|visit| visit.joining).count();
+        if busy || asked >= STRANGERS_MAX {
+            debug!(peer = %node.short(), "dropped a join stream that is one too many");
+            return;
+        }
+        debug!(peer = %node.short(), "asks to join");
+        let visit = Visit { ends: Instant::now() + JOIN_TIME, joining: true };
+        self.joins.visits.insert(connection, visit);
+        let stream = self.watch(connection, stream);
+        self.tell(Event::JoinAsked { node, stream });
+    }
+
+    pub(super) fn on_join_ended(&mut self, connection: ConnectionId) {
+        self.part_soon(connection, Instant::now());
+    }
+
+    /// Closes what visited for too long, and forgets joins nobody waits for.
+    pub(super) fn sweep_joins(&mut self, now: Instant) {
+        let due: Vec<_> = self
+            .joins
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.ends <= now)
+            .map(|(connection, _)| *connection)
+            .collect();
+        for connection in due {
+            self.joins.visits.remove(&connection);
+            // Who became a member meanwhile stays.
+            if self.swarm.behaviour().streams.grade(connection) != Some(Grade::Member) {
+                self.end_connection(connection, &DownReason::Removed);
+            }
+        }
+        let given_up: Vec<_> =
+            self.joins.outgoing.iter().filter(|(_, outgoing)| outgoing.reply.is_closed()).map(|(n, _)| *n).collect();
+        for node in given_up {
+            self.answer(node, Err(JoinError::Timeout { inviter: node }));
+        }
+    }
+
+    fn answer(&mut self, node: NodeId, result: Result<JoinStream, JoinError>) {
+        self.swarm.behaviour_mut().streams.forget_inviter(&peer::peer_id(node));
+        if let Some(outgoing) = self.joins.outgoing.remove(&node) {
+            // Who gave up waiting drops the stream, which ends the exchange.
+            let _ = outgoing.reply.send(result);
+        }
+    }
+
+    fn watch(&mut self, connection: ConnectionId, stream: Stream) -> JoinStream {
+        let (stream, dropped) = JoinStream::new(stream);
+        self.tasks.spawn(async move {
+            let _ = dropped.await;
+            Ended::Join(connection)
+        });
+        stream
+    }
+
+    fn part_soon(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(visit) = self.joins.visits.get_mut(&connection) {
+            visit.ends = visit.ends.min(now + PARTING_TIME);
+            visit.joining = false;
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the driver does with each event of the swarm.
+
+use std::time::Instant;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, mdns, ping};
+use tracing::{debug, info};
+
+use super::{Connection, Driver};
+use crate::net::address::{self, Path};
+use crate::net::behaviour::BehaviourEvent;
+use crate::net::event::Event;
+use crate::net::link::DownReason;
+use crate::net::peer;
+use crate::net::streams::{Kind, Opened, Side};
+
+impl Driver {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(opened)) => self.on_opened(opened),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(ping),
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => self.on_discovered(found),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.on_connected(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
+                let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                self.on_disconnected(connection_id, &cause);
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
+                self.on_dial_error(&peer, connection_id, &reason(&error));
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                debug!(from = %send_back_addr, %error, "refused a connection");
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                info!(%address, "listening");
+                self.tell(Event::Listening(address.to_string()));
+                self.listened.insert(address);
+                self.on_addresses_changed();
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listened.remove(&address);
+                self.on_addresses_changed();
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                if let Err(error) = reason {
+                    info!(%error, ?addresses, "no longer listening");
+                }
+                for address in &addresses {
+                    self.listened.remove(address);
+                }
+                self.on_addresses_changed();
+            }
+            _ => {}
+        }
+    }
+
+    fn on_addresses_changed(&mut self) {
+        let addresses = address::announced(&self.listened, &self.explicit);
+        let changed = self.shared.addresses.send_if_modified(|known| {
+            let changed = *known != addresses;
+            known.clone_from(&addresses);
+            changed
+        });
+        if changed {
+            self.tell(Event::AddressesChanged(addresses));
+            self.hurry_all();
+        }
+    }
+
+    fn on_connected(&mut self, peer_id: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let now = Instant::now();
+        let Some(node) = peer::node_id(&peer_id) else {
+            // No member has such a key; a stranger with it could not be admitted.
+            self.swarm.close_connection(connection);
+            return;
+        };
+        let path = Path::of(endpoint.get_remote_address());
+        debug!(peer = %node.short(), %path, "connected");
+        self.connections.insert(connection, Connection { node, path, dialer: endpoint.is_dialer() });
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.on_connected(connection, now);
+            self.consider(node, now);
+        }
+        self.join_on_connected(node, connection, now);
+    }
+
+    fn on_disconnected(&mut self, connection: ConnectionId, cause: &str) {
+        let now = Instant::now();
+        let Some(Connection { node, .. }) = self.connections.remove(&connection) else { return };
+        debug!(peer = %node.short(), cause, "disconnected");
+        self.join_on_disconnected(node, connection, cause);
+        let links: Vec<_> = self.shared.links().values().cloned().collect();
+        for link in links.iter().filter(|link| link.connection == connection) {
+            link.end(DownReason::Lost(cause.to_owned()));
+        }
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        // A link on it would have been the one to wait after.
+        let never_linked = peer.connections.remove(&connection).is_some()
+            && peer.connections.is_empty()
+            && peer.link.is_none()
+            && !links.iter().any(|link| link.connection == connection);
+        if peer.opening == Some(connection) {
+            peer.opening = None;
+        }
+        if never_linked {
+            peer.on_failed(now, &self.timing, &mut self.jitter);
+            self.tell(Event::DialFailed { node, reason: format!("the peer let go before a link stood ({cause})") });
+        }
+        self.consider(node, now);
+    }
+
+    fn on_dial_error(&mut self, peer_id: &PeerId, connection: ConnectionId, reason: &str) {
+        let Some(node) = peer::node_id(peer_id) else { return };
+        self.join_on_dial_error(node, connection, reason);
+        self.on_dial_failed(node, connection, reason);
+    }
+
+    fn on_ping(&mut self, event: ping::Event) {
+        let now = Instant::now();
+        let Some(Connection { node, .. }) = self.connections.get(&event.connection).cloned() else { return };
+        match event.result {
+            Ok(_) => {
+                let Some(peer) = self.peers.get_mut(&node) else { return };
+                if let Some(standing) = peer.connections.get_mut(&event.connection) {
+                    standing.answered = Some(now);
+                }
+                if peer.connections.len() > 1 {
+                    self.consider(node, now);
+                }
+            }
+            Err(failure) => {
+                debug!(peer = %node.short(), %failure, "no answer to pings");
+                self.end_connection(event.connection, &DownReason::Silent);
+            }
+        }
+    }
+
+    fn on_discovered(&mut self, found: Vec<(PeerId, Multiaddr)>) {
+        let now = Instant::now();
+        for (peer_id, found) in found {
+            let Some(node) = peer::node_id(&peer_id) else { continue };
+            if self.peers.get_mut(&node).is_some_and(|peer| peer.discover(address::bare(&found), now)) {
+                debug!(peer = %node.short(), address = %found, "found on the local network");
+                self.consider(node, now);
+            }
+        }
+    }
+
+    fn on_opened(&mut self, opened: Opened) {
+        let Opened { peer, connection, kind, side, result } = opened;
+        let Some(node) = peer::node_id(&peer) else { return };
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        match (kind, side, result) {
+            (Kind::Sync, Side::Ours, result) => self.on_sync_opened(node, connection, result),
+            (Kind::Sync, Side::Theirs, Ok(stream)) => self.on_sync_asked(node, connection, stream),
+            (Kind::Join, Side::Ours, result) => self.on_join_opened(node, connection, result),
+            (Kind::Join, Side::Theirs, Ok(stream)) => self.on_join_asked(node, connection, stream),
+            (_, Side::Theirs, Err(_)) => {}
+        }
+    }
+}
+
+/// Says in one line what came of a dial.
+pub(super) fn reason(error: &DialError) -> String {
+    match error {
+        DialError::Transport(tried) => {
+            let shown = tried.iter().take(3).map(|(address, error)| {
+                let mut innermost: &dyn std::error::Error = error;
+                while let Some(source) = innermost.source() {
+                    innermost = source;
+                }
+                format!("{}: {innermost}", address::bare(address))
+            });
+            shown.collect::<Vec<_>>().join("; ")
+        }
+        DialError::WrongPeerId { obtained, address } => {
+            let other = peer::node_id(obtained).map_or_else(|| obtained.to_string(), |node| node.to_string());
+            let place: Multiaddr = address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect();
+            format!("{place} is another node, {other}")
+        }
+        other => other.to_string(),
+    }
+}

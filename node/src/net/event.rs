@@ -1,0 +1,140 @@
+//! What the network tells the node: one bounded queue of events, with room counted in bytes for frames.
+
+use std::sync::Arc;
+
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Queue;
+use super::address::Path;
+use super::join::JoinStream;
+use super::link::{DownReason, LinkId};
+
+/// Something happened on the network.
+///
+/// Of one link, `LinkUp` comes first, `LinkDown` last, and frames in the order they were sent.
+#[derive(Debug)]
+pub enum Event {
+    /// The node listens on this multiaddress.
+    Listening(String),
+    /// The addresses at which others may reach this node are now these.
+    AddressesChanged(Vec<String>),
+    /// A link to a member stands.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+        /// The member.
+        node: NodeId,
+        /// The way the link takes.
+        path: Path,
+        /// Whether this node made the connection.
+        dialer: bool,
+    },
+    /// A frame came, of 1 to [`limits::FRAME_BYTES_MAX`] bytes.
+    Frame {
+        /// The link it came by.
+        link: LinkId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// A link whose queue was full has room again.
+    Room {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link is gone; its id is never used again.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+        /// Why it is gone.
+        reason: DownReason,
+    },
+    /// A stranger, or a member repeating a join, asks to join.
+    JoinAsked {
+        /// Who asks; proven by the handshake.
+        node: NodeId,
+        /// The stream for the exchange.
+        stream: JoinStream,
+    },
+    /// A member could not be reached; it is tried again.
+    DialFailed {
+        /// The member.
+        node: NodeId,
+        /// What went wrong, for people.
+        reason: String,
+    },
+}
+
+/// The receiving end of the network's events.
+///
+/// While nobody receives, links stop reading, and peers feel it.
+#[derive(Debug)]
+pub struct Events {
+    queue: mpsc::Receiver<Queued>,
+}
+
+impl Events {
+    /// Waits for the next event; `None` once the network has shut down.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.queue.recv().await.map(|queued| queued.event)
+    }
+
+    /// Returns the next event if one waits.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.queue.try_recv().ok().map(|queued| queued.event)
+    }
+}
+
+/// The sending end, one for each link and one for the driver.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    event: Event,
+    _room: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+/// The receiver of events is gone.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+pub(super) fn channel(config: &Queue) -> (Sender, Events) {
+    let (sender, receiver) = mpsc::channel(config.events.max(1));
+    let room = Arc::new(Semaphore::new(config.in_bytes.max(limits::FRAME_BYTES_MAX)));
+    (Sender { queue: sender, room }, Events { queue: receiver })
+}
+
+impl Sender {
+    pub(super) async fn send(&self, event: Event) -> Result<(), Gone> {
+        self.queue.send(Queued { event, _room: None }).await.map_err(|_| Gone)
+    }
+
+    /// Sends a frame once there is room for it, on its link and in all; waiting links take turns.
+    pub(super) async fn send_frame(&self, link: LinkId, bytes: Vec<u8>, own: &Arc<Semaphore>) -> Result<(), Gone> {
+        let size = u32::try_from(bytes.len()).expect("a frame is no longer than its limit");
+        let own = Arc::clone(own).acquire_many_owned(size).await.map_err(|_| Gone)?;
+        let all = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Gone)?;
+        let queued = Queued { event: Event::Frame { link, bytes }, _room: Some((own, all)) };
+        self.queue.send(queued).await.map_err(|_| Gone)
+    }
+
+    /// Waits until there is a place, to be used at once.
+    pub(super) async fn place(&self) -> Result<Place<'_>, Gone> {
+        self.queue.reserve().await.map(Place).map_err(|_| Gone)
+    }
+}
+
+/// A place in the queue that is kept for one event.
+#[derive(Debug)]
+pub(super) struct Place<'a>(mpsc::Permit<'a, Queued>);
+
+impl Place<'_> {
+    pub(super) fn send(self, event: Event) {
+        self.0.send(Queued { event, _room: None });
+    }
+}

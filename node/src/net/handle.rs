@@ -1,0 +1,175 @@
+//! What the rest of the node does with the network; nothing here blocks a thread.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::limits;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::join::{JoinError, JoinStream};
+use super::link::{DownReason, Link, LinkId};
+
+/// Time that reaching an inviter may take, all its addresses together.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Joins that may wait for the driver.
+const JOINS_MAX: usize = 8;
+
+/// Why a frame was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The link's queue is full; `Event::Room` says when it is worth trying again.
+    #[error("the queue of link {link} is full")]
+    Full {
+        /// The link.
+        link: LinkId,
+    },
+    /// The link is gone.
+    #[error("link {link} is gone")]
+    Gone {
+        /// The link.
+        link: LinkId,
+    },
+    /// The frame is empty or longer than [`limits::FRAME_BYTES_MAX`].
+    #[error("a frame of {bytes} bytes, where 1 to {} are allowed", limits::FRAME_BYTES_MAX)]
+    Size {
+        /// The frame's size.
+        bytes: usize,
+    },
+}
+
+/// The network of a running node; cheap to clone. The network ends with the last handle.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+    joins: mpsc::Sender<Request>,
+}
+
+/// What handles, links and the driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    local: NodeId,
+    links: Mutex<BTreeMap<LinkId, Arc<Link>>>,
+    wishes: watch::Sender<Wishes>,
+    pub(super) addresses: watch::Sender<Vec<String>>,
+    /// Cancelled when the network is to stop.
+    pub(super) stop: CancellationToken,
+    /// Cancelled when the network has stopped.
+    pub(super) stopped: CancellationToken,
+}
+
+/// What the node wants of the network, as a whole: only the latest counts, so it needs no queue.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    pub(super) members: BTreeMap<NodeId, Vec<String>>,
+    pub(super) join_open: bool,
+}
+
+/// A wish to join through an inviter.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) inviter: NodeId,
+    pub(super) addresses: Vec<String>,
+    pub(super) reply: oneshot::Sender<Result<JoinStream, JoinError>>,
+}
+
+/// The driver's ends of a handle.
+pub(super) struct Ends {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wishes: watch::Receiver<Wishes>,
+    pub(super) joins: mpsc::Receiver<Request>,
+}
+
+impl Handle {
+    pub(super) fn new(local: NodeId) -> (Self, Ends) {
+        let (wishes, wishes_seen) = watch::channel(Wishes::default());
+        let (joins, joins_asked) = mpsc::channel(JOINS_MAX);
+        let shared = Arc::new(Shared {
+            local,
+            links: Mutex::default(),
+            wishes,
+            addresses: watch::channel(Vec::new()).0,
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        });
+        let ends = Ends { shared: Arc::clone(&shared), wishes: wishes_seen, joins: joins_asked };
+        (Self { shared, joins }, ends)
+    }
+
+    /// Returns the id of this node.
+    pub fn local_node_id(&self) -> NodeId {
+        self.shared.local
+    }
+
+    /// Returns the multiaddresses at which others may reach this node, without its peer id.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.shared.addresses.borrow().clone()
+    }
+
+    /// Sets the members and their known multiaddresses: they may connect, and are dialled and kept linked.
+    ///
+    /// The links of who is left out end. This node itself may be among them.
+    pub fn set_members(&self, members: BTreeMap<NodeId, Vec<String>>) {
+        self.shared.wishes.send_modify(|wishes| wishes.members = members);
+    }
+
+    /// Sets whether strangers may come to join: true while an invite is open.
+    pub fn set_join_open(&self, open: bool) {
+        self.shared.wishes.send_modify(|wishes| wishes.join_open = open);
+    }
+
+    /// Queues a frame on a link, in order and without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the queue is full (then `Event::Room` follows), the link is gone, or the frame is out of bounds.
+    pub fn send(&self, link: LinkId, frame: Vec<u8>) -> Result<(), SendError> {
+        if frame.is_empty() || frame.len() > limits::FRAME_BYTES_MAX {
+            return Err(SendError::Size { bytes: frame.len() });
+        }
+        let found = self.shared.links().get(&link).cloned().ok_or(SendError::Gone { link })?;
+        found.outbox.push(frame).map_err(|_| SendError::Full { link })
+    }
+
+    /// Closes a link once what is queued on it is handed over, or a second later; the member is dialled again after a
+    /// while.
+    pub fn close(&self, link: LinkId, reason: &str) {
+        let found = self.shared.links().get(&link).cloned();
+        if let Some(found) = found {
+            found.end(DownReason::ClosedHere(reason.to_owned()));
+        }
+    }
+
+    /// Reaches an inviter as a stranger and opens the stream for a join.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the inviter can not be reached, does not prove to be `inviter`, or accepts no joins now.
+    pub async fn join(&self, inviter: NodeId, addresses: Vec<String>) -> Result<JoinStream, JoinError> {
+        let (reply, answer) = oneshot::channel();
+        let exchange = async {
+            let request = Request { inviter, addresses, reply };
+            self.joins.send(request).await.map_err(|_| JoinError::Shutdown)?;
+            answer.await.map_err(|_| JoinError::Shutdown)?
+        };
+        timeout(JOIN_TIMEOUT, exchange).await.map_err(|_| JoinError::Timeout { inviter })?
+    }
+
+    /// Stops the network: links hand over what is queued, peers are told, sockets close.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.shared.stopped.cancelled().await;
+    }
+}
+
+impl Shared {
+    /// Returns the links that take frames.
+    pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, Arc<Link>>> {
+        // Nothing panics while it is held.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

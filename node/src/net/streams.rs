@@ -1,0 +1,197 @@
+//! Streams of our own protocols, opened on and accepted from one named connection, behind the gate.
+//!
+//! A connection offers only what its grade allows, so a stranger's sync stream fails in negotiation. The ready-made
+//! stream behaviour of libp2p picks a random connection of a peer and offers everything to everyone.
+
+mod handler;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::behaviour::{ConnectionClosed, DialFailure, FromSwarm, ListenFailure};
+use libp2p::swarm::{
+    CloseConnection, ConnectionDenied, ConnectionId, NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
+
+use super::gate::{Gate, Grade};
+use handler::{Handler, Offers, Order, Outcome};
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The frames of a link.
+    Sync,
+    /// The messages of a join.
+    Join,
+}
+
+impl Kind {
+    pub(super) const fn protocol(self) -> StreamProtocol {
+        StreamProtocol::new(match self {
+            Self::Sync => "/beadmesh/sync/1",
+            Self::Join => "/beadmesh/join/1",
+        })
+    }
+}
+
+/// Who opened a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Ours,
+    Theirs,
+}
+
+/// A stream was opened, or one we asked for was not.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) peer: PeerId,
+    pub(super) connection: ConnectionId,
+    pub(super) kind: Kind,
+    pub(super) side: Side,
+    pub(super) result: Result<Stream, String>,
+}
+
+/// The gate and the streams of every connection that passed it.
+pub(super) struct Behaviour {
+    gate: Gate,
+    grades: BTreeMap<ConnectionId, (PeerId, Grade)>,
+    orders: VecDeque<ToSwarm<Opened, Order>>,
+    waker: Option<Waker>,
+}
+
+impl Behaviour {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { gate: Gate::new(now), grades: BTreeMap::new(), orders: VecDeque::new(), waker: None }
+    }
+
+    /// Returns what a connection may be used for, if it stands.
+    pub(super) fn grade(&self, connection: ConnectionId) -> Option<Grade> {
+        self.grades.get(&connection).map(|(_, grade)| *grade)
+    }
+
+    /// Opens a stream; the outcome comes as [`Opened`].
+    pub(super) fn open(&mut self, peer: PeerId, connection: ConnectionId, kind: Kind) {
+        self.notify(peer, connection, Order::Open(kind));
+    }
+
+    /// Sets who is a member; connections of who is none any more are closed.
+    pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>) {
+        self.gate.set_members(members);
+        for (connection, (peer, grade)) in &mut self.grades {
+            if self.gate.is_member(peer) {
+                *grade = Grade::Member;
+            } else if *grade == Grade::Member {
+                self.orders.push_back(ToSwarm::CloseConnection {
+                    peer_id: *peer,
+                    connection: CloseConnection::One(*connection),
+                });
+            }
+        }
+        self.offer_again();
+    }
+
+    /// Sets whether strangers may come to join.
+    pub(super) fn set_join_open(&mut self, open: bool) {
+        if self.gate.is_join_open() != open {
+            self.gate.set_join_open(open);
+            self.offer_again();
+        }
+    }
+
+    /// Allows dialling a peer that is no member, to join through it.
+    pub(super) fn expect_inviter(&mut self, peer: PeerId) {
+        self.gate.expect_inviter(peer);
+    }
+
+    /// Takes back what `expect_inviter` allowed.
+    pub(super) fn forget_inviter(&mut self, peer: &PeerId) {
+        self.gate.forget_inviter(peer);
+    }
+
+    fn strangers(&self) -> usize {
+        self.grades.values().filter(|(_, grade)| *grade == Grade::Stranger).count()
+    }
+
+    fn offers(&self, grade: Grade) -> Offers {
+        Offers { sync: grade == Grade::Member, join: grade != Grade::Inviter && self.gate.is_join_open() }
+    }
+
+    fn offer_again(&mut self) {
+        let offers: Vec<_> =
+            self.grades.iter().map(|(connection, (peer, grade))| (*peer, *connection, self.offers(*grade))).collect();
+        for (peer, connection, offers) in offers {
+            self.notify(peer, connection, Order::Offer(offers));
+        }
+    }
+
+    fn notify(&mut self, peer_id: PeerId, connection: ConnectionId, event: Order) {
+        self.orders.push_back(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::One(connection), event });
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn enter(&mut self, peer: PeerId, connection: ConnectionId, grade: Grade) -> Handler {
+        self.grades.insert(connection, (peer, grade));
+        Handler::new(self.offers(grade))
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Opened;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        let strangers = self.strangers();
+        let grade = self.gate.admit_inbound(&peer, strangers, Instant::now()).map_err(ConnectionDenied::new)?;
+        Ok(self.enter(peer, connection, grade))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        let grade = self.gate.admit_outbound(&peer).map_err(ConnectionDenied::new)?;
+        Ok(self.enter(peer, connection, grade))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. })
+            | FromSwarm::DialFailure(DialFailure { connection_id, .. })
+            | FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
+                self.grades.remove(&connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        let Outcome { kind, side, result } = event;
+        let opened = Opened { peer, connection, kind, side, result };
+        self.orders.push_back(ToSwarm::GenerateEvent(opened));
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if let Some(order) = self.orders.pop_front() {
+            return Poll::Ready(order);
+        }
+        self.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
