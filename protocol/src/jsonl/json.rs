@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 mod reader;
 
-/// How deep lists and objects may stand inside each other: what serde_json and Go's decoder bear as well.
+/// How deep lists and objects may stand inside each other: far deeper than records go, and little for any stack.
 const DEPTH_MAX: usize = 64;
 
 /// A JSON value.

@@ -41,7 +41,8 @@ impl Pattern {
         check_characters(&canonical)?;
         let mut patterns: Vec<Self> = Vec::new();
         for alternative in braces::expand(&canonical)? {
-            let pattern = Self::parse_plain(&alternative)?;
+            // Joining can bring a letter and its accent together.
+            let pattern = Self::parse_plain(&alternative.nfc().collect::<String>())?;
             if !patterns.contains(&pattern) {
                 patterns.push(pattern);
             }

@@ -36,6 +36,7 @@ fn braces_expand_in_order_and_may_contain_a_slash() {
     assert_eq!(texts("a/{b,c/d}/{x,y}.rs"), ["a/b/x.rs", "a/b/y.rs", "a/c/d/x.rs", "a/c/d/y.rs"]);
     assert_eq!(texts("src{,/lib}/"), ["src/**", "src/lib/**"]);
     assert_eq!(texts("{a,a}"), ["a"]);
+    assert_eq!(texts("E{\u{301},x}"), ["É", "Ex"]);
     assert_eq!(texts("x[{,}]"), ["x[{,}]"]);
 }
 
