@@ -227,7 +227,7 @@ pub enum Event {
         /// The node that wrote the change.
         author: String,
     },
-    /// The roster changed; also sent when the watcher was too slow and missed events.
+    /// The roster changed.
     Roster,
     /// A link came up.
     PeerUp {
