@@ -3,4 +3,7 @@
 pub mod api;
 pub mod clock;
 pub mod core;
+pub mod home;
+pub mod logs;
 pub mod net;
+pub mod turn;
