@@ -45,7 +45,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// A body that says no more than that it is done.
+/// A body without keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Empty {}
 

@@ -75,12 +75,17 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
 
 /// Obeys outputs in order; replies to who gave up waiting are dropped.
 fn release(outputs: Vec<Output>, shared: &Shared, sink: &mut Sink) {
+    // Before anything else: links to a mesh that was entered may come up while the rest is released.
+    for output in &outputs {
+        if let Output::Reply(_, answer) = output
+            && let Ok(Answer::Joined { mesh, .. }) = answer.as_ref()
+        {
+            shared.set_mesh(*mesh);
+        }
+    }
     for output in outputs {
         match output {
             Output::Reply(request, answer) => {
-                if let Ok(Answer::Joined { mesh, .. }) = answer.as_ref() {
-                    shared.set_mesh(*mesh);
-                }
                 let reply = shared.waiting().replies.remove(&request);
                 if reply.is_none_or(|reply| reply.send(*answer).is_err()) {
                     debug!(request = request.0, "nobody waits for the reply any more");
