@@ -142,9 +142,7 @@ impl Core {
             state: watch::channel(State::Running).0,
         });
         let driven = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("replica".to_owned())
-            .spawn(move || thread::run(machine, &driven, sink))?;
+        std::thread::Builder::new().name("replica".to_owned()).spawn(move || thread::run(machine, &driven, sink))?;
         Ok(Self { _last: Arc::new(Last(Arc::clone(&shared))), shared })
     }
 

@@ -60,8 +60,7 @@ impl Home {
     /// When neither is known.
     pub fn resolve() -> Result<PathBuf, HomeError> {
         if let Some(dir) = std::env::var_os(HOME_VARIABLE).filter(|dir| !dir.is_empty()) {
-            return std::path::absolute(PathBuf::from(&dir))
-                .map_err(|source| HomeError::io(Path::new(&dir), source));
+            return std::path::absolute(PathBuf::from(&dir)).map_err(|source| HomeError::io(Path::new(&dir), source));
         }
         let dirs = etcetera::choose_base_strategy().map_err(|_| HomeError::Nowhere)?;
         Ok(dirs.data_dir().join("beadmesh"))

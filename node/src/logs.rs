@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// The variable that says what is logged; `RUST_LOG` does where it is not set.
 pub const LOG_VARIABLE: &str = "BEADMESH_LOG";
 
-/// What is logged unless somebody says otherwise: libp2p tells its users what its developers want to know.
-const FILTER: &str = "info,libp2p=warn,quinn=warn,netlink=warn";
+/// What is logged unless somebody says otherwise: libraries tell their users what their makers want to know.
+const FILTER: &str = "info,libp2p=warn,quinn=warn,netlink=warn,sled=warn";
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]

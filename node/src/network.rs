@@ -151,7 +151,8 @@ impl From<EnterError> for Problem {
             }
             EnterError::Link(JoinError::Refused { .. }) => (StatusCode::FORBIDDEN, "refused", ask),
             EnterError::Link(JoinError::Busy { .. }) => (StatusCode::CONFLICT, "conflict", "wait for it to end"),
-            EnterError::Link(JoinError::Timeout { .. }) | EnterError::Exchange { source: MessageError::Timeout, .. } => {
+            EnterError::Link(JoinError::Timeout { .. })
+            | EnterError::Exchange { source: MessageError::Timeout, .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "timeout", "see whether the other node runs, and try again")
             }
             EnterError::Link(_) | EnterError::Exchange { .. } => {

@@ -97,8 +97,9 @@ impl ServiceError {
             Self::Net(_) => "choose another address to listen on".to_owned(),
             Self::Socket { path, .. } => format!("see to {}", path.display()),
             Self::Signal(_) => "try again".to_owned(),
-            Self::Store(_) => "free space or mend the disk, then start the node again; nothing acknowledged is lost"
-                .to_owned(),
+            Self::Store(_) => {
+                "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()
+            }
         }
     }
 }

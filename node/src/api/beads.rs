@@ -8,6 +8,7 @@ use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Api;
 use super::error::Problem;
 use super::extract::{BeadRef, Json, Said};
 use super::model::{self, BeadBody, BeadPage, ListQuery, ProjectBody, ProjectRequest, Scalar};
@@ -15,7 +16,6 @@ use super::model::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
     WordsRequest,
 };
-use super::Api;
 
 /// Beads of a page when a query does not say how many.
 pub const PAGE_BEADS: usize = 100;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
-use futures::{Stream, StreamExt};
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use futures::{Stream, stream};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,20 +23,25 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/v1/events", tag = "node",
     responses((status = 200, content_type = "text/event-stream", body = Answer<Event>)))]
 async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let changes = BroadcastStream::new(api.core.events());
-    let ended = async move {
-        tokio::select! {
-            () = api.stop.cancelled() => {}
-            _ = api.core.ended() => {}
+    let ended = {
+        let (core, stop) = (api.core.clone(), api.stop.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = core.ended() => {}
+            }
         }
     };
-    // The stream holds a handle on the core, so the end has to come from outside of it.
-    let stream = changes.take_until(Box::pin(ended)).scan((), |(), change| {
-        let event = match change {
-            Ok(change) => Some(Ok(frame(&change.into()))),
-            Err(BroadcastStreamRecvError::Lagged(_)) => None,
-        };
-        std::future::ready(event)
+    let stream = stream::unfold((api.core.events(), Box::pin(ended)), |(mut changes, mut ended)| async move {
+        tokio::select! {
+            // What happened before the end is told before the end.
+            biased;
+            change = changes.recv() => {
+                let event = Event::from(change.ok()?);
+                Some((Ok(frame(&event)), (changes, ended)))
+            }
+            () = &mut ended => None,
+        }
     });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL))
 }

@@ -56,9 +56,7 @@ async fn status(State(api): State<Api>) -> Told<StatusBody> {
 #[utoipa::path(get, path = "/v1/members", tag = "mesh", responses((status = 200, body = model::Answer<MembersBody>)))]
 async fn members(State(api): State<Api>) -> Told<MembersBody> {
     match api.core.call(Command::Members).await? {
-        Answer::Members(members) => {
-            Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() }))
-        }
+        Answer::Members(members) => Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() })),
         other => Err(unexpected(&other)),
     }
 }

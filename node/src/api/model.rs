@@ -12,9 +12,7 @@ mod request;
 
 pub use beadmesh_protocol::op::Role;
 
-pub use bead::{
-    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar,
-};
+pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
 pub use mesh::{
     DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
     Rebuilt, RecoveryBody, SecretText, StatusBody,

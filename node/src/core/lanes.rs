@@ -86,7 +86,11 @@ impl Lanes {
             queue.live_bytes.max(FRAME_BYTES_MAX),
             queue.bulk_bytes.max(FRAME_BYTES_MAX),
         ];
-        Self { inner: Mutex::default(), filled: Condvar::new(), rooms: sizes.map(|size| Arc::new(Semaphore::new(size))) }
+        Self {
+            inner: Mutex::default(),
+            filled: Condvar::new(),
+            rooms: sizes.map(|size| Arc::new(Semaphore::new(size))),
+        }
     }
 
     /// Waits for room in a lane: inputs, or bytes where the lane holds frames.

@@ -94,11 +94,7 @@ mod tests {
     fn lines_keep_their_numbers_wherever_the_body_is_cut() {
         let body = b"\xef\xbb\xbfone\r\n\n  \nfour\nfive";
         for piece in 1..=body.len() {
-            let expected = [
-                (1, Some(b"one\r".to_vec())),
-                (4, Some(b"four".to_vec())),
-                (5, Some(b"five".to_vec())),
-            ];
+            let expected = [(1, Some(b"one\r".to_vec())), (4, Some(b"four".to_vec())), (5, Some(b"five".to_vec()))];
             assert_eq!(cut(body, piece), expected, "pieces of {piece}");
         }
         assert_eq!(cut(b"", 1), []);

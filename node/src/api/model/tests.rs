@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::{Answer, Empty, EditRequest, InviteRequest, ListQuery, QueryError, ResolveRequest, Scalar, SecretText};
+use super::{Answer, EditRequest, Empty, InviteRequest, ListQuery, QueryError, ResolveRequest, Scalar, SecretText};
 use super::{Event, encode_segment};
 
 #[test]
@@ -14,7 +14,8 @@ fn an_answer_carries_its_schema_beside_the_keys_of_its_body() {
 
 #[test]
 fn null_clears_a_field_and_an_absent_value_keeps_the_one_shown() {
-    let edit: EditRequest = serde_json::from_value(json!({"by": "ada", "set": {"assignee": null, "priority": 1}})).unwrap();
+    let edit: EditRequest =
+        serde_json::from_value(json!({"by": "ada", "set": {"assignee": null, "priority": 1}})).unwrap();
     assert_eq!(edit.set["assignee"], Scalar::Absent);
     assert_eq!(edit.set["priority"], Scalar::Number(1));
     let resolve = |value| serde_json::from_value::<ResolveRequest>(value).unwrap().value;
