@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use beadmesh_protocol::id::NodeId;
-use beadmesh_protocol::limits;
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 
@@ -20,7 +19,7 @@ pub(super) struct Peer {
     /// The addresses the roster knows.
     pub(super) addresses: BTreeSet<Multiaddr>,
     /// The addresses found on the local network.
-    pub(super) discovered: BTreeSet<Multiaddr>,
+    nearby: BTreeSet<Multiaddr>,
     pub(super) connections: BTreeMap<ConnectionId, Standing>,
     pub(super) link: Option<Current>,
     /// The connection on which a link's stream is being opened.
@@ -66,7 +65,7 @@ impl Peer {
     pub(super) fn new(addresses: BTreeSet<Multiaddr>, now: Instant) -> Self {
         Self {
             addresses,
-            discovered: BTreeSet::new(),
+            nearby: BTreeSet::new(),
             connections: BTreeMap::new(),
             link: None,
             opening: None,
@@ -78,7 +77,7 @@ impl Peer {
 
     /// Returns every address to try.
     pub(super) fn targets(&self) -> Vec<Multiaddr> {
-        self.addresses.union(&self.discovered).cloned().collect()
+        self.addresses.union(&self.nearby).cloned().collect()
     }
 
     /// Lets the next attempt happen at once: something changed.
@@ -96,13 +95,12 @@ impl Peer {
         }
     }
 
-    /// Notes an address found on the local network; false when it is not news or too many are known.
-    pub(super) fn discover(&mut self, address: Multiaddr, now: Instant) -> bool {
-        let news = self.discovered.len() < limits::ADDRESSES_MAX && self.discovered.insert(address);
-        if news && self.link.is_none() {
+    /// Sets the addresses found on the local network.
+    pub(super) fn set_nearby(&mut self, nearby: BTreeSet<Multiaddr>, now: Instant) {
+        if self.link.is_none() && !nearby.is_subset(&self.nearby) {
             self.hurry(now);
         }
-        news
+        self.nearby = nearby;
     }
 
     /// Notes that an attempt failed; the next one waits longer.
@@ -135,7 +133,7 @@ impl Peer {
                 (true, false) => Step::Close(*connection),
             };
         }
-        if self.dialling.is_some() || (self.addresses.is_empty() && self.discovered.is_empty()) {
+        if self.dialling.is_some() || (self.addresses.is_empty() && self.nearby.is_empty()) {
             return Step::Rest;
         }
         if now < self.not_before { Step::Wait(self.not_before) } else { Step::Dial }

@@ -48,6 +48,8 @@ struct Driver {
     listened: BTreeSet<Multiaddr>,
     connections: BTreeMap<ConnectionId, Connection>,
     peers: BTreeMap<NodeId, Peer>,
+    /// Who was found on the local network, member or not, and where.
+    nearby: BTreeMap<NodeId, BTreeSet<Multiaddr>>,
     schedule: Schedule,
     jitter: Jitter,
     joins: Joins,
@@ -92,6 +94,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         listened: BTreeSet::new(),
         connections: BTreeMap::new(),
         peers: BTreeMap::new(),
+        nearby: BTreeMap::new(),
         schedule: Schedule::default(),
         jitter,
         joins: Joins::default(),
@@ -104,6 +107,8 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
 
 impl Driver {
     async fn run(mut self) {
+        // Whoever waits for the end learns of it even if this task fails.
+        let _stopped = self.shared.stopped.clone().drop_guard();
         let stop = self.shared.stop.clone();
         let events = self.events.clone();
         loop {
@@ -115,6 +120,7 @@ impl Driver {
             let wakeup = self.wakeup(now);
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = events.closed() => break,
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok(Ended::Link(link, reason)) => self.on_link_ended(&link, &reason),
@@ -129,7 +135,6 @@ impl Driver {
                 },
                 place = events.place(), if !self.outbox.is_empty() => match (place, self.outbox.pop_front()) {
                     (Ok(place), Some(event)) => place.send(event),
-                    // Nobody receives any more.
                     _ => break,
                 },
                 () = sleep_until(wakeup.into()) => {}
@@ -169,9 +174,6 @@ impl Driver {
             }
         };
         let _ = timeout(linger, closing).await;
-        let stopped = self.shared.stopped.clone();
-        drop(self);
-        stopped.cancel();
     }
 
     fn wakeup(&self, now: Instant) -> Instant {

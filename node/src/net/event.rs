@@ -123,6 +123,11 @@ impl Sender {
         self.queue.send(queued).await.map_err(|_| Gone)
     }
 
+    /// Waits until nobody receives any more.
+    pub(super) async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
     /// Waits until there is a place, to be used at once.
     pub(super) async fn place(&self) -> Result<Place<'_>, Gone> {
         self.queue.reserve().await.map(Place).map_err(|_| Gone)

@@ -20,13 +20,15 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 const JOINS_MAX: usize = 8;
 
 /// Why a frame was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The link's queue is full; `Event::Room` says when it is worth trying again.
     #[error("the queue of link {link} is full")]
     Full {
         /// The link.
         link: LinkId,
+        /// The frame, handed back.
+        frame: Vec<u8>,
     },
     /// The link is gone.
     #[error("link {link} is gone")]
@@ -132,7 +134,7 @@ impl Handle {
             return Err(SendError::Size { bytes: frame.len() });
         }
         let found = self.shared.links().get(&link).cloned().ok_or(SendError::Gone { link })?;
-        found.outbox.push(frame).map_err(|_| SendError::Full { link })
+        found.outbox.push(frame).map_err(|frame| SendError::Full { link, frame })
     }
 
     /// Closes a link once what is queued on it is handed over, or a second later; the member is dialled again after a

@@ -65,6 +65,9 @@ impl Driver {
             return;
         }
         let mut peer = Peer::new(addresses, now);
+        if let Some(nearby) = self.nearby.get(&node) {
+            peer.set_nearby(nearby.clone(), now);
+        }
         for (connection, known) in &self.connections {
             if known.node == node {
                 peer.on_connected(*connection, now);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use beadmesh_protocol::limits;
 use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
@@ -22,6 +23,7 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(opened)) => self.on_opened(opened),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(ping),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => self.on_discovered(found),
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Expired(gone))) => self.on_expired(gone),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -139,13 +141,38 @@ impl Driver {
         }
     }
 
+    /// Remembers what was found on the local network, of strangers too: they may become members.
     fn on_discovered(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         let now = Instant::now();
         for (peer_id, found) in found {
             let Some(node) = peer::node_id(&peer_id) else { continue };
-            if self.peers.get_mut(&node).is_some_and(|peer| peer.discover(address::bare(&found), now)) {
+            if self.nearby.len() >= limits::NODES_MAX && !self.nearby.contains_key(&node) {
+                continue;
+            }
+            let known = self.nearby.entry(node).or_default();
+            if known.len() >= limits::ADDRESSES_MAX || !known.insert(address::bare(&found)) {
+                continue;
+            }
+            let known = known.clone();
+            if let Some(peer) = self.peers.get_mut(&node) {
                 debug!(peer = %node.short(), address = %found, "found on the local network");
+                peer.set_nearby(known, now);
                 self.consider(node, now);
+            }
+        }
+    }
+
+    fn on_expired(&mut self, expired: Vec<(PeerId, Multiaddr)>) {
+        let now = Instant::now();
+        for (peer_id, expired) in expired {
+            let Some(node) = peer::node_id(&peer_id) else { continue };
+            let Some(known) = self.nearby.get_mut(&node) else { continue };
+            known.remove(&address::bare(&expired));
+            if let Some(peer) = self.peers.get_mut(&node) {
+                peer.set_nearby(known.clone(), now);
+            }
+            if known.is_empty() {
+                self.nearby.remove(&node);
             }
         }
     }

@@ -13,10 +13,6 @@ use crate::net::frame;
 /// Bytes that are handed to the stream at one time; a larger frame goes alone.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// The outbound queue is full; its owner is told when there is room.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::net) struct Refused;
-
 /// The outbound queue of a link.
 #[derive(Debug)]
 pub(in crate::net) struct Outbox {
@@ -45,13 +41,13 @@ impl Outbox {
         }
     }
 
-    /// Takes a frame, or refuses it and remembers to tell of room.
-    pub(in crate::net) fn push(&self, frame: Vec<u8>) -> Result<(), Refused> {
+    /// Takes a frame, or hands it back and remembers to tell of room.
+    pub(in crate::net) fn push(&self, frame: Vec<u8>) -> Result<(), Vec<u8>> {
         let mut waiting = self.lock();
         let fits = waiting.frames.len() < self.frames_max && waiting.bytes + frame.len() <= self.bytes_max;
         if !fits && !waiting.frames.is_empty() {
             waiting.refused = true;
-            return Err(Refused);
+            return Err(frame);
         }
         waiting.bytes += frame.len();
         waiting.frames.push_back(frame);
@@ -149,7 +145,7 @@ mod tests {
         let outbox = outbox();
         assert_eq!(outbox.push(vec![1; 4]), Ok(()));
         assert_eq!(outbox.push(vec![2; 4]), Ok(()));
-        assert_eq!(outbox.push(vec![3; 4]), Err(Refused));
+        assert_eq!(outbox.push(vec![3; 4]), Err(vec![3; 4]));
         assert_eq!(outbox.pop(), Some(vec![1; 4]));
         block_on(outbox.emptied());
         assert_eq!(outbox.push(vec![3; 4]), Ok(()));
@@ -159,7 +155,7 @@ mod tests {
     fn a_frame_larger_than_the_queue_fits_when_it_is_empty() {
         let outbox = outbox();
         assert_eq!(outbox.push(vec![1; 100]), Ok(()));
-        assert_eq!(outbox.push(vec![1; 1]), Err(Refused));
+        assert_eq!(outbox.push(vec![1; 1]), Err(vec![1; 1]));
     }
 
     #[test]

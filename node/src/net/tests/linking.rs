@@ -6,7 +6,7 @@ const FRAMES: u32 = 1_000;
 async fn exchange(node: &mut Node, link: LinkId) {
     let (mut sent, mut received) = (0, 0);
     let mut may_send = true;
-    while sent < FRAMES || received < FRAMES {
+    loop {
         while may_send && sent < FRAMES {
             let mut frame = vec![7; 5_000];
             frame[..4].copy_from_slice(&sent.to_be_bytes());
@@ -15,6 +15,9 @@ async fn exchange(node: &mut Node, link: LinkId) {
                 Err(SendError::Full { .. }) => may_send = false,
                 Err(error) => panic!("{error}"),
             }
+        }
+        if sent == FRAMES && received == FRAMES {
+            return;
         }
         match timeout(PATIENCE, node.events.recv()).await.expect("progress").expect("the network runs") {
             Event::Frame { bytes, .. } => {
@@ -229,7 +232,8 @@ async fn a_full_queue_says_so_and_tells_of_room() {
         }
         assert!(sent < 1_000, "nothing holds the sender back");
     };
-    assert_eq!(full, SendError::Full { link: from_ada });
+    let SendError::Full { link, frame } = full else { panic!("{full}") };
+    assert_eq!((link, frame.len()), (from_ada, limits::FRAME_BYTES_MAX));
     for _ in 0..sent {
         assert_eq!(bob.frame().await.1.len(), limits::FRAME_BYTES_MAX);
     }
