@@ -234,3 +234,6 @@ async fn welcome(core: &Core, node: NodeId, mut stream: JoinStream) {
         debug!(%node, %error, "the answer to a join did not arrive");
     }
 }
+
+#[cfg(test)]
+mod tests;
