@@ -1,3 +1,20 @@
-//! The node.
+//! One node of the mesh: the replica on its thread, and the drivers round it.
+//!
+//! It acts and decides nothing: what is right is said by the protocol, what is remembered by the store.
 
+pub mod api;
+pub mod clock;
+pub mod core;
+mod driver;
+pub mod home;
+pub mod local;
+pub mod logs;
 pub mod net;
+pub mod network;
+mod opening;
+pub mod service;
+pub mod turn;
+
+pub use local::Local;
+pub use opening::OpeningError;
+pub use service::{Options, Running, Service, ServiceError};

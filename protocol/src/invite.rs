@@ -111,6 +111,11 @@ impl FromStr for Ticket {
     }
 }
 
+/// Why bytes are not a message of a join.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("message of a join does not decode")]
+pub struct MessageError;
+
 /// What a joiner sends on `/beadmesh/join/1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRequest {
@@ -154,6 +159,47 @@ pub enum JoinRefusal {
     /// The request breaks a limit.
     #[error("the request is malformed: a name has 1 to {NAME_BYTES_MAX} bytes")]
     Malformed,
+}
+
+impl JoinRequest {
+    /// Encodes the request.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes a request.
+    ///
+    /// # Errors
+    /// When the bytes are not one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        decode(bytes)
+    }
+}
+
+impl JoinAnswer {
+    /// Encodes the answer.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes an answer; the entries in it are not checked yet.
+    ///
+    /// # Errors
+    /// When the bytes are not one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        decode(bytes)
+    }
+}
+
+fn encode(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(message).expect("messages of a join have a postcard form")
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(MessageError),
+    }
 }
 
 /// An invite as its inviter keeps it.
@@ -262,6 +308,16 @@ mod tests {
         }
         assert_eq!("hello".parse::<Ticket>(), Err(TicketError::NoMark));
         assert_eq!("bm1".parse::<Ticket>(), Err(TicketError::Damaged));
+    }
+
+    #[test]
+    fn messages_of_a_join_read_back_and_nothing_may_follow_them() {
+        let mut bytes = request(JOINER).encode();
+        assert_eq!(JoinRequest::decode(&bytes), Ok(request(JOINER)));
+        bytes.push(0);
+        assert_eq!(JoinRequest::decode(&bytes), Err(MessageError));
+        let answer = JoinAnswer::Refused(JoinRefusal::MeshFull);
+        assert_eq!(JoinAnswer::decode(&answer.encode()), Ok(answer));
     }
 
     #[test]

@@ -357,7 +357,9 @@ impl Session {
                     Reconciled { set, lacking: count(difference.need.len()), coming: count(difference.have.len()) };
                 self.progress = Progress { done: 0, total: found.lacking };
                 self.compared |= set == Set::Data;
-                self.missing.extend(difference.have.into_iter().take(QUEUE_MAX));
+                // The comparison of the data set, which may follow at once, forgets what is missing of data only.
+                let queue = if set == Set::Control { &mut self.fresh } else { &mut self.missing };
+                queue.extend(difference.have.into_iter().take(QUEUE_MAX));
                 self.need.extend(difference.need);
                 self.phase = Phase::Fetching(set);
                 let mut orders = vec![Order::Send(Frame::Reconciled(found))];

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Wall;
 use crate::id::{BeadId, MeshId};
-use crate::op::{BeadChange, Op};
+use crate::op::{BeadChange, Op, ProjectKeys};
 use crate::reconcile::{Key, Summary};
 use crate::testing::Author;
 
@@ -18,10 +18,17 @@ struct Peer {
     bytes: usize,
 }
 
+/// Numbers from here on are entries of the control set.
+const CONTROL: u32 = 10_000;
+
 fn entry(number: u32) -> Entry {
-    let change = BeadChange { bead: BeadId::from_bytes([1; 16]), change: number.to_le_bytes().to_vec() };
+    let op = if number < CONTROL {
+        Op::Bead(BeadChange { bead: BeadId::from_bytes([1; 16]), change: number.to_le_bytes().to_vec() })
+    } else {
+        Op::Project(ProjectKeys { keys: vec![number.to_string()], prefix: None })
+    };
     let wall = Wall::from_millis(u64::from(number) * 7);
-    Author::seeded(1).entry(MESH, u64::from(number), wall, &[Op::Bead(change)])
+    Author::seeded(1).entry(MESH, u64::from(number), wall, &[op])
 }
 
 fn holdings<'a>(
@@ -29,8 +36,9 @@ fn holdings<'a>(
     holds: &'a dyn Fn(EntryId) -> bool,
     snapshot: &'a dyn Fn(Set) -> Snapshot,
 ) -> Holdings<'a> {
-    let data = Summary::of(entries.keys().copied());
-    Holdings { hello: Hello { version: WIRE_VERSION, mesh: MESH, control: Summary::default(), data }, holds, snapshot }
+    let summary = |set| Summary::of(entries.values().filter(|entry| entry.set() == set).map(Entry::id));
+    let (control, data) = (summary(Set::Control), summary(Set::Data));
+    Holdings { hello: Hello { version: WIRE_VERSION, mesh: MESH, control, data }, holds, snapshot }
 }
 
 /// Runs `act` with what the peer holds at hand.
@@ -38,9 +46,10 @@ fn with<R>(peer: &mut Peer, act: impl FnOnce(&mut Session, &Holdings<'_>) -> R) 
     let entries = &peer.entries;
     let holds = |id| entries.contains_key(&id);
     let snapshot = |set| {
-        let mut keys: Vec<Key> = entries.values().map(|entry| Key::new(entry.content().hlc, entry.id())).collect();
+        let of_set = entries.values().filter(|entry| entry.set() == set);
+        let mut keys: Vec<Key> = of_set.map(|entry| Key::new(entry.content().hlc, entry.id())).collect();
         keys.sort_unstable();
-        if set == Set::Data { Snapshot::new(keys) } else { Snapshot::default() }
+        Snapshot::new(keys)
     };
     act(&mut peer.session, &holdings(entries, &holds, &snapshot))
 }
@@ -139,6 +148,14 @@ fn a_fresh_node_gets_everything() {
 }
 
 #[test]
+fn control_entries_that_only_one_side_holds_reach_the_other_whoever_begins() {
+    let control = CONTROL..CONTROL + 3;
+    Pair::joined(control.clone().chain(0..5), 0..5).assert_settled();
+    Pair::joined(0..5, control.clone().chain(0..5)).assert_settled();
+    Pair::joined(control, CONTROL..CONTROL + 1).assert_settled();
+}
+
+#[test]
 fn lag_counts_what_the_peer_has_not_acknowledged() {
     let mut pair = Pair::joined(0..10, 0..10);
     let fresh = entry(100);
@@ -215,8 +232,8 @@ proptest! {
 
     #[test]
     fn any_two_sets_become_their_union(
-        left in proptest::collection::btree_set(0u32..600, 0..200),
-        right in proptest::collection::btree_set(0u32..600, 0..200),
+        left in proptest::collection::btree_set(CONTROL - 300..CONTROL + 100, 0..200),
+        right in proptest::collection::btree_set(CONTROL - 300..CONTROL + 100, 0..200),
     ) {
         let union: BTreeSet<EntryId> = left.union(&right).map(|&number| entry(number).id()).collect();
         let pair = Pair::joined(left, right);

@@ -1,0 +1,106 @@
+//! The HTTP API: one router, answered on the Unix socket of a node and inside a single command alike.
+//!
+//! It turns requests into commands and answers into JSON; what is right and wrong is decided by the replica.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use beadmesh_store::command::Answer;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::core::Core;
+use crate::home::Home;
+use crate::network::Network;
+
+mod beads;
+pub mod error;
+mod events;
+mod export;
+mod extract;
+mod import;
+mod mesh;
+pub mod model;
+
+pub use beads::PAGE_BEADS;
+pub use error::Problem;
+pub use extract::BODY_BYTES_MAX;
+
+/// What the routes work with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The replica.
+    pub core: Core,
+    /// The home.
+    pub home: Arc<Home>,
+    /// The network; a single command has none.
+    pub network: Option<Network>,
+    /// Cancelled when the node is to stop: streams end, and a request to shut down cancels it.
+    pub stop: CancellationToken,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "beadmesh", description = "Beads of a mesh of nodes. Every answer is an object with `schema`."),
+    tags((name = "beads"), (name = "mesh"), (name = "node"))
+)]
+struct Described;
+
+/// Returns the router, which answers every request with JSON or a stream of it.
+pub fn router(api: Api) -> Router {
+    let (router, mut described) = documented().split_for_parts();
+    described.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let described = Arc::new(described);
+    router
+        .route("/openapi.json", get(move || async move { axum::Json(described.as_ref().clone()) }))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .with_state(api)
+}
+
+fn documented() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Described::openapi())
+        .merge(beads::routes())
+        .merge(import::routes())
+        .merge(export::routes())
+        .merge(mesh::routes())
+        .merge(events::routes())
+}
+
+async fn no_route() -> Problem {
+    let hint = "/openapi.json lists every route";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route", hint)
+}
+
+async fn no_method() -> Problem {
+    let hint = "/openapi.json lists the methods of each route";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "usage", "the route does not take this method", hint)
+}
+
+/// The replica answered something else than it was asked.
+fn unexpected(answer: &Answer) -> Problem {
+    // Only the kind is told: an answer can hold a ticket.
+    let kind = match answer {
+        Answer::Status(_) => "status",
+        Answer::Members(_) => "members",
+        Answer::Project(_) => "a project",
+        Answer::Bead(_) => "a bead",
+        Answer::Beads(_) => "beads",
+        Answer::Imported(_) => "an import",
+        Answer::ExportIndex(_) => "an index",
+        Answer::Lines(_) => "lines",
+        Answer::Invited(_) => "an invite",
+        Answer::JoinDecision(_) => "a decision",
+        Answer::Joined { .. } => "a mesh",
+        Answer::Checked(_) => "findings",
+        Answer::Rebuilt { .. } => "a rebuild",
+        Answer::Done => "done",
+    };
+    Problem::internal(format!("the replica answered {kind} to another question"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! Routes on beads: each turns a request into one command and its answer into JSON.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use beadmesh_protocol::bead::{Field, FieldValue, Status};
+use beadmesh_protocol::id::BeadId;
+use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead, ProjectContext};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::error::Problem;
+use super::extract::{BeadRef, Json, Said};
+use super::model::{self, BeadBody, BeadPage, ListQuery, ProjectBody, ProjectRequest, Scalar};
+use super::model::{
+    ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
+    WordsRequest,
+};
+
+/// Beads of a page when a query does not say how many.
+pub const PAGE_BEADS: usize = 100;
+
+/// The fields that a PATCH can set.
+const SETTABLE: [Field; 14] = [
+    Field::Title,
+    Field::Description,
+    Field::Design,
+    Field::Acceptance,
+    Field::Notes,
+    Field::Status,
+    Field::Priority,
+    Field::Kind,
+    Field::Assignee,
+    Field::EstimateMinutes,
+    Field::DueAt,
+    Field::DeferUntil,
+    Field::ExternalRef,
+    Field::Alias,
+];
+
+type Told<T> = Result<Said<T>, Problem>;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(ensure_project))
+        .routes(routes!(create, list))
+        .routes(routes!(ready))
+        .routes(routes!(blocked))
+        .routes(routes!(show, edit))
+        .routes(routes!(close))
+        .routes(routes!(reopen))
+        .routes(routes!(delete))
+        .routes(routes!(resolve))
+        .routes(routes!(labels))
+        .routes(routes!(scopes))
+        .routes(routes!(comment))
+        .routes(routes!(add_dep, remove_dep))
+}
+
+/// Makes sure that a project is known, and sets the prefix of its aliases.
+#[utoipa::path(post, path = "/v1/projects", tag = "beads", request_body = ProjectRequest,
+    responses((status = 200, body = model::Answer<ProjectBody>)))]
+async fn ensure_project(State(api): State<Api>, Json(request): Json<ProjectRequest>) -> Told<ProjectBody> {
+    match api.core.call(Command::Project(context(request))).await? {
+        Answer::Project(project) => Ok(Said(ProjectBody { project: project.into() })),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+/// Creates a bead.
+#[utoipa::path(post, path = "/v1/beads", tag = "beads", request_body = CreateRequest,
+    responses((status = 201, body = model::Answer<BeadBody>)))]
+async fn create(
+    State(api): State<Api>,
+    Json(request): Json<CreateRequest>,
+) -> Result<(StatusCode, Said<BeadBody>), Problem> {
+    let body = bead(&api, Command::Create(Box::new(new_bead(request)))).await?;
+    Ok((StatusCode::CREATED, body))
+}
+
+/// Lists beads; without a status or `all`, those that are not done.
+#[utoipa::path(get, path = "/v1/beads", tag = "beads", params(ListQuery),
+    responses((status = 200, body = model::Answer<BeadPage>)))]
+async fn list(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
+    page(&api, Command::List(filter(query)?)).await
+}
+
+/// Lists beads that can be worked on now, in the order in which they are best taken.
+#[utoipa::path(get, path = "/v1/beads/ready", tag = "beads", params(ListQuery),
+    responses((status = 200, body = model::Answer<BeadPage>)))]
+async fn ready(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
+    page(&api, Command::Ready(filter(query)?)).await
+}
+
+/// Lists open beads that something holds up.
+#[utoipa::path(get, path = "/v1/beads/blocked", tag = "beads", params(ListQuery),
+    responses((status = 200, body = model::Answer<BeadPage>)))]
+async fn blocked(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
+    page(&api, Command::Blocked(filter(query)?)).await
+}
+
+/// Shows a bead.
+#[utoipa::path(get, path = "/v1/beads/{ref}", tag = "beads", params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn show(State(api): State<Api>, BeadRef(name): BeadRef) -> Told<BeadBody> {
+    bead(&api, Command::Show(name)).await
+}
+
+/// Sets scalar fields of a bead; null clears one.
+#[utoipa::path(patch, path = "/v1/beads/{ref}", tag = "beads", request_body = EditRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn edit(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<EditRequest>) -> Told<BeadBody> {
+    let fields = request.set.into_iter().map(|(key, value)| Ok((settable(&key)?, value.into())));
+    let fields: Vec<(Field, FieldValue)> = fields.collect::<Result<_, Problem>>()?;
+    act(&api, name, request.by, Action::Set(fields)).await
+}
+
+/// Closes a bead.
+#[utoipa::path(post, path = "/v1/beads/{ref}/close", tag = "beads", request_body = CloseRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn close(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<CloseRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Close(request.reason)).await
+}
+
+/// Opens a closed bead again.
+#[utoipa::path(post, path = "/v1/beads/{ref}/reopen", tag = "beads", request_body = ByRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn reopen(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<ByRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Reopen).await
+}
+
+/// Deletes a bead: what is left is a tombstone, so that the deletion reaches every node.
+#[utoipa::path(post, path = "/v1/beads/{ref}/delete", tag = "beads", request_body = CloseRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn delete(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<CloseRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Delete(request.reason)).await
+}
+
+/// Settles a conflict: keeps the value shown, or sets the one given.
+#[utoipa::path(post, path = "/v1/beads/{ref}/resolve", tag = "beads", request_body = ResolveRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn resolve(
+    State(api): State<Api>,
+    BeadRef(name): BeadRef,
+    Json(request): Json<ResolveRequest>,
+) -> Told<BeadBody> {
+    let field = Field::parse(&request.field).ok_or_else(|| unknown_field("field", &request.field))?;
+    act(&api, name, request.by, Action::Resolve(field, request.value.map(Scalar::into))).await
+}
+
+/// Adds and removes labels.
+#[utoipa::path(post, path = "/v1/beads/{ref}/labels", tag = "beads", request_body = WordsRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn labels(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<WordsRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Labels { add: request.add, remove: request.remove }).await
+}
+
+/// Adds and removes path patterns.
+#[utoipa::path(post, path = "/v1/beads/{ref}/scopes", tag = "beads", request_body = WordsRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn scopes(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<WordsRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Scopes { add: request.add, remove: request.remove }).await
+}
+
+/// Adds a comment.
+#[utoipa::path(post, path = "/v1/beads/{ref}/comments", tag = "beads", request_body = CommentRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn comment(
+    State(api): State<Api>,
+    BeadRef(name): BeadRef,
+    Json(request): Json<CommentRequest>,
+) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::Comment(request.text)).await
+}
+
+/// Adds a dependency.
+#[utoipa::path(post, path = "/v1/beads/{ref}/deps", tag = "beads", request_body = DepRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn add_dep(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<DepRequest>) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::AddDep(request.kind, request.on)).await
+}
+
+/// Removes a dependency.
+#[utoipa::path(delete, path = "/v1/beads/{ref}/deps", tag = "beads", request_body = UndepRequest,
+    params(("ref" = String, Path, description = "Alias or id")),
+    responses((status = 200, body = model::Answer<BeadBody>)))]
+async fn remove_dep(
+    State(api): State<Api>,
+    BeadRef(name): BeadRef,
+    Json(request): Json<UndepRequest>,
+) -> Told<BeadBody> {
+    act(&api, name, request.by, Action::RemoveDep(request.kind, request.on)).await
+}
+
+async fn act(api: &Api, bead: String, by: String, action: Action) -> Told<BeadBody> {
+    self::bead(api, Command::Edit(BeadEdit { bead, action, by })).await
+}
+
+async fn bead(api: &Api, command: Command) -> Told<BeadBody> {
+    match api.core.call(command).await? {
+        Answer::Bead(bead) => Ok(Said(BeadBody { bead: (*bead).into() })),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+async fn page(api: &Api, command: Command) -> Told<BeadPage> {
+    match api.core.call(command).await? {
+        Answer::Beads(page) => Ok(Said(page.into())),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+pub(super) fn context(request: ProjectRequest) -> ProjectContext {
+    ProjectContext { keys: request.keys, prefix: request.prefix }
+}
+
+fn new_bead(request: CreateRequest) -> NewBead {
+    let texts = [
+        (Field::Title, Some(request.title)),
+        (Field::Kind, request.kind),
+        (Field::Description, request.description),
+        (Field::Design, request.design),
+        (Field::Acceptance, request.acceptance),
+        (Field::Notes, request.notes),
+        (Field::Assignee, request.assignee),
+        (Field::DueAt, request.due_at),
+        (Field::DeferUntil, request.defer_until),
+        (Field::ExternalRef, request.external_ref),
+    ];
+    let numbers = [(Field::Priority, request.priority), (Field::EstimateMinutes, request.estimate_minutes)];
+    let texts = texts.into_iter().filter_map(|(field, text)| Some((field, FieldValue::Text(text?))));
+    let numbers = numbers.into_iter().filter_map(|(field, number)| Some((field, FieldValue::Number(number?))));
+    NewBead {
+        project: context(request.project),
+        alias: request.alias,
+        fields: texts.chain(numbers).collect(),
+        labels: request.labels,
+        scopes: request.scopes,
+        criteria: request.criteria,
+        deps: request.deps.into_iter().map(|dep| (dep.kind, dep.on)).collect(),
+        blocks: request.blocks,
+        parent: request.parent,
+        by: request.by,
+    }
+}
+
+fn filter(query: ListQuery) -> Result<Filter, Problem> {
+    let after = query.after.map(|text| text.parse::<BeadId>()).transpose();
+    let after = after.map_err(|error| Problem::invalid("after", error, "give the `next` of the page before"))?;
+    let project = (!query.project.is_empty()).then_some(ProjectContext { keys: query.project, prefix: None });
+    Ok(Filter {
+        project,
+        statuses: query.status.into_iter().map(Status::from).collect(),
+        all: query.all,
+        priorities: query.priority,
+        kinds: query.kind,
+        labels: query.label,
+        assignee: query.assignee,
+        parent: query.parent,
+        after,
+        limit: query.limit.unwrap_or(PAGE_BEADS),
+    })
+}
+
+fn settable(key: &str) -> Result<Field, Problem> {
+    SETTABLE.into_iter().find(|field| field.as_str() == key).ok_or_else(|| unknown_field("set", key))
+}
+
+fn unknown_field(place: &str, key: &str) -> Problem {
+    let names: Vec<&str> = SETTABLE.iter().map(|field| field.as_str()).collect();
+    let key: String = key.chars().take(80).collect();
+    Problem::invalid(place, format!("{key:?} can not be set"), format!("fields are {}", names.join(", "))).field(key)
+}

@@ -1,0 +1,161 @@
+//! Routes on the mesh and on the node itself.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use beadmesh_store::command::{Answer, Command, NewInvite, StatusAnswer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::Problem;
+use super::extract::{Json, Said};
+use super::model::{
+    self, DoctorBody, DoctorRequest, Empty, Finding, InviteBody, InviteRequest, JoinBody, JoinRequest, Member,
+    MembersBody, Mesh, Node, Peer, PeersBody, Rebuilt, RecoveryBody, SecretText, StatusBody,
+};
+use super::{Api, unexpected};
+
+type Told<T> = Result<Said<T>, Problem>;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(members))
+        .routes(routes!(peers))
+        .routes(routes!(invite))
+        .routes(routes!(join))
+        .routes(routes!(doctor))
+        .routes(routes!(recovery))
+        .routes(routes!(shutdown))
+}
+
+/// Tells how the node and its mesh stand.
+#[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = model::Answer<StatusBody>)))]
+async fn status(State(api): State<Api>) -> Told<StatusBody> {
+    let status = ask_status(&api).await?;
+    Ok(Said(StatusBody {
+        node: Node { id: status.node.to_string(), name: status.node_name },
+        instance: status.instance.to_string(),
+        mesh: Mesh { id: status.mesh.to_string(), name: status.mesh_name },
+        role: status.role,
+        entries: status.entries,
+        beads: status.beads,
+        ready: status.ready,
+        digest: status.digest,
+        entries_from_future: status.entries_from_future,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        running: api.network.is_some(),
+        listen: api.network.as_ref().map(|network| network.handle.listen_addresses()).unwrap_or_default(),
+        socket: api.home.socket().display().to_string(),
+        peers: status.peers.into_iter().map(Peer::from).collect(),
+    }))
+}
+
+/// Lists the members of the mesh.
+#[utoipa::path(get, path = "/v1/members", tag = "mesh", responses((status = 200, body = model::Answer<MembersBody>)))]
+async fn members(State(api): State<Api>) -> Told<MembersBody> {
+    match api.core.call(Command::Members).await? {
+        Answer::Members(members) => Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() })),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Lists the other members, and how the links to them stand.
+#[utoipa::path(get, path = "/v1/peers", tag = "mesh", responses((status = 200, body = model::Answer<PeersBody>)))]
+async fn peers(State(api): State<Api>) -> Told<PeersBody> {
+    if api.network.is_none() {
+        return Err(Problem::no_node());
+    }
+    let status = ask_status(&api).await?;
+    Ok(Said(PeersBody { peers: status.peers.into_iter().map(Peer::from).collect() }))
+}
+
+/// Opens an invite to the mesh.
+#[utoipa::path(post, path = "/v1/invites", tag = "mesh", request_body = InviteRequest,
+    responses((status = 200, body = model::Answer<InviteBody>)))]
+async fn invite(State(api): State<Api>, Json(request): Json<InviteRequest>) -> Told<InviteBody> {
+    let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
+    let InviteRequest { ttl_s, uses, role } = request;
+    if ttl_s == 0 {
+        return Err(Problem::invalid("ttl_s", "an invite is open for at least 1 s", "3600 is an hour"));
+    }
+    if uses == 0 {
+        return Err(Problem::invalid("uses", "an invite is good for at least 1 node", "1 lets one node in"));
+    }
+    let addresses = network.handle.listen_addresses();
+    if addresses.is_empty() {
+        let hint = "start the node with an address to listen on";
+        let message = "this node can not be reached: it listens nowhere";
+        return Err(Problem::new(StatusCode::CONFLICT, "conflict", message, hint));
+    }
+    let new = NewInvite { ttl: Duration::from_secs(ttl_s), uses, role, addresses };
+    match api.core.call(Command::Invite(new)).await? {
+        Answer::Invited(ticket) => {
+            let expires_at = ticket.expires.to_string();
+            Ok(Said(InviteBody { ticket: SecretText::new(ticket.to_string()), expires_at, uses, role }))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Joins the mesh that a ticket is for; beads made so far are taken along.
+#[utoipa::path(post, path = "/v1/join", tag = "mesh", request_body = JoinRequest,
+    responses((status = 200, body = model::Answer<JoinBody>)))]
+async fn join(State(api): State<Api>, Json(request): Json<JoinRequest>) -> Told<JoinBody> {
+    let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
+    let joined = network.join(&api.core, request.ticket.reveal()).await?;
+    let mesh = Mesh { id: joined.mesh.to_string(), name: joined.name };
+    Ok(Said(JoinBody { mesh, inviter: joined.inviter.to_string(), beads: joined.beads }))
+}
+
+/// Checks every record; derives every view anew before, if asked to.
+#[utoipa::path(post, path = "/v1/doctor", tag = "node", request_body = DoctorRequest,
+    responses((status = 200, body = model::Answer<DoctorBody>)))]
+async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> Told<DoctorBody> {
+    let mut rebuilt = None;
+    if request.rebuild {
+        match api.core.call(Command::Rebuild).await? {
+            Answer::Rebuilt { entries, beads } => rebuilt = Some(Rebuilt { entries, beads }),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    match api.core.call(Command::Check).await? {
+        Answer::Checked(findings) => {
+            let findings = findings.into_iter().map(Finding::from).collect();
+            Ok(Said(DoctorBody { findings, rebuilt }))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Shows the recovery key of a mesh that was founded here, once.
+#[utoipa::path(post, path = "/v1/recovery", tag = "mesh", request_body = Empty,
+    responses((status = 200, body = model::Answer<RecoveryBody>)))]
+async fn recovery(State(api): State<Api>, Json(Empty {}): Json<Empty>) -> Told<RecoveryBody> {
+    match api.home.take_recovery()? {
+        Some(recovery_key) => Ok(Said(RecoveryBody { recovery_key })),
+        None => {
+            let message = "there is no recovery key to show: it has been shown, or the mesh was founded elsewhere";
+            let hint = "the key is kept nowhere else: look where it was written down when the mesh was founded";
+            Err(Problem::new(StatusCode::CONFLICT, "conflict", message, hint))
+        }
+    }
+}
+
+/// Stops the node: requests under way are answered, what is known is durable.
+#[utoipa::path(post, path = "/v1/shutdown", tag = "node", responses((status = 202, body = model::Answer<Empty>)))]
+async fn shutdown(State(api): State<Api>) -> Result<(StatusCode, Said<Empty>), Problem> {
+    if api.network.is_none() {
+        return Err(Problem::no_node());
+    }
+    api.stop.cancel();
+    Ok((StatusCode::ACCEPTED, Said(Empty {})))
+}
+
+async fn ask_status(api: &Api) -> Result<StatusAnswer, Problem> {
+    match api.core.call(Command::Status).await? {
+        Answer::Status(status) => Ok(*status),
+        other => Err(unexpected(&other)),
+    }
+}

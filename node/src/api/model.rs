@@ -1,0 +1,72 @@
+//! What the HTTP API says and is told: the published contract, in types that server and clients share.
+//!
+//! Every answer is one JSON object with `"schema": 1`. Ids, dates and roles are texts. Rules live elsewhere.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+mod bead;
+mod mesh;
+mod query;
+mod request;
+
+pub use beadmesh_protocol::op::Role;
+
+pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
+pub use mesh::{
+    DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
+    Rebuilt, RecoveryBody, SecretText, StatusBody,
+};
+pub use query::{ListQuery, ProjectQuery, QueryError, encode_segment};
+pub use request::{
+    ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest, InviteRequest,
+    JoinRequest, NewDep, ProjectRequest, ResolveRequest, UndepRequest, WordsRequest,
+};
+
+/// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// One answer: its body with `"schema": 1` beside the body's own keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Answer<T> {
+    /// The version of this JSON.
+    pub schema: u32,
+    /// What is answered.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+impl<T> Answer<T> {
+    /// Wraps a body.
+    pub fn new(body: T) -> Self {
+        Self { schema: SCHEMA, body }
+    }
+}
+
+/// A body without keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Empty {}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorInfo,
+}
+
+/// What went wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorInfo {
+    /// A stable word that scripts may rely on, such as `not_found`.
+    pub code: String,
+    /// A sentence for people, without a period.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The field or query key that is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

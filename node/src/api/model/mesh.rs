@@ -1,0 +1,297 @@
+//! Nodes, members, invites and the health of a node as the API shows them.
+
+use std::fmt;
+
+use beadmesh_protocol::op::Role;
+use beadmesh_store::command::{self, MemberAnswer, PeerAnswer};
+use beadmesh_store::replica;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zeroize::Zeroize;
+
+/// How the node and its mesh stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusBody {
+    /// This node.
+    pub node: Node,
+    /// The opening of the store.
+    pub instance: String,
+    /// The mesh.
+    pub mesh: Mesh,
+    /// What this node may do.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Entries stored.
+    pub entries: u64,
+    /// Beads known, deleted ones included.
+    pub beads: u64,
+    /// Beads that can be worked on now.
+    pub ready: u64,
+    /// Equal digests mean equal sets of entries.
+    pub digest: String,
+    /// Entries whose timestamp lies far ahead of the clock here.
+    pub entries_from_future: u64,
+    /// The version of the program that answers.
+    pub version: String,
+    /// Whether a node with a network answers, rather than a single command.
+    pub running: bool,
+    /// Where the node can be reached, as multiaddresses.
+    pub listen: Vec<String>,
+    /// The path of the socket that a running node answers on.
+    pub socket: String,
+    /// Every other member, linked or not.
+    pub peers: Vec<Peer>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mesh {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Another node of the mesh as seen from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Peer {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether a link is up.
+    pub connected: bool,
+    /// The address of the link.
+    pub path: Option<String>,
+    /// Entries stored here that it is not known to hold.
+    pub lag_entries: u64,
+    /// When it was last linked.
+    pub last_seen: Option<String>,
+    /// How far catching up from it has come; absent when nothing is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How far something has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// What is done.
+    pub done: u64,
+    /// What there is to do.
+    pub total: u64,
+}
+
+/// The other members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeersBody {
+    /// Every other member, linked or not.
+    pub peers: Vec<Peer>,
+}
+
+/// A member of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Member {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Whether it owns the mesh.
+    pub owner: bool,
+    /// Whether it is this node.
+    pub here: bool,
+    /// Who let it in.
+    pub admitted_by: String,
+    /// When it was let in.
+    pub admitted_at: String,
+    /// Where it says it can be reached.
+    pub addresses: Vec<String>,
+}
+
+/// The members of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MembersBody {
+    /// The members.
+    pub members: Vec<Member>,
+}
+
+/// A text that opens something: shown once to whom it is meant for, and never in a log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ToSchema)]
+#[serde(transparent)]
+#[zeroize(drop)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text, for the one place that shows or reads it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// A new invite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InviteBody {
+    /// What the other node is to be given.
+    #[schema(value_type = String)]
+    pub ticket: SecretText,
+    /// Until when it is good.
+    pub expires_at: String,
+    /// How many nodes may come by it.
+    pub uses: u32,
+    /// What they may do.
+    #[schema(value_type = String)]
+    pub role: Role,
+}
+
+/// The mesh that was joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinBody {
+    /// The mesh.
+    pub mesh: Mesh,
+    /// The node that let this one in.
+    pub inviter: String,
+    /// Beads taken along.
+    pub beads: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DoctorBody {
+    /// The findings; empty when all is well.
+    pub findings: Vec<Finding>,
+    /// What was derived anew; absent when that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// One finding of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// A stable id, such as `store.checksum`.
+    pub check: String,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What was derived anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rebuilt {
+    /// Entries that were read.
+    pub entries: u64,
+    /// Beads they make.
+    pub beads: u64,
+}
+
+/// The recovery key of the mesh, shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecoveryBody {
+    /// The key: whoever has it can take the mesh over.
+    #[schema(value_type = String)]
+    pub recovery_key: SecretText,
+}
+
+/// One event of the stream; its tag is the name of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A bead was created or changed, here or elsewhere.
+    Bead {
+        /// The bead.
+        bead: String,
+        /// Its alias as shown.
+        alias: String,
+        /// The node that wrote the change.
+        author: String,
+    },
+    /// The roster changed.
+    Roster,
+    /// A link came up.
+    PeerUp {
+        /// The peer.
+        node: String,
+    },
+    /// A link went down.
+    PeerDown {
+        /// The peer.
+        node: String,
+    },
+    /// A peer and this node have come to hold the same.
+    PeerSettled {
+        /// The peer.
+        node: String,
+    },
+}
+
+impl Event {
+    /// Returns the name of the event in the stream.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bead { .. } => "bead",
+            Self::Roster => "roster",
+            Self::PeerUp { .. } => "peer_up",
+            Self::PeerDown { .. } => "peer_down",
+            Self::PeerSettled { .. } => "peer_settled",
+        }
+    }
+}
+
+impl From<replica::Event> for Event {
+    fn from(event: replica::Event) -> Self {
+        match event {
+            replica::Event::Bead { bead, alias, author } => {
+                Self::Bead { bead: bead.to_string(), alias, author: author.to_string() }
+            }
+            replica::Event::Roster => Self::Roster,
+            replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },
+            replica::Event::PeerDown(node) => Self::PeerDown { node: node.to_string() },
+            replica::Event::PeerSettled(node) => Self::PeerSettled { node: node.to_string() },
+        }
+    }
+}
+
+impl From<PeerAnswer> for Peer {
+    fn from(answer: PeerAnswer) -> Self {
+        let PeerAnswer { node, name, connected, path, lag_entries, last_seen, progress } = answer;
+        let progress = progress.map(|progress| Progress { done: progress.done, total: progress.total });
+        let last_seen = last_seen.map(|wall| wall.to_string());
+        Self { id: node.to_string(), name, connected, path, lag_entries, last_seen, progress }
+    }
+}
+
+impl From<MemberAnswer> for Member {
+    fn from(answer: MemberAnswer) -> Self {
+        let MemberAnswer { node, name, role, owner, here, admitted_by, admitted_at, addresses } = answer;
+        let (id, admitted_at) = (node.to_string(), admitted_at.to_string());
+        Self { id, name, role, owner, here, admitted_by, admitted_at, addresses }
+    }
+}
+
+impl From<command::Finding> for Finding {
+    fn from(finding: command::Finding) -> Self {
+        Self { check: finding.check.to_owned(), message: finding.message, remedy: finding.remedy.to_owned() }
+    }
+}

@@ -1,0 +1,211 @@
+//! Inputs that wait for the replica, in four bounded lanes: links, commands, small frames, large frames.
+//!
+//! A batch takes from the first lane first, yet every lane that waits gets at least one input into each batch, so none
+//! starves. Frames of one link never overtake each other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use beadmesh_protocol::limits::FRAME_BYTES_MAX;
+use beadmesh_protocol::wire::Frame;
+use beadmesh_store::command::Command;
+use beadmesh_store::replica::{Input, LinkId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Queue, Stopped};
+
+/// Inputs of one batch: what one flush is shared by.
+pub(super) const BATCH_INPUTS_MAX: usize = 256;
+
+/// Bytes of frames and imports in one batch, so that it delays what comes next by a few milliseconds only.
+pub(super) const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes from which a frame of entries is part of a bulk transfer rather than news.
+const BULK_BYTES_MIN: usize = 16 * 1024;
+
+/// What a record of an import weighs in a batch; a guess at its changes' size.
+const RECORD_BYTES: usize = 1_024;
+
+const LANES: usize = 4;
+
+/// Which lane an input waits in; the first is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// Links coming up and going down.
+    Link = 0,
+    /// Commands.
+    Command = 1,
+    /// Frames that are small: control, and news.
+    Live = 2,
+    /// Frames that are large: a sync under way.
+    Bulk = 3,
+}
+
+/// One input with its place in a lane.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) lane: Lane,
+    pub(super) input: Input,
+    pub(super) bytes: usize,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// The lanes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+    rooms: [Arc<Semaphore>; LANES],
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queues: [VecDeque<Place>; LANES],
+    /// Bulk inputs that wait, by link: what follows them on that link waits behind them.
+    bulk: BTreeMap<LinkId, usize>,
+    closed: bool,
+}
+
+/// What the thread is to do next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Handle these.
+    Batch(Vec<Input>),
+    /// Nothing came in time.
+    Timeout,
+    /// Nothing waits, and nothing will come.
+    Closed,
+}
+
+impl Lanes {
+    pub(super) fn new(queue: &Queue) -> Self {
+        let sizes = [
+            queue.links.max(1),
+            queue.commands.max(1),
+            queue.live_bytes.max(FRAME_BYTES_MAX),
+            queue.bulk_bytes.max(FRAME_BYTES_MAX),
+        ];
+        Self {
+            inner: Mutex::default(),
+            filled: Condvar::new(),
+            rooms: sizes.map(|size| Arc::new(Semaphore::new(size))),
+        }
+    }
+
+    /// Waits for room in a lane: inputs, or bytes where the lane holds frames.
+    pub(super) async fn room(&self, lane: Lane, size: usize) -> Result<OwnedSemaphorePermit, Stopped> {
+        let size = u32::try_from(size.min(FRAME_BYTES_MAX)).expect("a frame is far below 4 GiB");
+        Arc::clone(&self.rooms[lane as usize]).acquire_many_owned(size).await.map_err(|_| Stopped)
+    }
+
+    /// Returns the lane a frame of that many bytes belongs in.
+    pub(super) fn lane_of(&self, link: LinkId, frame: &Frame, bytes: usize) -> Lane {
+        let large = matches!(frame, Frame::Entries(_)) && bytes >= BULK_BYTES_MIN;
+        if large || self.lock().bulk.contains_key(&link) { Lane::Bulk } else { Lane::Live }
+    }
+
+    /// Lines an input up; there must be room for it, as its permit shows.
+    pub(super) fn push(&self, mut place: Place) -> Result<(), Stopped> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Stopped);
+        }
+        // The end of a link comes after everything the link brought.
+        let end = matches!(place.input, Input::LinkDown(_));
+        if let Some(link) = link_of(&place.input) {
+            let behind = inner.bulk.contains_key(&link);
+            match (end, behind) {
+                (_, true) => place.lane = Lane::Bulk,
+                (true, false) => place.lane = Lane::Live,
+                (false, false) => {}
+            }
+            if place.lane == Lane::Bulk {
+                *inner.bulk.entry(link).or_insert(0) += 1;
+            }
+        }
+        inner.queues[place.lane as usize].push_back(place);
+        drop(inner);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more inputs; those that wait are still handed out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.rooms.iter().for_each(|room| room.close());
+        self.filled.notify_one();
+    }
+
+    /// Waits for inputs, at most for `wait`, and returns the next batch.
+    pub(super) fn next(&self, wait: Option<Duration>) -> Next {
+        let mut inner = self.lock();
+        let idle = |inner: &mut Inner| !inner.closed && inner.queues.iter().all(VecDeque::is_empty);
+        inner = match wait {
+            Some(wait) => {
+                let waited = self.filled.wait_timeout_while(inner, wait, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.filled.wait_while(inner, idle).unwrap_or_else(PoisonError::into_inner),
+        };
+        let batch = inner.batch();
+        match (batch.is_empty(), inner.closed) {
+            (false, _) => Next::Batch(batch),
+            (true, true) => Next::Closed,
+            (true, false) => Next::Timeout,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Takes the next batch: first lanes first, at least one of each lane, within the bounds of a batch.
+    fn batch(&mut self) -> Vec<Input> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for lane in 0..LANES {
+            let behind = self.queues[lane + 1..].iter().filter(|queue| !queue.is_empty()).count();
+            let mut first = true;
+            while first || (batch.len() + behind < BATCH_INPUTS_MAX && bytes < BATCH_BYTES_MAX) {
+                let fits = |place: &Place| first || bytes + place.bytes <= BATCH_BYTES_MAX;
+                let Some(place) = self.queues[lane].pop_front_if(|place| fits(place)) else { break };
+                bytes += place.bytes;
+                first = false;
+                self.left(&place);
+                batch.push(place.input);
+                drop(place.permit);
+            }
+        }
+        batch
+    }
+
+    fn left(&mut self, place: &Place) {
+        let Some(link) = link_of(&place.input).filter(|_| place.lane == Lane::Bulk) else { return };
+        if let Some(count) = self.bulk.get_mut(&link) {
+            *count -= 1;
+            if *count == 0 {
+                self.bulk.remove(&link);
+            }
+        }
+    }
+}
+
+/// Returns what a command weighs in a batch.
+pub(super) fn command_bytes(command: &Command) -> usize {
+    match command {
+        Command::Import(records) => records.len() * RECORD_BYTES,
+        _ => 0,
+    }
+}
+
+/// Returns the link whose order an input must keep.
+fn link_of(input: &Input) -> Option<LinkId> {
+    match input {
+        Input::Frame(link, _) | Input::LinkDown(link) => Some(*link),
+        Input::LinkUp(..) | Input::Command(..) | Input::Wakeup => None,
+    }
+}

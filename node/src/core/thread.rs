@@ -1,0 +1,101 @@
+//! The loop of the replica's thread: wait, handle, flush once, release in order.
+
+use std::time::Duration;
+
+use beadmesh_store::command::{Answer, Command};
+use beadmesh_store::replica::{FlushError, Input, Output};
+use tracing::{debug, error};
+
+use super::lanes::Next;
+use super::{Machine, Shared, Sink, State};
+use crate::clock;
+
+/// The shortest wait between two wakeups, so that one that stays due can not keep a processor busy.
+const WAKEUP_PAUSE: Duration = Duration::from_millis(1);
+
+/// Says that the thread has failed unless it ends well: a panic must leave nobody waiting.
+struct Ending<'a> {
+    shared: &'a Shared,
+    state: State,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Stopped);
+        if let State::Failed(reason) = &state {
+            error!(%reason, "the replica stops: nothing more is accepted");
+        }
+        self.shared.finish(state);
+    }
+}
+
+/// Runs until the lanes are closed and empty, or the store fails.
+pub(super) fn run(machine: impl Machine, shared: &Shared, mut sink: Sink) {
+    let panicked = State::Failed("the replica panicked; its log says where".to_owned());
+    // Dropped last: whoever waits for the end may then take the store's lock.
+    let mut ending = Ending { shared, state: panicked };
+    let mut machine = machine;
+    ending.state = match drive(&mut machine, shared, &mut sink) {
+        Ok(()) => State::Stopped,
+        Err(FlushError(reason)) => State::Failed(reason),
+    };
+    drop(machine);
+}
+
+fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result<(), FlushError> {
+    release(machine.flush()?, shared, sink);
+    let mut woken = false;
+    loop {
+        let wait = machine.next_wakeup().map(|due| due.since(clock::mono()));
+        let wait = if woken { wait.map(|wait| wait.max(WAKEUP_PAUSE)) } else { wait };
+        let batch = match shared.lanes.next(wait) {
+            Next::Batch(batch) => batch,
+            Next::Timeout => Vec::new(),
+            Next::Closed => {
+                release(machine.flush()?, shared, sink);
+                return Ok(());
+            }
+        };
+        let now = clock::now();
+        woken = machine.next_wakeup().is_some_and(|due| due <= now.mono);
+        if woken {
+            machine.handle(now, Input::Wakeup);
+        }
+        for input in batch {
+            let enters = matches!(input, Input::Command(_, Command::Enter(..)));
+            machine.handle(clock::now(), input);
+            if enters {
+                // The mesh changes with the answer: nothing later in the batch may be judged by the old one.
+                release(machine.flush()?, shared, sink);
+            }
+        }
+        release(machine.flush()?, shared, sink);
+    }
+}
+
+/// Obeys outputs in order; replies to who gave up waiting are dropped.
+fn release(outputs: Vec<Output>, shared: &Shared, sink: &mut Sink) {
+    // Before anything else: links to a mesh that was entered may come up while the rest is released.
+    for output in &outputs {
+        if let Output::Reply(_, answer) = output
+            && let Ok(Answer::Joined { mesh, .. }) = answer.as_ref()
+        {
+            shared.set_mesh(*mesh);
+        }
+    }
+    for output in outputs {
+        match output {
+            Output::Reply(request, answer) => {
+                let reply = shared.waiting().replies.remove(&request);
+                if reply.is_none_or(|reply| reply.send(*answer).is_err()) {
+                    debug!(request = request.0, "nobody waits for the reply any more");
+                }
+            }
+            Output::Event(event) => {
+                // Nobody may be watching.
+                let _ = shared.events.send(event);
+            }
+            output => sink(output),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Between network and replica: events of links become inputs, outputs become frames on links.
+//!
+//! Each link has a task that decodes its frames, signatures included, before the replica sees them; so the dear part of
+//! receiving runs beside the replica, and a slow link delays no other.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest};
+use beadmesh_protocol::wire::Frame;
+use beadmesh_store::command::{Answer, Command};
+use beadmesh_store::replica::{self, Output};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::core::{Core, Sink};
+use crate::home::Home;
+use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
+
+mod inbound;
+
+use inbound::{Inbound, LINK_FRAMES_MAX, Message};
+
+/// Strangers that are answered at one time.
+const JOINS_MAX: usize = 8;
+
+/// The links that are up, by the name the replica knows them under.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    up: Mutex<BTreeMap<replica::LinkId, net::LinkId>>,
+    count: AtomicU64,
+    /// Frames of members that did not decode, since the start.
+    violations: AtomicU64,
+}
+
+impl Links {
+    fn add(&self, link: net::LinkId) -> replica::LinkId {
+        let id = replica::LinkId(self.count.fetch_add(1, Ordering::Relaxed));
+        self.lock().insert(id, link);
+        id
+    }
+
+    fn remove(&self, id: replica::LinkId) {
+        self.lock().remove(&id);
+    }
+
+    fn get(&self, id: replica::LinkId) -> Option<net::LinkId> {
+        self.lock().get(&id).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<replica::LinkId, net::LinkId>> {
+        // Nothing panics while it is held.
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells every peer that this node goes.
+    pub(crate) fn bye(&self, handle: &Handle, reason: &str) {
+        let frame = Frame::Bye(reason.to_owned()).encode();
+        for link in self.lock().values() {
+            // A link that is full or gone hears of it by its end.
+            let _ = handle.send(*link, frame.clone());
+        }
+    }
+
+    fn count_violation(&self) -> u64 {
+        self.violations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Returns what the replica's outputs go to; it never blocks.
+pub(crate) fn sink(handle: Handle, links: Arc<Links>) -> Sink {
+    Box::new(move |output| obey(&handle, &links, output))
+}
+
+fn obey(handle: &Handle, links: &Links, output: Output) {
+    match output {
+        Output::Frame(id, frame) => {
+            let Some(link) = links.get(id) else { return };
+            match handle.send(link, frame.encode()) {
+                Ok(()) | Err(SendError::Gone { .. }) => {}
+                Err(refused @ SendError::Full { .. }) => {
+                    // The comparison on the next link finds what was not sent.
+                    warn!(%link, "a peer takes frames too slowly");
+                    handle.close(link, &refused.to_string());
+                }
+                Err(refused @ SendError::Size { .. }) => {
+                    error!(%link, %refused, "a frame can not be sent");
+                    handle.close(link, &refused.to_string());
+                }
+            }
+        }
+        Output::Close(id, reason) => {
+            if let Some(link) = links.get(id) {
+                handle.close(link, &reason);
+            }
+        }
+        Output::Members(members) => handle.set_members(members.into_iter().collect()),
+        Output::JoinOpen(open) => handle.set_join_open(open),
+        Output::Reply(..) | Output::Event(_) => {}
+    }
+}
+
+/// Takes the network's events until the network or the replica is gone.
+pub(crate) struct Driver {
+    pub(crate) core: Core,
+    pub(crate) handle: Handle,
+    pub(crate) home: Arc<Home>,
+    pub(crate) links: Arc<Links>,
+}
+
+impl Driver {
+    /// Runs until the network has shut down or the replica has stopped.
+    pub(crate) async fn run(self, mut events: Events) {
+        let mut inbound: BTreeMap<net::LinkId, mpsc::Sender<Message>> = BTreeMap::new();
+        let joins = Arc::new(Semaphore::new(JOINS_MAX));
+        let (addresses, announced) = watch::channel(self.handle.listen_addresses());
+        let announcer = tokio::spawn(announce(self.core.clone(), announced));
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Listening(address) => self.on_listening(&address),
+                Event::AddressesChanged(now) => {
+                    addresses.send_replace(now);
+                }
+                Event::LinkUp { link, node, path, dialer } => {
+                    let id = self.links.add(link);
+                    info!(%node, %path, dialer, "peer linked");
+                    let (sender, receiver) = mpsc::channel(LINK_FRAMES_MAX);
+                    inbound.insert(link, sender);
+                    let task = Inbound {
+                        core: self.core.clone(),
+                        handle: self.handle.clone(),
+                        links: Arc::clone(&self.links),
+                        link,
+                        id,
+                        node,
+                    };
+                    tokio::spawn(task.run(path.to_string(), receiver));
+                }
+                Event::Frame { link, bytes } => {
+                    if let Some(sender) = inbound.get(&link) {
+                        // Waits only for a peer that sends more than it may have unacknowledged.
+                        let _ = sender.send(Message::Frame(bytes)).await;
+                    }
+                }
+                Event::LinkDown { link, reason } => {
+                    if let Some(sender) = inbound.remove(&link) {
+                        let _ = sender.send(Message::Down(reason)).await;
+                    }
+                }
+                Event::Room { link } => debug!(%link, "room again"),
+                Event::JoinAsked { node, stream } => match Arc::clone(&joins).try_acquire_owned() {
+                    Ok(permit) => {
+                        let core = self.core.clone();
+                        tokio::spawn(async move {
+                            welcome(&core, node, stream).await;
+                            drop(permit);
+                        });
+                    }
+                    Err(_) => warn!(%node, "too many ask to join at one time: not answered"),
+                },
+                Event::DialFailed { node, reason } => debug!(%node, reason, "peer not reached"),
+            }
+        }
+        announcer.abort();
+    }
+
+    fn on_listening(&self, address: &str) {
+        info!(address, "listening");
+        // Only the port of TCP is remembered: QUIC shares it by default.
+        let mut parts = address.split('/').skip_while(|part| *part != "tcp").skip(1);
+        let Some(port) = parts.next().and_then(|port| port.parse().ok()) else { return };
+        if let Err(error) = self.home.save_port(port) {
+            warn!(%error, "the port is not remembered");
+        }
+    }
+}
+
+/// Tells the mesh where this node can be reached, whenever that changes; only the latest counts.
+async fn announce(core: Core, mut addresses: watch::Receiver<Vec<String>>) {
+    // Members of a mesh that is entered have to be told as well.
+    let mut events = core.events();
+    loop {
+        let now = addresses.borrow_and_update().clone();
+        if !now.is_empty()
+            && let Err(error) = core.call(Command::Announce(now)).await
+        {
+            debug!(%error, "addresses not announced");
+        }
+        let mesh = core.mesh();
+        loop {
+            tokio::select! {
+                changed = addresses.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                event = events.recv() => match event {
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                    _ if core.mesh() != mesh => break,
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+/// Answers a stranger that asks to be let in.
+async fn welcome(core: &Core, node: NodeId, mut stream: JoinStream) {
+    let request = match stream.read_message().await {
+        Ok(bytes) => JoinRequest::decode(&bytes),
+        Err(error) => {
+            debug!(%node, %error, "a join broke off");
+            return;
+        }
+    };
+    let answer = match request {
+        Err(_) => JoinAnswer::Refused(JoinRefusal::Malformed),
+        Ok(request) => match core.call(Command::Welcome(node, request)).await {
+            Ok(Answer::JoinDecision(Ok(control))) => JoinAnswer::Welcome(control),
+            Ok(Answer::JoinDecision(Err(refusal))) => JoinAnswer::Refused(refusal),
+            Ok(_) => return,
+            Err(error) => {
+                warn!(%node, %error, "a join could not be decided");
+                return;
+            }
+        },
+    };
+    match &answer {
+        JoinAnswer::Welcome(_) => info!(%node, "let in"),
+        JoinAnswer::Refused(refusal) => info!(%node, %refusal, "not let in"),
+    }
+    if let Err(error) = stream.write_message(&answer.encode()).await {
+        debug!(%node, %error, "the answer to a join did not arrive");
+    }
+}
+
+#[cfg(test)]
+mod tests;

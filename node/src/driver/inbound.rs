@@ -1,0 +1,88 @@
+//! What one link brings: decoded beside the replica, and handed in, in order.
+
+use std::sync::Arc;
+
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::wire::{Frame, FrameError};
+use beadmesh_store::replica::{Input, LinkId};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use super::Links;
+use crate::core::{Core, Stopped};
+use crate::net::{self, DownReason, Handle};
+
+/// Frames of one link that may wait to be decoded: an honest peer has no more than 2 MiB of entries unacknowledged, in
+/// frames of 64 KiB, and some small ones between.
+pub(super) const LINK_FRAMES_MAX: usize = 128;
+
+/// Bytes from which decoding, with a signature an entry, would hold up the other tasks of its thread.
+const INLINE_BYTES_MAX: usize = 4 * 1024;
+
+/// What a link's task is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A frame came.
+    Frame(Vec<u8>),
+    /// The link is gone.
+    Down(DownReason),
+}
+
+/// The task of one link.
+pub(super) struct Inbound {
+    pub(super) core: Core,
+    pub(super) handle: Handle,
+    pub(super) links: Arc<Links>,
+    pub(super) link: net::LinkId,
+    pub(super) id: LinkId,
+    pub(super) node: NodeId,
+}
+
+impl Inbound {
+    /// Runs until the link is gone; the replica is told of its end last.
+    pub(super) async fn run(self, path: String, mut messages: mpsc::Receiver<Message>) {
+        let up = self.core.link_input(Input::LinkUp(self.id, self.node, path)).await;
+        let mut open = up.is_ok();
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Frame(bytes) if open => open = self.on_frame(bytes).await.is_ok(),
+                // What follows a broken frame is of no interest.
+                Message::Frame(_) => {}
+                Message::Down(reason) => {
+                    info!(node = %self.node, %reason, "peer gone");
+                    break;
+                }
+            }
+        }
+        self.links.remove(self.id);
+        // A replica that is stopped knows of no links anyway.
+        let _ = self.core.link_input(Input::LinkDown(self.id)).await;
+    }
+
+    async fn on_frame(&self, bytes: Vec<u8>) -> Result<(), Stopped> {
+        let length = bytes.len();
+        match self.decode(bytes).await {
+            Ok(frame) => self.core.frame(self.id, frame, length).await,
+            Err(error) => {
+                let violations = self.links.count_violation();
+                warn!(node = %self.node, %error, violations, "a peer broke the protocol");
+                self.handle.close(self.link, &error.to_string());
+                Err(Stopped)
+            }
+        }
+    }
+
+    async fn decode(&self, bytes: Vec<u8>) -> Result<Frame, FrameError> {
+        let mesh = self.core.mesh();
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return Frame::decode(mesh, &bytes);
+        }
+        match spawn_blocking(move || Frame::decode(mesh, &bytes)).await {
+            Ok(decoded) => decoded,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime shuts down.
+            Err(_) => Err(FrameError::Malformed),
+        }
+    }
+}

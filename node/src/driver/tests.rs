@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use beadmesh_protocol::clock::{Instant, Now};
+use beadmesh_protocol::id::{EntryId, MeshId};
+use beadmesh_store::replica::{FlushError, Input};
+use tokio::time::timeout;
+
+use super::*;
+use crate::core::{Machine, Queue};
+use crate::net::{Config, DownReason, Listen};
+
+/// Long enough for a busy machine; nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a replica is told of its links, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Up(NodeId),
+    Frame(Frame),
+    Down,
+}
+
+/// A machine that passes on what it is told.
+struct Witness(mpsc::Sender<Told>);
+
+impl Machine for Witness {
+    fn handle(&mut self, _now: Now, input: Input) {
+        let told = match input {
+            Input::LinkUp(_, node, _) => Told::Up(node),
+            Input::Frame(_, frame) => Told::Frame(frame),
+            Input::LinkDown(_) => Told::Down,
+            Input::Command(..) | Input::Wakeup => return,
+        };
+        self.0.try_send(told).expect("the test expects less");
+    }
+
+    fn flush(&mut self) -> Result<Vec<Output>, FlushError> {
+        Ok(Vec::new())
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        None
+    }
+}
+
+fn network(seed: u8) -> (Handle, Events) {
+    let mut config = Config::new([seed; 32]);
+    config.listen = Listen::Explicit(vec!["/ip4/127.0.0.1/tcp/0".into()]);
+    config.mdns = false;
+    net::start(config).unwrap()
+}
+
+async fn addresses(handle: &Handle) -> Vec<String> {
+    while handle.listen_addresses().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    handle.listen_addresses()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_reach_the_replica_in_order_and_a_broken_one_ends_the_link() {
+    let temp = tempfile::tempdir().unwrap();
+    let (here, events) = network(1);
+    let (peer, mut peer_events) = network(2);
+    let links = Arc::new(Links::default());
+    let (witness, mut told) = mpsc::channel(100);
+    let sink = sink(here.clone(), Arc::clone(&links));
+    let core = Core::start(Witness(witness), MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
+    let home = Arc::new(Home::open(temp.path()).unwrap());
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links) };
+    let run = tokio::spawn(driver.run(events));
+    here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
+    peer.set_members([(here.local_node_id(), addresses(&here).await)].into());
+    let exchange = async {
+        let link = loop {
+            if let Some(Event::LinkUp { link, .. }) = peer_events.recv().await {
+                break link;
+            }
+        };
+        let frames =
+            [Frame::Want(Vec::new()), Frame::Ack(vec![EntryId::from_bytes([3; 32]); 1_000]), Frame::Ack(Vec::new())];
+        for frame in &frames {
+            peer.send(link, frame.encode()).unwrap();
+        }
+        peer.send(link, b"\xffno frame".to_vec()).unwrap();
+        assert_eq!(told.recv().await, Some(Told::Up(peer.local_node_id())));
+        for frame in frames {
+            assert_eq!(told.recv().await, Some(Told::Frame(frame)));
+        }
+        assert_eq!(told.recv().await, Some(Told::Down));
+        loop {
+            if let Some(Event::LinkDown { reason, .. }) = peer_events.recv().await {
+                assert_eq!(reason, DownReason::ClosedByPeer);
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, exchange).await.unwrap();
+    assert_eq!(links.violations.load(Ordering::Relaxed), 1);
+    here.shutdown().await;
+    timeout(PATIENCE, run).await.unwrap().unwrap();
+    peer.shutdown().await;
+}

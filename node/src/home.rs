@@ -1,0 +1,298 @@
+//! The home of a node: one private directory with its key, its store, its lock and its socket.
+//!
+//! Everything in it belongs to one user; what is too open is refused rather than used.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use beadmesh_protocol::id::base32;
+use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use ed25519_dalek::SigningKey;
+use etcetera::BaseStrategy;
+use zeroize::Zeroizing;
+
+use crate::api::model::SecretText;
+
+mod error;
+
+pub use error::HomeError;
+
+/// The variable that moves the whole home.
+pub const HOME_VARIABLE: &str = "BEADMESH_HOME";
+/// The variable that names the node.
+pub const NODE_NAME_VARIABLE: &str = "BEADMESH_NODE_NAME";
+/// The variable that names a mesh that is founded.
+pub const MESH_NAME_VARIABLE: &str = "BEADMESH_MESH_NAME";
+
+/// Bytes of the path of a Unix socket, as the kernel bounds it: 108 with the final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+const KEY: &str = "node.key";
+const RECOVERY: &str = "recovery.key";
+const PORT: &str = "port";
+const KEY_BYTES: usize = 32;
+/// What a recovery key begins with, so that it is not taken for a ticket.
+const RECOVERY_MARK: &str = "bmr1";
+/// Bytes read of a small file at most; every one of ours is shorter.
+const SMALL_BYTES_MAX: u64 = 4 * 1024;
+
+/// The home of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// What people call the node and a mesh it founds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The node.
+    pub node: String,
+    /// A mesh that is founded.
+    pub mesh: String,
+}
+
+impl Home {
+    /// Returns where the home is: `BEADMESH_HOME`, or `beadmesh` in the user's data directory.
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub fn resolve() -> Result<PathBuf, HomeError> {
+        if let Some(dir) = std::env::var_os(HOME_VARIABLE).filter(|dir| !dir.is_empty()) {
+            return std::path::absolute(PathBuf::from(&dir)).map_err(|source| HomeError::io(Path::new(&dir), source));
+        }
+        let dirs = etcetera::choose_base_strategy().map_err(|_| HomeError::Nowhere)?;
+        Ok(dirs.data_dir().join("beadmesh"))
+    }
+
+    /// Opens the home at `dir`, made if missing, and sees to it that nobody else can look into it.
+    ///
+    /// # Errors
+    /// When the directory can not be made or used, belongs to another user, or is open to others and not ours for sure.
+    pub fn open(dir: &Path) -> Result<Self, HomeError> {
+        let home = Self { dir: dir.to_owned() };
+        let socket = home.socket();
+        let bytes = socket.as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES_MAX {
+            return Err(HomeError::SocketPath { path: socket, bytes });
+        }
+        let found = match fs::metadata(dir) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(dir)?;
+                return Ok(home);
+            }
+            Err(error) => return Err(HomeError::io(dir, error)),
+        };
+        if !found.is_dir() {
+            return Err(HomeError::io(dir, io::ErrorKind::NotADirectory.into()));
+        }
+        owned(dir, &found)?;
+        let mode = found.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            // Only a directory that is certainly a home, or nothing yet, is closed without being asked.
+            if !home.dir.join(KEY).exists() && !is_empty(dir)? {
+                return Err(HomeError::TooOpen { path: dir.to_owned(), mode, wanted: 0o700 });
+            }
+            let private = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(dir, private).map_err(|source| HomeError::io(dir, source))?;
+        }
+        Ok(home)
+    }
+
+    /// Returns the directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the path of the socket that a running node answers on.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("node.sock")
+    }
+
+    /// Returns the path of the lock that the one writer holds.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// Returns the directory of the store.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    /// Returns the node's secret key, made and kept at the first call. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the key can not be read or kept, is open to others, or has another length.
+    pub fn key(&self) -> Result<SigningKey, HomeError> {
+        let path = self.dir.join(KEY);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        let read = match self.read_private(KEY)? {
+            Some(read) => read,
+            None => {
+                getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
+                self.write_private(KEY, bytes.as_slice())?;
+                return Ok(SigningKey::from_bytes(&bytes));
+            }
+        };
+        if read.len() != KEY_BYTES {
+            return Err(HomeError::KeyBytes { path, bytes: read.len() });
+        }
+        bytes.copy_from_slice(&read);
+        Ok(SigningKey::from_bytes(&bytes))
+    }
+
+    /// Keeps the secret half of a mesh's recovery key until it is shown; returns its text.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn keep_recovery(&self, key: &SigningKey) -> Result<SecretText, HomeError> {
+        let bytes = Zeroizing::new(key.to_bytes());
+        let text = SecretText::new(format!("{RECOVERY_MARK}{}", base32(bytes.as_slice())));
+        self.write_private(RECOVERY, text.reveal().as_bytes())?;
+        Ok(text)
+    }
+
+    /// Hands out the recovery key that has not been shown yet, and forgets it.
+    ///
+    /// # Errors
+    /// When the file can not be read or removed.
+    pub fn take_recovery(&self) -> Result<Option<SecretText>, HomeError> {
+        let Some(bytes) = self.read_private(RECOVERY)? else { return Ok(None) };
+        let path = self.dir.join(RECOVERY);
+        fs::remove_file(&path).map_err(|source| HomeError::io(&path, source))?;
+        self.sync()?;
+        Ok(Some(SecretText::new(String::from_utf8_lossy(&bytes).trim().to_owned())))
+    }
+
+    /// Returns the port that the node listened on last time.
+    pub fn saved_port(&self) -> Option<u16> {
+        let bytes = self.read_private(PORT).ok().flatten()?;
+        std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
+    }
+
+    /// Remembers the port that the node listens on.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn save_port(&self, port: u16) -> Result<(), HomeError> {
+        if self.saved_port() == Some(port) { Ok(()) } else { self.write_private(PORT, format!("{port}\n").as_bytes()) }
+    }
+
+    /// Returns what tells this copy of the store from any other: the machine, and the place of the store on its disk.
+    ///
+    /// A home that is copied or restored gets another text and so goes on as a new instance.
+    ///
+    /// # Errors
+    /// When the store's directory can not be made or examined.
+    pub fn machine(&self) -> Result<String, HomeError> {
+        let store = self.store();
+        if !store.is_dir() {
+            make(&store)?;
+        }
+        let inode = fs::metadata(&store).map_err(|source| HomeError::io(&store, source))?.ino();
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let machine = if machine.trim().is_empty() { host_name() } else { machine.trim().to_owned() };
+        Ok(format!("{machine}/{inode}"))
+    }
+
+    /// Reads a file of ours; `None` when there is none.
+    fn read_private(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
+        let path = self.dir.join(name);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(HomeError::io(&path, error)),
+        };
+        let found = file.metadata().map_err(|source| HomeError::io(&path, source))?;
+        owned(&path, &found)?;
+        let mode = found.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(HomeError::TooOpen { path, mode, wanted: 0o600 });
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(SMALL_BYTES_MAX).read_to_end(&mut bytes).map_err(|source| HomeError::io(&path, source))?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file of ours: after a power cut there is the old one or the new one.
+    fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        let path = self.dir.join(name);
+        let made = self.dir.join(format!("{name}.new"));
+        let write = || {
+            match fs::remove_file(&made) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&made, &path)
+        };
+        write().map_err(|source| HomeError::io(&path, source))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), HomeError> {
+        sync(&self.dir)
+    }
+}
+
+impl Names {
+    /// Takes the names from the environment, or else from the host's name.
+    ///
+    /// # Errors
+    /// When a name that was given is empty or too long.
+    pub fn resolve() -> Result<Self, HomeError> {
+        Ok(Self { node: name(NODE_NAME_VARIABLE)?, mesh: name(MESH_NAME_VARIABLE)? })
+    }
+}
+
+fn name(variable: &'static str) -> Result<String, HomeError> {
+    let Some(name) = std::env::var_os(variable) else { return Ok(host_name()) };
+    let name = name.to_string_lossy().trim().to_owned();
+    let bytes = name.len();
+    if bytes == 0 || bytes > NAME_BYTES_MAX || name.contains(char::is_control) {
+        return Err(HomeError::Name { variable, bytes });
+    }
+    Ok(name)
+}
+
+/// Returns the first part of the host's name, within the bound of a name.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let name = name.split('.').next().unwrap_or_default();
+    let name: String = name.chars().filter(|char| !char.is_control()).collect();
+    let end = name.floor_char_boundary(NAME_BYTES_MAX);
+    if end == 0 { "node".to_owned() } else { name[..end].to_owned() }
+}
+
+/// Makes a private directory and what is missing above it, and makes its name durable.
+fn make(dir: &Path) -> Result<(), HomeError> {
+    let made = DirBuilder::new().mode(0o700).recursive(true).create(dir);
+    made.map_err(|source| HomeError::io(dir, source))?;
+    dir.parent().map_or(Ok(()), sync)
+}
+
+fn sync(dir: &Path) -> Result<(), HomeError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| HomeError::io(dir, source))
+}
+
+fn is_empty(dir: &Path) -> Result<bool, HomeError> {
+    let mut entries = fs::read_dir(dir).map_err(|source| HomeError::io(dir, source))?;
+    Ok(entries.next().is_none())
+}
+
+/// Fails when a file belongs to somebody else.
+fn owned(path: &Path, found: &fs::Metadata) -> Result<(), HomeError> {
+    let user = rustix::process::geteuid().as_raw();
+    if found.uid() == user {
+        return Ok(());
+    }
+    Err(HomeError::NotOurs { path: path.to_owned(), owner: found.uid(), user })
+}
+
+#[cfg(test)]
+mod tests;

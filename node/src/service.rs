@@ -1,0 +1,261 @@
+//! The whole node: store, replica, network and API, from start to a graceful end.
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::model::SecretText;
+use crate::api::{self, Api};
+use crate::core::{Core, Queue, State};
+use crate::driver::{self, Driver, Links};
+use crate::home::{Home, Names};
+use crate::net::{self, Listen, NetError};
+use crate::network::Network;
+use crate::opening::{self, OpeningError};
+use crate::turn::{self, Turn, TurnError};
+
+/// How long requests under way may take once the node is to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; by default on the port used last time.
+    pub listen: Option<Vec<String>>,
+    /// Whether members are looked for on the local network.
+    pub mdns: bool,
+    /// What node and mesh are called.
+    pub names: Names,
+}
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A node runs in this home already.
+    #[error("a node is running already, on {}", socket.display())]
+    Running {
+        /// Its socket.
+        socket: PathBuf,
+    },
+    /// Another process is at work in the home.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    /// The store can not be opened.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+    /// The network can not be started.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The socket can not be made.
+    #[error("the socket {} can not be made", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Signals can not be waited for.
+    #[error("signals can not be waited for")]
+    Signal(#[source] io::Error),
+    /// The store failed while the node was running.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+impl ServiceError {
+    /// Returns the stable code that scripts may rely on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Running { .. } => "conflict",
+            Self::Turn(error) => error.code(),
+            Self::Opening(error) => error.code(),
+            Self::Net(NetError::Address { .. }) => "usage",
+            Self::Net(_) | Self::Socket { .. } | Self::Signal(_) => "internal",
+            Self::Store(_) => "store_failed",
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Running { .. } => "`beadmesh status` shows it, `beadmesh down` stops it".to_owned(),
+            Self::Turn(error) => error.hint(),
+            Self::Opening(error) => error.hint(),
+            Self::Net(NetError::Address { .. }) => "an address is written like /ip4/0.0.0.0/tcp/7117".to_owned(),
+            Self::Net(_) => "choose another address to listen on".to_owned(),
+            Self::Socket { path, .. } => format!("see to {}", path.display()),
+            Self::Signal(_) => "try again".to_owned(),
+            Self::Store(_) => {
+                "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()
+            }
+        }
+    }
+}
+
+/// Starts whole nodes.
+#[derive(Debug)]
+pub struct Service;
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The recovery key of the mesh, if it was founded just now: to be shown. It stays in the home until the API is
+    /// asked for it.
+    pub recovery: Option<SecretText>,
+    /// Answers like the socket does.
+    pub router: Router,
+    core: Core,
+    home: Arc<Home>,
+    network: Network,
+    links: Arc<Links>,
+    stop: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+    driver: JoinHandle<()>,
+}
+
+impl Service {
+    /// Starts a node in a home, once nobody else is at work there.
+    ///
+    /// # Errors
+    /// When a node runs there already, or the store, the network or the socket can not be had.
+    pub async fn start(home: Home, options: Options) -> Result<Running, ServiceError> {
+        let lock = match turn::take(&home, turn::PATIENCE).await? {
+            Turn::Ours(lock) => lock,
+            Turn::Node(_) => return Err(ServiceError::Running { socket: home.socket() }),
+        };
+        let home = Arc::new(home);
+        let opened = opening::open(&home, options.names, lock).await?;
+        let mut config = net::Config::new(*opened.key);
+        config.mdns = options.mdns;
+        config.listen = match options.listen {
+            Some(addresses) => Listen::Explicit(addresses),
+            None => Listen::Default { saved_port: home.saved_port() },
+        };
+        let (handle, events) = net::start(config)?;
+        let links = Arc::new(Links::default());
+        let sink = driver::sink(handle.clone(), Arc::clone(&links));
+        let core = Core::start(opened.machine, opened.mesh, &Queue::default(), sink).map_err(OpeningError::Thread)?;
+        let network = Network::new(handle.clone(), opened.names.node);
+        let stop = CancellationToken::new();
+        let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
+        let api = Api { core: core.clone(), home: home_path, network: Some(network_handle), stop: stop.clone() };
+        let router = api::router(api);
+        let listener = match listen(&home.socket()) {
+            Ok(listener) => listener,
+            Err(error) => {
+                handle.shutdown().await;
+                core.stop().await;
+                return Err(error);
+            }
+        };
+        let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let server = tokio::spawn(server.into_future());
+        let driver = Driver { core: core.clone(), handle, home: Arc::clone(&home), links: Arc::clone(&links) };
+        let driver = tokio::spawn(driver.run(events));
+        info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
+        Ok(Running { recovery: opened.recovery, router, core, home, network, links, stop, server, driver })
+    }
+}
+
+impl Running {
+    /// Returns where the node can be reached, as multiaddresses.
+    pub fn listen_addresses(&self) -> Vec<String> {
+        self.network.handle.listen_addresses()
+    }
+
+    /// Returns what stops the node when it is cancelled.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs until a signal, a request to shut down or a failure of the store, then stops.
+    ///
+    /// # Errors
+    /// When the store failed, or signals can not be waited for.
+    pub async fn run(self) -> Result<(), ServiceError> {
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signal)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signal)?;
+        self.run_until(async move {
+            tokio::select! {
+                _ = interrupt.recv() => info!("interrupted"),
+                _ = terminate.recv() => info!("told to end"),
+            }
+        })
+        .await
+    }
+
+    /// Runs until `end`, a request to shut down or a failure of the store, then stops.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn run_until(self, end: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        tokio::select! {
+            () = end => {}
+            () = self.stop.cancelled() => info!("asked to stop"),
+            state = self.core.ended() => error!(?state, "the replica has ended"),
+        }
+        self.stop().await
+    }
+
+    /// Stops: takes no more requests, answers those under way, tells peers, makes everything durable.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn stop(self) -> Result<(), ServiceError> {
+        // Streams end, and the server takes no more connections.
+        self.stop.cancel();
+        let socket = self.home.socket();
+        // The lock is still held, so the socket is ours.
+        if let Err(error) = fs::remove_file(&socket) {
+            warn!(%error, "the socket is not removed");
+        }
+        let mut server = self.server;
+        match timeout(GRACE, &mut server).await {
+            Ok(_) => {}
+            Err(_) => {
+                warn!("requests under way are given up");
+                server.abort();
+            }
+        }
+        self.links.bye(&self.network.handle, "the node stops");
+        self.network.handle.shutdown().await;
+        if timeout(GRACE, self.driver).await.is_err() {
+            warn!("the network's events are given up");
+        }
+        match self.core.stop().await {
+            State::Failed(reason) => Err(ServiceError::Store(reason)),
+            State::Running | State::Stopped => {
+                info!("node stopped");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Listens on the socket; one that is there already is stale, because the caller holds the lock.
+fn listen(path: &Path) -> Result<UnixListener, ServiceError> {
+    let error = |source| ServiceError::Socket { path: path.to_owned(), source };
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(error(source)),
+        _ => {}
+    }
+    // Until its mode is set, the directory of mode 0700 keeps others out.
+    let listener = UnixListener::bind(path).map_err(error)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(error)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests;
