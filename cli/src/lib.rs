@@ -1,1 +1,95 @@
-//! The command line.
+//! The command line of beadmesh: reads what is wished, asks the node, prints what it says.
+//!
+//! It has no rules of its own: what is right and wrong is decided by the node.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Color};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::Printer;
+
+mod args;
+mod client;
+mod commands;
+mod failure;
+mod output;
+mod project;
+
+/// Carries out the command line of this process.
+pub fn run() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let exit = match Cli::try_parse_from(&args) {
+        Ok(cli) => obey(cli),
+        Err(error) => not_understood(&args, &error),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn obey(cli: Cli) -> Exit {
+    let Cli { global, command } = cli;
+    let mut context = Context::new(global);
+    // A node has many things to do at once; whoever only asks has one.
+    let mut runtime = match command {
+        args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let outcome = match runtime.enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(commands::run(command, &mut context));
+            // A read of standard input may still wait for somebody who types nothing more.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Failure::io("the program cannot start", &error)),
+    };
+    context.printer.finish(outcome)
+}
+
+/// Prints help or the version where that was asked for, and what is wrong with the command line otherwise.
+fn not_understood(args: &[OsString], error: &clap::Error) -> Exit {
+    let (json, color): (bool, Color) = args::glance(args);
+    let mut printer = Printer::for_flags(json, false, color);
+    let text = error.render();
+    if !error.use_stderr() {
+        let printed = printer.bytes(text.ansi().to_string().as_bytes());
+        return printer.finish(printed);
+    }
+    if json {
+        return printer.finish(Err(usage_failure(&text.to_string())));
+    }
+    match printer.urgent(text.ansi().to_string().trim_end()) {
+        Ok(()) => Exit::Usage,
+        Err(failure) => failure.exit,
+    }
+}
+
+/// Returns what is wrong with the command line, from the lines that people are shown.
+fn usage_failure(text: &str) -> Failure {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let told = lines.iter().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let message = told.copied().collect::<Vec<_>>().join(" ");
+    let hint = lines.iter().find(|line| line.starts_with("Usage:")).copied();
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+    Failure::usage(message).hint(hint.unwrap_or("`beadmesh --help` lists the commands"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{args::Cli, usage_failure};
+
+    #[test]
+    fn what_is_wrong_with_a_command_line_fits_one_message() {
+        let error = Cli::try_parse_from(["beadmesh", "bead", "create"]).unwrap_err();
+        let failure = usage_failure(&error.render().to_string());
+        insta::assert_snapshot!(failure.message, @"the following required arguments were not provided: <TITLE>");
+        insta::assert_snapshot!(failure.hint.unwrap(), @"Usage: beadmesh bead create <TITLE>");
+        let error = Cli::try_parse_from(["beadmesh", "bead", "create", "x", "-p", "9"]).unwrap_err();
+        insta::assert_snapshot!(usage_failure(&error.render().to_string()).message, @"invalid value '9' for '--priority <PRIORITY>': write P0 (first) to P4, or 0 to 4");
+    }
+}
