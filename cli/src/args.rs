@@ -42,23 +42,23 @@ pub(crate) struct Global {
     /// Answer with one JSON object.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Where the node keeps its keys and its store.
-    #[arg(long, global = true, value_name = "DIR", env = "BEADMESH_HOME", hide_env_values = true)]
+    /// Where the node keeps its keys and its store; BEADMESH_HOME does the same.
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// The project, by its key, instead of the repository around the current directory.
-    #[arg(long, global = true, value_name = "KEY", env = "BEADMESH_PROJECT", hide_env_values = true)]
+    /// The project, by its key, instead of the repository around the current directory; BEADMESH_PROJECT does the same.
+    #[arg(long, global = true, value_name = "KEY")]
     pub(crate) project: Option<String>,
     /// Look at all projects.
     #[arg(long, global = true)]
     pub(crate) all_projects: bool,
-    /// Who acts; the user of this machine when nobody is named.
-    #[arg(long = "as", global = true, value_name = "NAME", env = "BEADMESH_AGENT", hide_env_values = true)]
+    /// Who acts, instead of the user of this machine; BEADMESH_AGENT does the same.
+    #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) agent: Option<String>,
     /// Say only what was asked for.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// When to use colour.
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Color,
 }
 

@@ -23,6 +23,11 @@ mod recovery;
 mod status;
 mod up;
 
+/// The variable that names the project.
+const PROJECT_VARIABLE: &str = "BEADMESH_PROJECT";
+/// The variable that names who acts.
+const AGENT_VARIABLE: &str = "BEADMESH_AGENT";
+
 /// What a command works with.
 pub(crate) struct Context {
     /// The flags that hold for every command.
@@ -58,12 +63,14 @@ impl Context {
     /// Returns the project that the command is about.
     fn project(&self) -> Result<Project, Failure> {
         let directory = project::current_directory()?;
-        Project::find(self.global.project.as_deref(), self.global.all_projects, &directory)
+        let given = self.global.project.clone().or_else(|| variable(PROJECT_VARIABLE));
+        Project::find(given.as_deref(), self.global.all_projects, &directory)
     }
 
     /// Returns who acts.
     fn actor(&self) -> String {
-        project::actor(self.global.agent.as_deref())
+        let given = self.global.agent.clone().or_else(|| variable(AGENT_VARIABLE));
+        project::actor(given.as_deref())
     }
 }
 
@@ -94,4 +101,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Completions(args) => completions::run(context, args.shell),
     }
+}
+
+/// Returns the value of a variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -35,7 +35,7 @@ pub(crate) struct Failure {
     /// How the process ends.
     pub(crate) exit: Exit,
     /// A stable word that scripts may rely on.
-    pub(crate) code: String,
+    pub(crate) code: Box<str>,
     /// What went wrong, without a period.
     pub(crate) message: String,
     /// What led to it, the nearest first.
@@ -43,13 +43,13 @@ pub(crate) struct Failure {
     /// What to do about it.
     pub(crate) hint: Option<String>,
     /// The field or argument to blame.
-    pub(crate) field: Option<String>,
+    pub(crate) field: Option<Box<str>>,
 }
 
 impl Failure {
     /// Returns a failure with a code and a message.
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
-        let (code, message) = (code.to_owned(), message.into());
+        let (code, message) = (code.into(), message.into());
         Self { exit, code, message, causes: Vec::new(), hint: None, field: None }
     }
 
@@ -91,7 +91,7 @@ impl Failure {
         };
         let exit = if error.code == "no_node" { Exit::NoNode } else { exit_of(status) };
         let mut failure = Self::new(exit, &error.code, error.message);
-        failure.field = error.field;
+        failure.field = error.field.map(String::into_boxed_str);
         failure.hint = Some(error.hint).filter(|hint| !hint.is_empty());
         failure
     }
@@ -103,7 +103,7 @@ impl Failure {
     }
 
     /// Names the field or argument to blame.
-    pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
+    pub(crate) fn field(mut self, field: &str) -> Self {
         self.field = Some(field.into());
         self
     }
@@ -149,7 +149,7 @@ mod tests {
     fn an_answer_of_the_api_keeps_its_code_and_decides_the_exit() {
         let body = br#"{"schema":1,"error":{"code":"ambiguous","message":"\"bm\" is ambiguous","hint":"write more"}}"#;
         let failure = Failure::from_answer(StatusCode::CONFLICT, body);
-        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Conflict, "ambiguous"));
+        assert_eq!((failure.exit, &*failure.code), (Exit::Conflict, "ambiguous"));
         assert_eq!(failure.hint.as_deref(), Some("write more"));
         let body = br#"{"schema":1,"error":{"code":"no_node","message":"no node","hint":"beadmesh up"}}"#;
         assert_eq!(Failure::from_answer(StatusCode::SERVICE_UNAVAILABLE, body).exit, Exit::NoNode);
@@ -158,6 +158,6 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_json_of_ours_is_a_failure_of_its_own() {
         let failure = Failure::from_answer(StatusCode::BAD_GATEWAY, b"<html>");
-        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Failed, "internal"));
+        assert_eq!((failure.exit, &*failure.code), (Exit::Failed, "internal"));
     }
 }

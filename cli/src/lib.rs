@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::{Cli, Color};
 use crate::commands::Context;
@@ -58,23 +59,29 @@ fn not_understood(args: &[OsString], error: &clap::Error) -> Exit {
         let printed = printer.bytes(text.ansi().to_string().as_bytes());
         return printer.finish(printed);
     }
-    if json {
-        return printer.finish(Err(usage_failure(&text.to_string())));
+    // Without a command, help says more than an error does.
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !json {
+        return printer
+            .urgent(text.ansi().to_string().trim_end())
+            .map_or_else(|failure| failure.exit, |()| Exit::Usage);
     }
-    match printer.urgent(text.ansi().to_string().trim_end()) {
-        Ok(()) => Exit::Usage,
-        Err(failure) => failure.exit,
-    }
+    printer.finish(Err(usage_failure(error)))
 }
 
-/// Returns what is wrong with the command line, from the lines that people are shown.
-fn usage_failure(text: &str) -> Failure {
+/// Returns what is wrong with the command line, from the lines that the parser writes.
+fn usage_failure(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::usage("a command is missing").hint("`beadmesh --help` lists the commands");
+    }
+    let text = error.render().to_string();
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let told = lines.iter().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let told = lines.iter().take_while(|line| !["Usage:", "For more", "tip:"].iter().any(|end| line.starts_with(end)));
     let message = told.copied().collect::<Vec<_>>().join(" ");
-    let hint = lines.iter().find(|line| line.starts_with("Usage:")).copied();
     let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
-    Failure::usage(message).hint(hint.unwrap_or("`beadmesh --help` lists the commands"))
+    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
+    let usage = || lines.iter().find(|line| line.starts_with("Usage:")).map(|line| line.replacen("Usage:", "write", 1));
+    let hint = tip.map(str::to_owned).or_else(usage);
+    Failure::usage(message).hint(hint.unwrap_or_else(|| "the same with --help says what can be written".to_owned()))
 }
 
 #[cfg(test)]
@@ -83,13 +90,33 @@ mod tests {
 
     use super::{args::Cli, usage_failure};
 
+    fn told(line: &str) -> String {
+        let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+        let failure = usage_failure(&error);
+        format!("{}\n{}", failure.message, failure.hint.unwrap())
+    }
+
     #[test]
-    fn what_is_wrong_with_a_command_line_fits_one_message() {
-        let error = Cli::try_parse_from(["beadmesh", "bead", "create"]).unwrap_err();
-        let failure = usage_failure(&error.render().to_string());
-        insta::assert_snapshot!(failure.message, @"the following required arguments were not provided: <TITLE>");
-        insta::assert_snapshot!(failure.hint.unwrap(), @"Usage: beadmesh bead create <TITLE>");
-        let error = Cli::try_parse_from(["beadmesh", "bead", "create", "x", "-p", "9"]).unwrap_err();
-        insta::assert_snapshot!(usage_failure(&error.render().to_string()).message, @"invalid value '9' for '--priority <PRIORITY>': write P0 (first) to P4, or 0 to 4");
+    fn what_is_wrong_with_a_command_line_fits_two_lines() {
+        insta::assert_snapshot!(told("beadmesh bead create"), @r"
+        the following required arguments were not provided: <TITLE>
+        write beadmesh bead create <TITLE>
+        ");
+        insta::assert_snapshot!(told("beadmesh bead create x -p 9"), @r"
+        invalid value '9' for '--priority <PRIORITY>': write P0 (first) to P4, or 0 to 4
+        the same with --help says what can be written
+        ");
+        insta::assert_snapshot!(told("beadmesh bead crate x"), @r"
+        unrecognized subcommand 'crate'
+        some similar subcommands exist: 'update', 'create'
+        ");
+        insta::assert_snapshot!(told("beadmesh bead list --jsom"), @r"
+        unexpected argument '--jsom' found
+        a similar argument exists: '--json'
+        ");
+        insta::assert_snapshot!(told("beadmesh bead"), @r"
+        a command is missing
+        `beadmesh --help` lists the commands
+        ");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use beadmesh_node::api::model::Scalar;
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 
 use super::value;
 
@@ -119,9 +119,6 @@ pub(crate) struct CreateArgs {
 
 /// Arguments of `bead update`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("fields").required(true).multiple(true).args([
-    "title", "status", "priority", "kind", "description", "design", "acceptance", "notes", "assignee", "estimate", "due", "defer", "external_ref", "alias",
-])))]
 pub(crate) struct UpdateArgs {
     /// The bead.
     pub(crate) id: String,

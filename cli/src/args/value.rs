@@ -32,7 +32,6 @@ pub(crate) fn minutes_field(text: &str) -> Result<Scalar, String> {
 }
 
 /// Reads a text for a field; nothing clears it.
-#[allow(clippy::unnecessary_wraps, reason = "clap wants every value parser to be able to fail")]
 pub(crate) fn text_field(text: &str) -> Result<Scalar, String> {
     Ok(if text.is_empty() { Scalar::Absent } else { Scalar::Text(text.to_owned()) })
 }

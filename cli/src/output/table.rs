@@ -53,6 +53,8 @@ pub(crate) fn lines(layout: &[Column], rows: &[Vec<Painted>], columns: Option<u1
     let mut table = Table::new();
     table.load_style(NOTHING).enforce_styling().set_truncation_indicator("…");
     table.set_content_arrangement(ContentArrangement::Disabled);
+    // Spaces at the end of a line are cut below, and must not hide in a look.
+    table.style_text_only();
     let head = kept.iter().map(|at| cell(Paint::Faint, layout[*at].name));
     table.set_header(Row::from(head.collect::<Vec<_>>()));
     for row in rows {
@@ -114,6 +116,7 @@ fn flexible_room(layout: &[Column], widths: &[u16], kept: &[usize], columns: u16
 fn cell(paint: Paint, text: &str) -> Cell {
     let cell = Cell::new_owned(text::clean_line(text));
     match paint {
+        _ if text.is_empty() => cell,
         Paint::Plain => cell,
         Paint::Strong => cell.add_attribute(Attribute::Bold),
         Paint::Faint => cell.add_attribute(Attribute::Dim),

@@ -50,7 +50,12 @@ fn fields(args: UpdateArgs) -> Result<BTreeMap<String, Scalar>, Failure> {
         ("external_ref", args.external_ref),
         ("alias", args.alias),
     ];
-    Ok(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    let set: BTreeMap<_, _> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    if set.is_empty() {
+        let failure = Failure::usage("nothing is said about what to change");
+        return Err(failure.hint("name a field, such as --status in_progress; an empty value clears one"));
+    }
+    Ok(set)
 }
 
 /// Closes beads.

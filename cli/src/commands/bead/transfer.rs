@@ -63,7 +63,7 @@ fn open(file: &Path) -> Result<(File, Option<u64>), Failure> {
         let failure = Failure::usage(format!("{} is a directory", file.display()));
         return Err(failure.hint("name the JSONL file in it, such as .beads/issues.jsonl"));
     }
-    Ok((opened, found.is_file().then(|| found.len())))
+    Ok((opened, found.is_file().then_some(found.len())))
 }
 
 /// Prints what became of an import.
