@@ -3,34 +3,41 @@
 use std::time::Duration;
 
 use beadmesh_node::api::model::Empty;
-use tokio::time::{Instant, sleep};
+use beadmesh_node::home::Home;
+use beadmesh_node::turn::{self, Turn};
+use tokio::time::{sleep, timeout};
 
 use super::Context;
-use crate::client::Client;
-use crate::failure::{Exit, Failure};
+use crate::client::{self, Client};
+use crate::failure::Failure;
 
 /// How long the node may take to end; it closes its links and its store.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time between two looks.
+/// Time between two looks at a node that has not closed its socket yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Stops the node.
 pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
-    let home = context.home()?;
-    let mut client = Client::open_node(&home).await?;
+    let directory = context.home()?;
+    let mut client = Client::open_node(&directory).await?;
     client.post::<Empty>("/v1/shutdown", &Empty {}).await?;
     drop(client);
-    let deadline = Instant::now() + PATIENCE;
+    let home = client::open_home(&directory)?;
+    timeout(PATIENCE, ended(&home)).await.map_err(|_| {
+        let failure = Failure::timeout(format!("the node still runs after {} s", PATIENCE.as_secs()));
+        failure.hint("its log says what it waits for")
+    })??;
+    if context.printer.json { context.printer.answer(&Empty {}) } else { context.printer.line("The node is stopped.") }
+}
+
+/// Waits until the node has let go of the lock, which it does last of all.
+async fn ended(home: &Home) -> Result<(), Failure> {
     loop {
-        match Client::open_node(&home).await {
-            Err(failure) if failure.exit == Exit::NoNode => break,
-            _ if Instant::now() >= deadline => {
-                let failure = Failure::timeout(format!("the node still runs after {} s", PATIENCE.as_secs()));
-                return Err(failure.hint("its log says what it waits for"));
-            }
-            _ => sleep(LOOK_INTERVAL).await,
+        match turn::take(home, PATIENCE).await {
+            Ok(Turn::Ours(_)) => return Ok(()),
+            Ok(Turn::Node(_)) => sleep(LOOK_INTERVAL).await,
+            Err(error) => return Err(client::failure(error.code(), &error, error.hint())),
         }
     }
-    if context.printer.json { context.printer.answer(&Empty {}) } else { context.printer.line("The node is stopped.") }
 }
