@@ -55,12 +55,20 @@ impl Project {
     }
 
     /// Returns the project to put new beads into.
-    pub(crate) fn for_writing(&self) -> ProjectRequest {
+    ///
+    /// # Errors
+    ///
+    /// Fails when all projects were asked for.
+    pub(crate) fn for_writing(&self) -> Result<ProjectRequest, Failure> {
         let keys = match self {
             Self::Known(keys) => keys.clone(),
-            Self::Nameless(_) | Self::Nowhere | Self::All => vec![default_key()],
+            Self::Nameless(_) | Self::Nowhere => vec![default_key()],
+            Self::All => {
+                let failure = Failure::usage("--all-projects does not say where new beads go");
+                return Err(failure.hint("name one with --project, or leave the flag out"));
+            }
         };
-        ProjectRequest { keys, prefix: None }
+        Ok(ProjectRequest { keys, prefix: None })
     }
 
     /// Returns the keys of the project to look at; none for all of them.

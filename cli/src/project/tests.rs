@@ -70,7 +70,8 @@ fn a_repository_without_a_remote_is_named_by_its_first_commit() {
 fn outside_of_a_repository_lists_show_all_and_beads_go_to_the_default() {
     let project = Project::Nowhere;
     assert!(project.for_reading().is_empty());
-    assert_eq!(project.for_writing().keys, ["name:default"]);
+    assert_eq!(project.for_writing().unwrap().keys, ["name:default"]);
+    assert!(Project::All.for_writing().is_err());
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn request(args: CreateArgs, project: &Project, by: String) -> Result<CreateRequ
     let mut input = Input::default();
     let deps = args.blocked_by.into_iter().map(|on| NewDep { kind: "blocks".to_owned(), on }).collect();
     Ok(CreateRequest {
-        project: project.for_writing(),
+        project: project.for_writing()?,
         title: args.title,
         kind: args.kind,
         priority: args.priority.map(i64::from),

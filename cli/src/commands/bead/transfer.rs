@@ -27,7 +27,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Takes beads from a file or from standard input.
 pub(super) async fn import(context: &mut Context, file: &Path) -> Result<(), Failure> {
-    let project = context.project()?.for_writing();
+    let project = context.project()?.for_writing()?;
     let (source, total) = open(file)?;
     let mut client = context.client().await?;
     let progress = Progress::bytes(&context.printer, "Importing", total);
