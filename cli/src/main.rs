@@ -1,3 +1,5 @@
 //! The `beadmesh` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    beadmesh::run()
+}

@@ -11,6 +11,7 @@ mod query;
 mod request;
 
 pub use beadmesh_protocol::op::Role;
+pub use beadmesh_protocol::project::ProjectKey;
 
 pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
 pub use mesh::{

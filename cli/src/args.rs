@@ -1,0 +1,160 @@
+//! The command line as a tree of types; what each command does lives in `commands`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod bead;
+mod mesh;
+mod value;
+
+pub(crate) use bead::{
+    BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, FilterArgs, IdArgs, ResolveArgs, UpdateArgs,
+    WordsArgs, WordsCommand,
+};
+pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
+pub(crate) use value::{minutes_field, priority_field, text_field};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "beadmesh",
+    version,
+    about = "A task graph that several machines share without a server.",
+    after_help = "Start with `beadmesh up`, then `beadmesh bead create \"What to do\"` in a repository.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Answer with one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where the node keeps its keys and its store; BEADMESH_HOME does the same.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// The project, by its key, instead of the repository around the current directory; BEADMESH_PROJECT does the same.
+    #[arg(long, global = true, value_name = "KEY")]
+    pub(crate) project: Option<String>,
+    /// Look at all projects.
+    #[arg(long, global = true)]
+    pub(crate) all_projects: bool,
+    /// Who acts, instead of the user of this machine; BEADMESH_AGENT does the same.
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Say only what was asked for.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: Color,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the node of this machine until it is stopped.
+    Up(UpArgs),
+    /// Stop the node of this machine.
+    Down,
+    /// Make the repository around the current directory a project.
+    Init(InitArgs),
+    /// Show how this node and its mesh stand.
+    Status,
+    /// List the members of the mesh.
+    Members,
+    /// List the other nodes, and how far each is behind.
+    Peers,
+    /// Open an invite, and print the ticket another machine joins with.
+    Invite(InviteArgs),
+    /// Join the mesh a ticket comes from.
+    Join(JoinArgs),
+    /// Create, find and change beads: the tasks of the graph.
+    #[command(visible_alias = "b", subcommand_required = true)]
+    Bead {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: BeadCommand,
+    },
+    /// The key that can take the mesh over when its owner is lost.
+    Recovery {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: RecoveryCommand,
+    },
+    /// Check every record, and say what to do about what is found.
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// What names minted in this project begin with, such as `api` for `api-k7f3`.
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// A name of the project, for a folder that is no repository or has no remote yet.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Derive everything shown anew from what was stored, before checking.
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// What an error needs to know of a command line that could not be read.
+///
+/// The parser gives no result then, so this looks for the two flags by itself.
+pub(crate) fn glance(args: &[OsString]) -> (bool, Color) {
+    let flags = || args.iter().skip(1).take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+    let json = flags().any(|arg| arg == "--json");
+    let mut color = Color::Auto;
+    let mut words = flags().peekable();
+    while let Some(word) = words.next() {
+        let value = word.strip_prefix("--color=").or_else(|| words.peek().copied().filter(|_| word == "--color"));
+        if let Some(choice) = value.and_then(|value| Color::from_str(value, false).ok()) {
+            color = choice;
+        }
+    }
+    (json, color)
+}
+
+#[cfg(test)]
+mod tests;

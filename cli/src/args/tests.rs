@@ -1,0 +1,177 @@
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use beadmesh_node::api::model::Scalar;
+use clap::{CommandFactory, Parser};
+
+use super::{
+    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, RecoveryCommand, UpdateArgs, WordsCommand, glance,
+};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("beadmesh").chain(line.split(' ')))
+}
+
+fn bead(line: &str) -> BeadCommand {
+    match parse(&format!("bead {line}")).unwrap().command {
+        Command::Bead { command } => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn create(line: &str) -> CreateArgs {
+    match bead(line) {
+        BeadCommand::Create(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn update(line: &[&str]) -> UpdateArgs {
+    let line = ["beadmesh", "bead", "update"].iter().chain(line);
+    match Cli::try_parse_from(line).unwrap().command {
+        Command::Bead { command: BeadCommand::Update(args) } => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_tree_of_commands_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn create_takes_every_field() {
+    let args = create(
+        "create Title -t bug -p P1 -d - --id VED-1 --label a --label b,c --scope src/** --blocks x --blocks y \
+         --blocked-by z --parent e --estimate 90 --acceptance works --criterion one --criterion two --design d \
+         --notes n --assignee ada --due 2026-03-01 --defer 2026-02-01 --external-ref gh-1",
+    );
+    assert_eq!((args.title.as_str(), args.kind.as_deref(), args.priority), ("Title", Some("bug"), Some(1)));
+    assert_eq!((args.description.as_deref(), args.alias.as_deref()), (Some("-"), Some("VED-1")));
+    assert_eq!((args.labels, args.scopes), (vec!["a".into(), "b".into(), "c".into()], vec!["src/**".to_owned()]));
+    assert_eq!((args.blocks, args.blocked_by), (vec!["x".into(), "y".into()], vec!["z".to_owned()]));
+    assert_eq!((args.parent.as_deref(), args.estimate), (Some("e"), Some(90)));
+    assert_eq!((args.acceptance.as_deref(), args.criteria), (Some("works"), vec!["one".into(), "two".to_owned()]));
+    assert_eq!((args.design.as_deref(), args.notes.as_deref()), (Some("d"), Some("n")));
+    assert_eq!((args.due.as_deref(), args.defer.as_deref()), (Some("2026-03-01"), Some("2026-02-01")));
+    assert_eq!((args.assignee.as_deref(), args.external_ref.as_deref()), (Some("ada"), Some("gh-1")));
+}
+
+#[test]
+fn create_needs_no_more_than_a_title() {
+    let args = create("create Title");
+    assert_eq!((args.title.as_str(), args.priority, args.labels.len()), ("Title", None, 0));
+    assert!(parse("bead create").is_err());
+    assert!(parse("bead create Title -p high").is_err());
+    assert_eq!(create("create Title -p 0").priority, Some(0));
+    assert_eq!(create("create Title -d --dashes").description.as_deref(), Some("--dashes"));
+}
+
+#[test]
+fn update_sets_and_clears_fields() {
+    let args = update(&["bm-1", "--title", "New", "--priority", "P0", "--status", "in_progress", "--assignee", ""]);
+    assert_eq!(args.id, "bm-1");
+    assert_eq!(args.title, Some(Scalar::Text("New".into())));
+    assert_eq!(args.priority, Some(Scalar::Number(0)));
+    assert_eq!(args.status, Some(Scalar::Text("in_progress".into())));
+    assert_eq!(args.assignee, Some(Scalar::Absent));
+    assert_eq!(args.notes, None);
+    assert_eq!(update(&["bm-1", "-d", "-"]).description, Some(Scalar::Text("-".into())));
+}
+
+#[test]
+fn several_beads_are_closed_and_shown_at_once() {
+    let BeadCommand::Close(args) = bead("close a b --reason fixed") else { panic!() };
+    assert_eq!((args.ids, args.reason.as_deref()), (vec!["a".into(), "b".to_owned()], Some("fixed")));
+    let BeadCommand::Show(args) = bead("show a b") else { panic!() };
+    assert_eq!(args.ids, ["a", "b"]);
+    let BeadCommand::Reopen(args) = bead("reopen a") else { panic!() };
+    assert_eq!(args.ids, ["a"]);
+    assert!(matches!(bead("delete a -r twice"), BeadCommand::Delete(_)));
+    assert!(parse("bead close").is_err());
+}
+
+#[test]
+fn lists_are_filtered() {
+    let line =
+        "list --status open --status blocked -l x,y --type bug -p P0,1 -a ada --parent e --all --limit 0 --after id";
+    let BeadCommand::List(args) = bead(line) else { panic!() };
+    assert_eq!((args.status, args.label), (vec!["open".into(), "blocked".into()], vec!["x".into(), "y".to_owned()]));
+    assert_eq!((args.kind, args.priority), (vec!["bug".to_owned()], vec![0, 1]));
+    assert_eq!((args.assignee.as_deref(), args.parent.as_deref()), (Some("ada"), Some("e")));
+    assert_eq!((args.all, args.limit, args.after.as_deref()), (true, Some(0), Some("id")));
+    assert!(matches!(bead("ready"), BeadCommand::Ready(args) if args.limit.is_none()));
+    assert!(matches!(bead("blocked -n 5"), BeadCommand::Blocked(args) if args.limit == Some(5)));
+}
+
+#[test]
+fn dependencies_labels_scopes_and_comments_have_their_forms() {
+    let BeadCommand::Dep { command: DepCommand::Add(args) } = bead("dep add a --on b --type related") else { panic!() };
+    assert_eq!((args.id.as_str(), args.on.as_str(), args.kind.as_deref()), ("a", "b", Some("related")));
+    let BeadCommand::Dep { command: DepCommand::Remove(args) } = bead("dep remove a --on b") else { panic!() };
+    assert_eq!(args.kind, None);
+    let BeadCommand::Label { command: WordsCommand::Add(args) } = bead("label add a x y") else { panic!() };
+    assert_eq!((args.id.as_str(), args.words), ("a", vec!["x".into(), "y".to_owned()]));
+    assert!(matches!(bead("label remove a x"), BeadCommand::Label { command: WordsCommand::Remove(_) }));
+    assert!(matches!(bead("scope add a src/**"), BeadCommand::Scope { command: WordsCommand::Add(_) }));
+    let BeadCommand::Comment(args) = bead("comment a -") else { panic!() };
+    assert_eq!(args.text, "-");
+    let BeadCommand::Resolve(args) = bead("resolve a priority --value 1") else { panic!() };
+    assert_eq!((args.field.as_str(), args.value.as_deref()), ("priority", Some("1")));
+}
+
+#[test]
+fn files_go_in_and_out() {
+    assert!(matches!(bead("import -"), BeadCommand::Import(args) if args.file == Path::new("-")));
+    assert!(
+        matches!(bead("export -o x.jsonl"), BeadCommand::Export(args) if args.output.as_deref() == Some(Path::new("x.jsonl")))
+    );
+    assert!(matches!(bead("export"), BeadCommand::Export(args) if args.output.is_none()));
+}
+
+#[test]
+fn the_commands_of_the_mesh_have_their_forms() {
+    let Command::Invite(args) = parse("invite --ttl 2d --uses 3").unwrap().command else { panic!() };
+    assert_eq!((args.ttl, args.uses), (Duration::from_secs(172_800), 3));
+    let Command::Invite(args) = parse("invite").unwrap().command else { panic!() };
+    assert_eq!((args.ttl, args.uses), (Duration::from_secs(3_600), 1));
+    assert!(parse("invite --uses 0").is_err());
+    let Command::Up(args) = parse("up --listen /ip4/1.2.3.4/tcp/1 --listen /ip6/::1/tcp/2 --no-mdns").unwrap().command
+    else {
+        panic!()
+    };
+    assert_eq!((args.listen.len(), args.no_mdns), (2, true));
+    assert!(matches!(parse("join -").unwrap().command, Command::Join(args) if args.ticket == "-"));
+    let recovery = parse("recovery show --once").unwrap().command;
+    assert!(matches!(recovery, Command::Recovery { command: RecoveryCommand::Show(args) } if args.once));
+    assert!(parse("recovery show").is_err());
+    assert!(matches!(parse("doctor --rebuild").unwrap().command, Command::Doctor(args) if args.rebuild));
+    assert!(matches!(parse("init --prefix api --name tool").unwrap().command, Command::Init(_)));
+    for line in ["down", "status", "members", "peers", "completions bash"] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn flags_that_hold_everywhere_stand_anywhere() {
+    for line in ["--json --quiet bead list", "bead --json list --quiet", "bead list --json -q"] {
+        let global = parse(line).unwrap().global;
+        assert!(global.json && global.quiet, "{line}");
+    }
+    let global = parse("bead list --home /h --color never --as ada --project web --all-projects").unwrap().global;
+    assert_eq!((global.home.as_deref(), global.color), (Some(Path::new("/h")), Color::Never));
+    assert_eq!(
+        (global.agent.as_deref(), global.project.as_deref(), global.all_projects),
+        (Some("ada"), Some("web"), true)
+    );
+}
+
+#[test]
+fn a_line_that_cannot_be_read_still_says_how_to_answer() {
+    let look = |line: &str| glance(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+    assert_eq!(look("beadmesh bead crate --json"), (true, Color::Auto));
+    assert_eq!(look("beadmesh --color never bead crate"), (false, Color::Never));
+    assert_eq!(look("beadmesh --color=always bead"), (false, Color::Always));
+    assert_eq!(look("beadmesh bead comment x -- --json"), (false, Color::Auto));
+}

@@ -1,0 +1,103 @@
+//! Values as people write them: priorities, durations, numbers, and fields that an empty value clears.
+
+use std::time::Duration;
+
+use beadmesh_node::api::model::Scalar;
+
+/// The priority that counts least.
+const PRIORITY_MAX: u8 = 4;
+
+/// Reads `P1` or `1`.
+pub(crate) fn priority(text: &str) -> Result<u8, String> {
+    let digits = text.strip_prefix(['P', 'p']).unwrap_or(text);
+    match digits.parse::<u8>() {
+        Ok(priority) if priority <= PRIORITY_MAX && digits.len() == 1 => Ok(priority),
+        _ => Err("write P0 (first) to P4, or 0 to 4".to_owned()),
+    }
+}
+
+/// Reads a priority for a field; nothing clears it.
+pub(crate) fn priority_field(text: &str) -> Result<Scalar, String> {
+    if text.is_empty() { Ok(Scalar::Absent) } else { priority(text).map(|priority| Scalar::Number(priority.into())) }
+}
+
+/// Reads whole minutes.
+pub(crate) fn minutes(text: &str) -> Result<u32, String> {
+    text.parse::<u32>().map_err(|_| "write whole minutes, such as 90".to_owned())
+}
+
+/// Reads whole minutes for a field; nothing clears it.
+pub(crate) fn minutes_field(text: &str) -> Result<Scalar, String> {
+    if text.is_empty() { Ok(Scalar::Absent) } else { minutes(text).map(|minutes| Scalar::Number(minutes.into())) }
+}
+
+/// Reads a text for a field; nothing clears it.
+pub(crate) fn text_field(text: &str) -> Result<Scalar, String> {
+    Ok(if text.is_empty() { Scalar::Absent } else { Scalar::Text(text.to_owned()) })
+}
+
+/// Reads `30s`, `15m`, `1h`, `2d`, `1w` or several of them, such as `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number with a unit, such as 30s, 15m, 1h or 2d".to_owned();
+    let mut seconds: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let count: u64 = rest[..end].parse().map_err(|_| wrong())?;
+        let unit = match rest.as_bytes()[end] {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 60 * 60,
+            b'd' => 24 * 60 * 60,
+            b'w' => 7 * 24 * 60 * 60,
+            _ => return Err(wrong()),
+        };
+        seconds = count.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
+        rest = &rest[end + 1..];
+    }
+    if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// Reads how often an invite may be used.
+pub(crate) fn uses(text: &str) -> Result<u32, String> {
+    text.parse::<u32>().ok().filter(|uses| *uses > 0).ok_or_else(|| "write a whole number from 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{duration, minutes_field, priority, priority_field, text_field};
+    use beadmesh_node::api::model::Scalar;
+
+    #[test]
+    fn a_priority_is_written_with_or_without_its_letter() {
+        assert_eq!(priority("P1"), Ok(1));
+        assert_eq!(priority("p0"), Ok(0));
+        assert_eq!(priority("4"), Ok(4));
+        for wrong in ["5", "P5", "", "P", "high", "-1", "01", "PP1"] {
+            assert!(priority(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_add_up() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        for wrong in ["", "0s", "60", "1y", "h", "1.5h", "-1h", "99999999999999999999h", "9999999999999999w", "1µ"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_clears_a_field() {
+        assert_eq!(priority_field(""), Ok(Scalar::Absent));
+        assert_eq!(minutes_field(""), Ok(Scalar::Absent));
+        assert_eq!(text_field(""), Ok(Scalar::Absent));
+        assert_eq!(priority_field("P3"), Ok(Scalar::Number(3)));
+        assert_eq!(minutes_field("90"), Ok(Scalar::Number(90)));
+        assert_eq!(text_field("x"), Ok(Scalar::Text("x".into())));
+    }
+}

@@ -1,0 +1,257 @@
+//! Asks the node: over its socket, or, where none runs, the same router within this process.
+//!
+//! The rest of the program does not see which of the two answers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode, header};
+use beadmesh_node::Local;
+use beadmesh_node::api::model::Answer;
+use beadmesh_node::home::Home;
+use http_body_util::{BodyExt, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::failure::{Exit, Failure};
+
+mod local;
+
+pub(crate) use local::{failure, home_failure};
+
+/// How long a node may take to accept a connection; it does so at once unless its machine is in trouble.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an ordinary answer may take; joining a mesh over a slow line is the longest.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of an answer that is kept in memory: a list of 100,000 beads with long texts fits.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Bytes of an error that is read.
+const ERROR_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who answers.
+pub(crate) struct Client {
+    way: Way,
+}
+
+enum Way {
+    /// A running node.
+    Socket(SendRequest<Body>),
+    /// This process.
+    Within(Router),
+}
+
+impl Client {
+    /// Returns who answers for this home: the node that runs there, or else this process.
+    ///
+    /// A store that is opened here is put into `held`, for the caller to close in the end.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the node does not answer, or the store cannot be opened.
+    pub(crate) async fn open(home: &Path, held: &mut Option<Local>) -> Result<Self, Failure> {
+        if let Some(stream) = connect(home).await? {
+            return Self::over(stream).await;
+        }
+        match local::open(home).await? {
+            local::Found::Node(stream) => Self::over(stream).await,
+            local::Found::Local(local) => Ok(Self::within(held.insert(*local).router.clone())),
+        }
+    }
+
+    /// Returns a client of a router in this process.
+    pub(crate) fn within(router: Router) -> Self {
+        Self { way: Way::Within(router) }
+    }
+
+    /// Returns the node that runs in this home.
+    ///
+    /// # Errors
+    ///
+    /// Fails when none runs there.
+    pub(crate) async fn open_node(home: &Path) -> Result<Self, Failure> {
+        match connect(home).await? {
+            Some(stream) => Self::over(stream).await,
+            None => Err(Failure::no_node()),
+        }
+    }
+
+    /// Returns whether this process answers, because no node is running.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.way, Way::Within(_))
+    }
+
+    async fn over(stream: UnixStream) -> Result<Self, Failure> {
+        let shaken = timeout(CONNECT_PATIENCE, handshake(TokioIo::new(stream))).await;
+        let (sender, connection) = shaken.map_err(|_| silent())?.map_err(|error| broken(&error))?;
+        // The connection ends with the process; what goes wrong on it reaches the request that waits.
+        tokio::spawn(connection);
+        Ok(Self { way: Way::Socket(sender) })
+    }
+
+    /// Asks for something.
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::GET, path, Body::empty()).await
+    }
+
+    /// Sends a wish.
+    pub(crate) async fn post<T: DeserializeOwned>(&mut self, path: &str, wish: &impl Serialize) -> Result<T, Failure> {
+        self.ask(Method::POST, path, written(wish)?).await
+    }
+
+    /// Sends a wish that takes as long as there is much stored.
+    pub(crate) async fn post_slow<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        wish: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = request(Method::POST, path, "application/json", written(wish)?)?;
+        read(self.send(request).await?).await
+    }
+
+    /// Sends a change.
+    pub(crate) async fn patch<T: DeserializeOwned>(&mut self, path: &str, wish: &impl Serialize) -> Result<T, Failure> {
+        self.ask(Method::PATCH, path, written(wish)?).await
+    }
+
+    /// Sends a removal.
+    pub(crate) async fn delete<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        wish: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.ask(Method::DELETE, path, written(wish)?).await
+    }
+
+    /// Sends a stream of any length, and waits for the answer as long as it takes.
+    pub(crate) async fn upload<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
+        let response = self.send(request(Method::POST, path, "application/x-ndjson", body)?).await?;
+        read(response).await
+    }
+
+    /// Asks for a stream of any length; an answer that is no success is an error already.
+    pub(crate) async fn download(&mut self, path: &str) -> Result<Body, Failure> {
+        let request = request(Method::GET, path, "application/json", Body::empty())?;
+        let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow())??;
+        if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response).await) }
+    }
+
+    async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Body) -> Result<T, Failure> {
+        let request = request(method, path, "application/json", body)?;
+        let answer = async { read(self.send(request).await?).await };
+        timeout(ANSWER_PATIENCE, answer).await.map_err(|_| slow())?
+    }
+
+    async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        match &mut self.way {
+            Way::Within(router) => router.clone().oneshot(request).await.map_err(|never| match never {}),
+            Way::Socket(sender) => {
+                sender.ready().await.map_err(|error| broken(&error))?;
+                let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+                Ok(response.map(Body::new))
+            }
+        }
+    }
+}
+
+/// Connects to the node of a home; `None` when nobody listens there.
+async fn connect(home: &Path) -> Result<Option<UnixStream>, Failure> {
+    // The path alone: opening the home in full is the business of whoever works in it.
+    let socket = home.join("node.sock");
+    match timeout(CONNECT_PATIENCE, UnixStream::connect(&socket)).await {
+        Ok(Ok(stream)) => Ok(Some(stream)),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let failure = Failure::new(Exit::Refused, "refused", format!("{} is not yours", socket.display()));
+            Err(failure.caused_by(&error).hint("run as the user whose node it is, or set BEADMESH_HOME"))
+        }
+        Ok(Err(_)) => Ok(None),
+        Err(_) => Err(silent()),
+    }
+}
+
+/// Returns where the node keeps its things: the directory given, or the usual one.
+///
+/// # Errors
+///
+/// Fails when neither is known.
+pub(crate) fn home_directory(given: Option<&Path>) -> Result<std::path::PathBuf, Failure> {
+    match given.filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) => std::path::absolute(path).map_err(|error| Failure::io("--home names no directory", &error)),
+        None => Home::resolve().map_err(|error| home_failure(&error)),
+    }
+}
+
+/// Opens the home, making it where it is missing.
+///
+/// # Errors
+///
+/// Fails when it cannot be used safely.
+pub(crate) fn open_home(directory: &Path) -> Result<Home, Failure> {
+    Home::open(directory).map_err(|error| home_failure(&error))
+}
+
+fn request(method: Method, path: &str, kind: &'static str, body: Body) -> Result<Request<Body>, Failure> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::HOST, "localhost").header(header::CONTENT_TYPE, kind).body(body);
+    request.map_err(|error| Failure::usage("this cannot be asked").caused_by(&error))
+}
+
+fn written(wish: &impl Serialize) -> Result<Body, Failure> {
+    let bytes = serde_json::to_vec(wish);
+    bytes.map(Body::from).map_err(|error| Failure::usage("this cannot be sent").caused_by(&error))
+}
+
+/// Reads an answer whole.
+async fn read<T: DeserializeOwned>(response: Response<Body>) -> Result<T, Failure> {
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let bytes = bytes.map_err(|error| cut_short(&*error))?.to_bytes();
+    let answer = serde_json::from_slice::<Answer<T>>(&bytes).map_err(|error| {
+        let failure = Failure::new(Exit::Failed, "internal", "the node's answer is not understood");
+        failure.caused_by(&error).hint("run the same version as the node: `beadmesh status --json` names it")
+    })?;
+    Ok(answer.body)
+}
+
+/// Reads an answer that is no success.
+async fn refusal(response: Response<Body>) -> Failure {
+    let status: StatusCode = response.status();
+    match Limited::new(response.into_body(), ERROR_BYTES_MAX).collect().await {
+        Ok(body) => Failure::from_answer(status, &body.to_bytes()),
+        Err(_) => Failure::from_answer(status, &[]),
+    }
+}
+
+/// Returns that an answer ended before it was whole.
+pub(crate) fn cut_short(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let failure = Failure::new(Exit::Failed, "internal", "the answer ended too early");
+    failure.caused_by(error).hint("the node may have stopped: its log says why")
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    let failure = Failure::new(Exit::Failed, "internal", "the node closed the connection before it answered");
+    failure.caused_by(error).hint("look into the node's log, then try again: what was stored is kept")
+}
+
+fn silent() -> Failure {
+    Failure::timeout("the node does not answer").hint("look what it does, or stop it and run `beadmesh up` again")
+}
+
+fn slow() -> Failure {
+    let failure = Failure::timeout(format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
+    failure.hint("it may still be done: look before trying again")
+}
+
+#[cfg(test)]
+mod tests;

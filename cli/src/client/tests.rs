@@ -1,0 +1,54 @@
+use axum::Json;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use beadmesh_node::api::model::{Empty, PeersBody};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::net::UnixListener;
+
+use super::Client;
+use crate::failure::Exit;
+
+/// Serves a router on the socket of a home, as a node does.
+fn serve(home: &std::path::Path, router: Router) {
+    let listener = UnixListener::bind(home.join("node.sock")).unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper_util::service::TowerToHyperService::new(router);
+        let io = hyper_util::rt::TokioIo::new(stream);
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_node_is_asked_over_its_socket() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = (StatusCode::FORBIDDEN, Json(json!({"error": {"code": "refused", "message": "no", "hint": "ask"}})));
+    let count = |request: Request| async {
+        let bytes = request.into_body().collect().await.unwrap().to_bytes();
+        Json(json!({"schema": 1, "peers": [], "bytes": bytes.len()}))
+    };
+    let router = Router::new()
+        .route("/v1/peers", get(|| async { Json(json!({"schema": 1, "peers": []})) }).post(count))
+        .route("/v1/shutdown", post(|| async { refused }));
+    serve(home.path(), router);
+    let mut client = Client::open(home.path(), &mut None).await.unwrap();
+    assert!(!client.is_local());
+    assert_eq!(client.get::<PeersBody>("/v1/peers").await.unwrap().peers, []);
+    let failure = client.post::<Empty>("/v1/shutdown", &Empty {}).await.unwrap_err();
+    assert_eq!((failure.exit, failure.hint.as_deref()), (Exit::Refused, Some("ask")));
+    let body = axum::body::Body::from("x".repeat(100_000));
+    assert_eq!(client.upload::<PeersBody>("/v1/peers", body).await.unwrap().peers, []);
+}
+
+#[tokio::test]
+async fn where_no_node_runs_commands_that_need_one_say_so() {
+    let home = tempfile::tempdir().unwrap();
+    let failure = Client::open_node(home.path()).await.err().unwrap();
+    assert_eq!(failure.exit, Exit::NoNode);
+    // A socket that a killed node left behind is no node either.
+    drop(UnixListener::bind(home.path().join("node.sock")).unwrap());
+    assert_eq!(Client::open_node(home.path()).await.err().unwrap().exit, Exit::NoNode);
+}

@@ -1,0 +1,109 @@
+//! What each command does: ask, then print. One file a noun.
+
+use std::path::PathBuf;
+
+use beadmesh_node::Local;
+
+use crate::args::{Command, Global};
+use crate::client::{self, Client};
+use crate::failure::{Exit, Failure};
+use crate::output::Printer;
+use crate::project::{self, Project};
+
+mod bead;
+mod completions;
+mod doctor;
+mod down;
+mod init;
+mod input;
+mod invite;
+mod join;
+mod members;
+mod recovery;
+mod status;
+mod up;
+
+/// The variable that names the project.
+const PROJECT_VARIABLE: &str = "BEADMESH_PROJECT";
+/// The variable that names who acts.
+const AGENT_VARIABLE: &str = "BEADMESH_AGENT";
+
+/// What a command works with.
+pub(crate) struct Context {
+    /// The flags that hold for every command.
+    global: Global,
+    /// The printer.
+    pub(crate) printer: Printer,
+    /// The store, where this process opened it.
+    held: Option<Local>,
+}
+
+impl Context {
+    /// Returns what the commands of a command line work with.
+    pub(crate) fn new(global: Global) -> Self {
+        let printer = Printer::new(&global);
+        Self { global, printer, held: None }
+    }
+
+    /// Returns where the node keeps its things.
+    fn home(&self) -> Result<PathBuf, Failure> {
+        client::home_directory(self.global.home.as_deref())
+    }
+
+    /// Returns who answers: the node, or this process.
+    async fn client(&mut self) -> Result<Client, Failure> {
+        Client::open(&self.home()?, &mut self.held).await
+    }
+
+    /// Returns the running node.
+    async fn node(&self) -> Result<Client, Failure> {
+        Client::open_node(&self.home()?).await
+    }
+
+    /// Returns the project that the command is about.
+    fn project(&self) -> Result<Project, Failure> {
+        let directory = project::current_directory()?;
+        let given = self.global.project.clone().or_else(|| variable(PROJECT_VARIABLE));
+        Project::find(given.as_deref(), self.global.all_projects, &directory)
+    }
+
+    /// Returns who acts.
+    fn actor(&self) -> String {
+        let given = self.global.agent.clone().or_else(|| variable(AGENT_VARIABLE));
+        project::actor(given.as_deref())
+    }
+}
+
+/// Carries out a command, and closes the store where it was opened for that.
+///
+/// # Errors
+///
+/// Says why it was not, or not wholly, carried out.
+pub(crate) async fn run(command: Command, context: &mut Context) -> Result<(), Failure> {
+    let outcome = dispatch(command, context).await;
+    let Some(local) = context.held.take() else { return outcome };
+    let closed = local.close().await;
+    outcome.and(closed.map_err(|error| Failure::new(Exit::Failed, error.code(), error.to_string()).hint(error.hint())))
+}
+
+async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
+    match command {
+        Command::Up(args) => up::run(context, args).await,
+        Command::Down => down::run(context).await,
+        Command::Init(args) => init::run(context, args).await,
+        Command::Status => status::run(context).await,
+        Command::Members => members::run(context).await,
+        Command::Peers => status::peers(context).await,
+        Command::Invite(args) => invite::run(context, args).await,
+        Command::Join(args) => join::run(context, args).await,
+        Command::Bead { command } => bead::run(context, command).await,
+        Command::Recovery { command } => recovery::run(context, command).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Completions(args) => completions::run(context, args.shell),
+    }
+}
+
+/// Returns the value of a variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,184 @@
+//! Changes of beads: fields, status, dependencies, labels, scopes, comments and conflicts.
+
+use std::collections::BTreeMap;
+
+use beadmesh_node::api::model::{
+    BeadBody, ByRequest, CloseRequest, CommentRequest, DepRequest, EditRequest, ResolveRequest, Scalar, UndepRequest,
+    WordsRequest,
+};
+use serde::Serialize;
+
+use super::super::Context;
+use super::super::input::Input;
+use super::{BeadsBody, changed, path};
+use crate::args::{self, CloseArgs, CommentArgs, DepCommand, IdArgs, ResolveArgs, UpdateArgs, WordsArgs, WordsCommand};
+use crate::failure::Failure;
+use crate::output::text;
+
+/// Sets fields of a bead.
+pub(super) async fn update(context: &mut Context, args: UpdateArgs) -> Result<(), Failure> {
+    let path = path(&args.id, "")?;
+    let wish = EditRequest { by: context.actor(), set: fields(args)? };
+    let mut client = context.client().await?;
+    let body: BeadBody = client.patch(&path, &wish).await?;
+    changed(&mut context.printer, &body, |name| format!("Updated {name}."))
+}
+
+/// Returns the fields to set; texts that are `-` come from standard input.
+fn fields(args: UpdateArgs) -> Result<BTreeMap<String, Scalar>, Failure> {
+    let mut input = Input::default();
+    let mut long = |value: Option<Scalar>| match value {
+        Some(Scalar::Text(text)) => {
+            let text = input.text(text)?;
+            Ok(Some(if text.is_empty() { Scalar::Absent } else { Scalar::Text(text) }))
+        }
+        other => Ok(other),
+    };
+    let given = [
+        ("title", args.title),
+        ("status", args.status),
+        ("priority", args.priority),
+        ("type", args.kind),
+        ("description", long(args.description)?),
+        ("design", long(args.design)?),
+        ("acceptance", long(args.acceptance)?),
+        ("notes", long(args.notes)?),
+        ("assignee", args.assignee),
+        ("estimate_minutes", args.estimate),
+        ("due_at", args.due),
+        ("defer_until", args.defer),
+        ("external_ref", args.external_ref),
+        ("alias", args.alias),
+    ];
+    let set: BTreeMap<_, _> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    if set.is_empty() {
+        let failure = Failure::usage("nothing is said about what to change");
+        return Err(failure.hint("name a field, such as --status in_progress; an empty value clears one"));
+    }
+    Ok(set)
+}
+
+/// Closes beads.
+pub(super) async fn close(context: &mut Context, args: CloseArgs) -> Result<(), Failure> {
+    let wish = CloseRequest { by: context.actor(), reason: args.reason };
+    each(context, &args.ids, "/close", &wish, "Closed").await
+}
+
+/// Opens closed beads again.
+pub(super) async fn reopen(context: &mut Context, args: IdArgs) -> Result<(), Failure> {
+    let wish = ByRequest { by: context.actor() };
+    each(context, &args.ids, "/reopen", &wish, "Reopened").await
+}
+
+/// Deletes beads.
+pub(super) async fn delete(context: &mut Context, args: CloseArgs) -> Result<(), Failure> {
+    let wish = CloseRequest { by: context.actor(), reason: args.reason };
+    each(context, &args.ids, "/delete", &wish, "Deleted").await
+}
+
+/// Sends one wish for each of several beads, and ends at the first that fails; what was done before is told.
+async fn each(
+    context: &mut Context,
+    ids: &[String],
+    below: &str,
+    wish: &impl Serialize,
+    did: &str,
+) -> Result<(), Failure> {
+    let mut client = context.client().await?;
+    let mut beads = Vec::new();
+    let mut outcome = Ok(());
+    for id in ids {
+        let answer = match path(id, below) {
+            Ok(path) => client.post::<BeadBody>(&path, wish).await,
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok(body) if context.printer.json => beads.push(body.bead),
+            Ok(body) => changed(&mut context.printer, &body, |name| format!("{did} {name}."))?,
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
+        }
+    }
+    let printer = &mut context.printer;
+    if printer.json && ids.len() > 1 {
+        printer.answer(&BeadsBody { beads })?;
+    } else if let Some(bead) = beads.pop() {
+        printer.answer(&BeadBody { bead })?;
+    }
+    outcome
+}
+
+/// Settles a field that several people set at once.
+pub(super) async fn resolve(context: &mut Context, args: ResolveArgs) -> Result<(), Failure> {
+    let path = path(&args.id, "/resolve")?;
+    let value = args.value.map(|text| scalar(&args.field, &text)).transpose()?;
+    let wish = ResolveRequest { by: context.actor(), field: args.field.clone(), value };
+    let mut client = context.client().await?;
+    let body: BeadBody = client.post(&path, &wish).await?;
+    let field = text::clean_line(&args.field);
+    let left = body.bead.conflicts.len();
+    changed(&mut context.printer, &body, |name| match left {
+        0 => format!("Settled {field} of {name}."),
+        1 => format!("Settled {field} of {name}; 1 conflict is left."),
+        left => format!("Settled {field} of {name}; {left} conflicts are left."),
+    })
+}
+
+/// Reads a value for a field by its name.
+fn scalar(field: &str, value: &str) -> Result<Scalar, Failure> {
+    let read = match field {
+        "priority" => args::priority_field(value),
+        "estimate_minutes" => args::minutes_field(value),
+        _ => args::text_field(value),
+    };
+    read.map_err(|problem| Failure::usage(format!("{field}: {problem}")).field(field))
+}
+
+/// Adds or removes a dependency.
+pub(super) async fn dep(context: &mut Context, command: DepCommand) -> Result<(), Failure> {
+    let by = context.actor();
+    let mut client = context.client().await?;
+    let (body, told): (BeadBody, _) = match command {
+        DepCommand::Add(args) => {
+            let kind = args.kind.unwrap_or_else(|| "blocks".to_owned());
+            let told = (" now depends on ", args.on.clone(), kind.clone());
+            let wish = DepRequest { by, on: args.on, kind };
+            (client.post(&path(&args.id, "/deps")?, &wish).await?, told)
+        }
+        DepCommand::Remove(args) => {
+            let told = (" no longer depends on ", args.on.clone(), args.kind.clone().unwrap_or_default());
+            let wish = UndepRequest { by, on: args.on, kind: args.kind };
+            (client.delete(&path(&args.id, "/deps")?, &wish).await?, told)
+        }
+    };
+    let (does, target, kind) = told;
+    let kind = if kind.is_empty() { String::new() } else { format!(" ({})", text::clean_line(&kind)) };
+    changed(&mut context.printer, &body, |name| format!("{name}{does}{}{kind}.", text::clean_line(&target)))
+}
+
+/// Adds or removes labels or scopes.
+pub(super) async fn words(context: &mut Context, command: WordsCommand, what: &str) -> Result<(), Failure> {
+    let by = context.actor();
+    let (id, wish) = match command {
+        WordsCommand::Add(WordsArgs { id, words }) => (id, WordsRequest { by, add: words, remove: Vec::new() }),
+        WordsCommand::Remove(WordsArgs { id, words }) => (id, WordsRequest { by, add: Vec::new(), remove: words }),
+    };
+    let path = path(&id, &format!("/{what}"))?;
+    let mut client = context.client().await?;
+    let body: BeadBody = client.post(&path, &wish).await?;
+    let now = if what == "labels" { body.bead.labels.join(", ") } else { body.bead.scopes.join(", ") };
+    let now = if now.is_empty() { "none".to_owned() } else { text::clean_line(&now) };
+    let heading = if what == "labels" { "Labels" } else { "Scopes" };
+    changed(&mut context.printer, &body, |name| format!("{heading} of {name}: {now}."))
+}
+
+/// Adds a comment.
+pub(super) async fn comment(context: &mut Context, args: CommentArgs) -> Result<(), Failure> {
+    let path = path(&args.id, "/comments")?;
+    let wish = CommentRequest { by: context.actor(), text: Input::default().text(args.text)? };
+    let mut client = context.client().await?;
+    let body: BeadBody = client.post(&path, &wish).await?;
+    changed(&mut context.printer, &body, |name| format!("Commented on {name}."))
+}

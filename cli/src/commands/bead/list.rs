@@ -1,0 +1,110 @@
+//! `bead list`, `bead ready` and `bead blocked`.
+
+use beadmesh_node::api::model::{BeadPage, ListQuery};
+
+use super::super::Context;
+use crate::args::FilterArgs;
+use crate::failure::Failure;
+use crate::output::list::{self, Kind};
+use crate::project::Project;
+
+/// Beads that people are shown unless they ask for more.
+const SHOWN_DEFAULT: usize = 50;
+
+/// Lists beads.
+pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> Result<(), Failure> {
+    let project = context.project()?;
+    let limit = args.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
+    let query = query(args, &project, limit);
+    let path = match kind {
+        Kind::All => "/v1/beads",
+        Kind::Ready => "/v1/beads/ready",
+        Kind::Blocked => "/v1/beads/blocked",
+    };
+    let mut client = context.client().await?;
+    let body: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    if body.beads.is_empty() {
+        return printer.note(none(kind, &query));
+    }
+    for line in list::lines(&body.beads, kind, printer.columns) {
+        printer.line(line)?;
+    }
+    match shown(&body) {
+        Some(sentence) => printer.note(sentence),
+        None => Ok(()),
+    }
+}
+
+fn query(args: FilterArgs, project: &Project, limit: usize) -> ListQuery {
+    ListQuery {
+        project: project.for_reading(),
+        status: args.status,
+        all: args.all,
+        priority: args.priority,
+        kind: args.kind,
+        label: args.label,
+        assignee: args.assignee,
+        parent: args.parent,
+        after: args.after,
+        limit: Some(limit),
+    }
+}
+
+/// Says that nothing matches, and where else to look.
+fn none(kind: Kind, query: &ListQuery) -> String {
+    let what = match kind {
+        Kind::All => "No beads.",
+        Kind::Ready => "Nothing is ready.",
+        Kind::Blocked => "Nothing is blocked.",
+    };
+    let is_plain = query.status.is_empty() && query.label.is_empty() && query.assignee.is_none();
+    match (query.project.first(), kind) {
+        (Some(project), _) if is_plain => {
+            let project = project.strip_prefix("name:").unwrap_or(project);
+            format!("{what} This is about the project {project}; --all-projects looks at all.")
+        }
+        (None, Kind::All) if is_plain && !query.all => format!("{what} --all also shows what is closed."),
+        _ => what.to_owned(),
+    }
+}
+
+/// Says how much of the list is shown, where it is not all.
+fn shown(body: &BeadPage) -> Option<String> {
+    let shown = body.beads.len();
+    match body.total {
+        Some(total) if total > u64::try_from(shown).unwrap_or(u64::MAX) => {
+            Some(format!("{shown} of {total} shown; --limit 0 shows all."))
+        }
+        None if body.next.is_some() => Some(format!("{shown} shown, there are more; --limit 0 shows all.")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use beadmesh_node::api::model::{BeadPage, ListQuery};
+
+    use super::{Kind, none, shown};
+
+    #[test]
+    fn a_page_says_how_much_is_missing() {
+        let page = |total, next: Option<&str>| BeadPage { beads: vec![], total, next: next.map(str::to_owned) };
+        assert_eq!(shown(&page(Some(311), Some("x"))).as_deref(), Some("0 of 311 shown; --limit 0 shows all."));
+        assert_eq!(shown(&page(None, Some("x"))).as_deref(), Some("0 shown, there are more; --limit 0 shows all."));
+        assert_eq!(shown(&page(Some(0), None)), None);
+    }
+
+    #[test]
+    fn an_empty_list_says_where_else_to_look() {
+        let query = ListQuery { project: vec!["name:web".into()], ..ListQuery::default() };
+        assert_eq!(
+            none(Kind::Ready, &query),
+            "Nothing is ready. This is about the project web; --all-projects looks at all."
+        );
+        assert_eq!(none(Kind::All, &ListQuery::default()), "No beads. --all also shows what is closed.");
+    }
+}

@@ -1,0 +1,62 @@
+//! `beadmesh recovery`: the key that can take the mesh over, shown one time.
+
+use beadmesh_node::api::model::{Empty, RecoveryBody, SecretText};
+
+use super::Context;
+use crate::args::RecoveryCommand;
+use crate::failure::Failure;
+
+/// Prints the key; it alone goes to stdout, so that it can be piped into a safe.
+pub(super) async fn run(context: &mut Context, command: RecoveryCommand) -> Result<(), Failure> {
+    // The flag is required; that it was typed is all it says.
+    let RecoveryCommand::Show(_) = command;
+    let mut client = context.client().await?;
+    let body: RecoveryBody = client.post("/v1/recovery", &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    printer.line(body.recovery_key.reveal())?;
+    printer.note("Keep it where you keep passwords. It will not be shown again.")
+}
+
+/// Returns a frame that shows the key to whoever founded a mesh just now.
+pub(super) fn frame(key: &SecretText) -> String {
+    let lines = [
+        "RECOVERY KEY",
+        "",
+        key.reveal(),
+        "",
+        "It can take this mesh over when its owner is lost.",
+        "Keep it where you keep passwords: it is not shown again.",
+    ];
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let rule = "─".repeat(width + 4);
+    let mut frame = format!("┌{rule}┐\n");
+    for line in lines {
+        let space = " ".repeat(width - line.chars().count());
+        frame.push_str(&format!("│  {line}{space}  │\n"));
+    }
+    frame.push_str(&format!("└{rule}┘"));
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame;
+    use beadmesh_node::api::model::SecretText;
+
+    #[test]
+    fn the_key_stands_in_a_frame() {
+        insta::assert_snapshot!(frame(&SecretText::new("bmr1abcdefgh".into())), @r"
+        ┌────────────────────────────────────────────────────────────┐
+        │  RECOVERY KEY                                              │
+        │                                                            │
+        │  bmr1abcdefgh                                              │
+        │                                                            │
+        │  It can take this mesh over when its owner is lost.        │
+        │  Keep it where you keep passwords: it is not shown again.  │
+        └────────────────────────────────────────────────────────────┘
+        ");
+    }
+}

@@ -1,0 +1,176 @@
+//! `beadmesh status` and `beadmesh peers`: how this node and its mesh stand.
+
+use beadmesh_node::api::model::{Peer, PeersBody, StatusBody};
+use jiff::Timestamp;
+
+use super::{Context, members};
+use crate::failure::Failure;
+use crate::output::paint::Paint;
+use crate::output::table::{self, Column, Painted};
+use crate::output::{text, time};
+
+/// The columns of the list of peers.
+const LAYOUT: [Column; 4] =
+    [Column::new("PEER"), Column::new("LINK"), Column::new("HOLDS").flexible(), Column::new("PATH").spare(1)];
+
+/// Prints the state of the node.
+pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
+    let mut client = context.client().await?;
+    let body: StatusBody = client.get("/v1/status").await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    for line in lines(&body, printer.columns, Timestamp::now()) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+/// Lists the other nodes.
+pub(super) async fn peers(context: &mut Context) -> Result<(), Failure> {
+    let mut client = context.node().await?;
+    let body: PeersBody = client.get("/v1/peers").await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    if body.peers.is_empty() {
+        return printer.note("No other node is in this mesh; `beadmesh invite` prints a ticket for one.");
+    }
+    for line in peer_lines(&body.peers, printer.columns, Timestamp::now()) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String> {
+    let fact = |name: &str, value: String| format!("{}  {value}", Paint::Faint.on(&format!("{name:5}")));
+    let mut lines = Vec::new();
+    let state = if body.running { Paint::Good.on("running") } else { Paint::Slow.on("not running") };
+    let name = Paint::Strong.on(&text::clean_line(&body.node.name));
+    lines.push(fact("Node", format!("{name}  {state}  {}", Paint::Faint.on(&short(&body.node.id)))));
+    let members = match body.peers.len() + 1 {
+        1 => "1 member".to_owned(),
+        count => format!("{count} members"),
+    };
+    let mesh = Paint::Strong.on(&text::clean_line(&body.mesh.name));
+    let role = members::role(body.role);
+    lines.push(fact("Mesh", format!("{mesh}  {members}, {role} here  {}", Paint::Faint.on(&short(&body.mesh.id)))));
+    lines.push(fact("Beads", format!("{}, {} ready", body.beads, body.ready)));
+    if body.running && !body.listen.is_empty() {
+        lines.push(fact("At", text::clean_line(&body.listen.join("  "))));
+    }
+    if body.entries_from_future > 0 {
+        let entries = body.entries_from_future;
+        lines.push(fact("Clock", Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))));
+    }
+    if !body.peers.is_empty() {
+        let connected = body.peers.iter().filter(|peer| peer.connected).count();
+        lines.push(fact("Peers", format!("{connected} of {} connected", body.peers.len())));
+        lines.push(String::new());
+        lines.extend(peer_lines(&body.peers, columns, now));
+    }
+    if !body.running {
+        lines.push(String::new());
+        lines.push("No node is running: nothing is sent or received. Start one with `beadmesh up`.".to_owned());
+    } else if body.peers.is_empty() {
+        lines.push(String::new());
+        lines.push("This mesh is this node. `beadmesh invite` prints a ticket for another machine.".to_owned());
+    }
+    lines
+}
+
+fn peer_lines(peers: &[Peer], columns: Option<u16>, now: Timestamp) -> Vec<String> {
+    let rows: Vec<Vec<Painted>> = peers.iter().map(|peer| row(peer, now)).collect();
+    table::lines(&LAYOUT, &rows, columns)
+}
+
+fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
+    let link = match &peer.last_seen {
+        _ if peer.connected => (Paint::Good, "connected".to_owned()),
+        Some(date) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
+        None => (Paint::Faint, "never seen".to_owned()),
+    };
+    let holds = match (peer.progress, peer.lag_entries) {
+        (Some(progress), _) => (Paint::Slow, format!("catching up, {} of {}", progress.done, progress.total)),
+        (None, 0) => (Paint::Good, "all that is here".to_owned()),
+        (None, 1) => (Paint::Slow, "1 entry behind".to_owned()),
+        (None, lag) => (Paint::Slow, format!("{lag} entries behind")),
+    };
+    let path = if peer.connected { peer.path.clone().unwrap_or_default() } else { String::new() };
+    vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, path)]
+}
+
+/// Returns the first letters of an id, enough to tell it from others at a glance.
+fn short(id: &str) -> String {
+    text::clean_line(id).chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use beadmesh_node::api::model::{Mesh, Node, Peer, Progress, Role, StatusBody};
+
+    use super::lines;
+
+    fn status() -> StatusBody {
+        let peer = |name: &str, connected, lag_entries, progress| Peer {
+            id: format!("id-of-{name}"),
+            name: name.into(),
+            connected,
+            path: Some("/ip4/10.0.0.7/udp/4001/quic-v1".into()),
+            lag_entries,
+            last_seen: Some("2026-03-01T10:00:00Z".into()),
+            progress,
+        };
+        StatusBody {
+            node: Node { id: "abcdefghijklmnop".into(), name: "gpu-box".into() },
+            instance: "i".into(),
+            mesh: Mesh { id: "qrstuvwxyz234567".into(), name: "lab".into() },
+            role: Role::Admin,
+            entries: 1_204,
+            beads: 311,
+            ready: 42,
+            digest: "d".into(),
+            entries_from_future: 0,
+            version: "0.1.0".into(),
+            running: true,
+            listen: vec!["/ip4/10.0.0.5/udp/4001/quic-v1".into()],
+            socket: "/run/node.sock".into(),
+            peers: vec![
+                peer("laptop", true, 0, None),
+                peer("vps", false, 14, None),
+                peer("desk", true, 3, Some(Progress { done: 120, total: 400 })),
+            ],
+        }
+    }
+
+    fn plain(status: &StatusBody, columns: u16) -> String {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        anstream::adapter::strip_str(&lines(status, Some(columns), now).join("\n")).to_string()
+    }
+
+    #[test]
+    fn the_state_of_a_mesh_reads_at_a_glance() {
+        insta::assert_snapshot!(plain(&status(), 100), @r"
+        Node   gpu-box  running  abcdefghij
+        Mesh   lab  4 members, admin here  qrstuvwxyz
+        Beads  311, 42 ready
+        At     /ip4/10.0.0.5/udp/4001/quic-v1
+        Peers  2 of 3 connected
+
+        PEER    LINK          HOLDS                    PATH
+        laptop  connected     all that is here         /ip4/10.0.0.7/udp/4001/quic-v1
+        vps     seen 2 h ago  14 entries behind
+        desk    connected     catching up, 120 of 400  /ip4/10.0.0.7/udp/4001/quic-v1
+        ");
+        let alone = StatusBody { peers: vec![], running: false, ..status() };
+        insta::assert_snapshot!(plain(&alone, 40), @r"
+        Node   gpu-box  not running  abcdefghij
+        Mesh   lab  1 member, admin here  qrstuvwxyz
+        Beads  311, 42 ready
+
+        No node is running: nothing is sent or received. Start one with `beadmesh up`.
+        ");
+    }
+}

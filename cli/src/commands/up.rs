@@ -1,0 +1,92 @@
+//! `beadmesh up`: runs the node of this machine until it is stopped.
+
+use std::fs;
+use std::io::{IsTerminal, stdout};
+
+use axum::Router;
+use beadmesh_node::api::model::{Empty, RecoveryBody, StatusBody};
+use beadmesh_node::home::{Home, Names};
+use beadmesh_node::{Options, Service, ServiceError, logs};
+
+use super::{Context, recovery};
+use crate::args::UpArgs;
+use crate::client::{self, Client};
+use crate::failure::{Exit, Failure};
+use crate::output::Printer;
+use crate::output::paint::Paint;
+use crate::output::text;
+
+/// Runs the node.
+pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failure> {
+    logs::start().map_err(|error| {
+        let failure = Failure::usage("the logs cannot be set up").caused_by(&error);
+        failure.hint(format!("write {} like info or beadmesh_node=debug", logs::LOG_VARIABLE))
+    })?;
+    let home = client::open_home(&context.home()?)?;
+    let names = Names::resolve().map_err(|error| client::home_failure(&error))?;
+    let listen = Some(args.listen).filter(|addresses| !addresses.is_empty());
+    let options = Options { listen, mdns: !args.no_mdns, names };
+    let running = Service::start(home.clone(), options).await.map_err(|error| failure(&error, &home))?;
+    let is_founded = running.recovery.is_some();
+    match greet(&mut context.printer, running.router.clone(), is_founded).await {
+        // The node is there for others than the reader of its greeting.
+        Err(failure) if failure.exit != Exit::Ok => {
+            running.stop().await.map_err(|error| self::failure(&error, &home))?;
+            return Err(failure);
+        }
+        _ => {}
+    }
+    running.run().await.map_err(|error| failure(&error, &home))?;
+    if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
+}
+
+/// Says what runs now; on a terminal, a recovery key that nobody has seen yet is shown.
+async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Result<(), Failure> {
+    let mut client = Client::within(router);
+    let status: StatusBody = client.get("/v1/status").await?;
+    if printer.json {
+        printer.answer(&status)?;
+        return printer.flush();
+    }
+    for line in lines(&status) {
+        printer.line(line)?;
+    }
+    if stdout().is_terminal() {
+        match client.post::<RecoveryBody>("/v1/recovery", &Empty {}).await {
+            Ok(body) => printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key)))?,
+            // It was shown before, or this node did not found the mesh.
+            Err(failure) if failure.exit == Exit::Conflict => {}
+            Err(failure) => return Err(failure),
+        }
+    } else if is_founded {
+        printer.note("A recovery key was made; `beadmesh recovery show --once` prints it.")?;
+    }
+    printer.flush()
+}
+
+fn lines(status: &StatusBody) -> Vec<String> {
+    let fact =
+        |name: &str, value: &str| format!("  {}  {}", Paint::Faint.on(&format!("{name:6}")), text::clean_line(value));
+    let mut lines = vec![
+        format!("Node {} is up.", Paint::Strong.on(&text::clean_line(&status.node.name))),
+        fact("mesh", &status.mesh.name),
+        fact("socket", &status.socket),
+    ];
+    lines.extend(status.listen.iter().map(|address| fact("at", address)));
+    lines.push(fact("invite", "beadmesh invite"));
+    lines.push(fact("logs", &format!("on stderr; {}=debug says more", logs::LOG_VARIABLE)));
+    lines.push(fact("stop", "Ctrl-C, or beadmesh down"));
+    lines
+}
+
+/// Returns why the node does not run; one that runs already is named by its process.
+fn failure(error: &ServiceError, home: &Home) -> Failure {
+    let failure = client::failure(error.code(), error, error.hint());
+    let ServiceError::Running { .. } = error else { return failure };
+    let holder = fs::read_to_string(home.lock()).unwrap_or_default();
+    let holder = holder.trim();
+    if holder.is_empty() || !holder.bytes().all(|byte| byte.is_ascii_digit()) {
+        return failure;
+    }
+    Failure { message: format!("a node is running here already: process {holder}"), ..failure }
+}

@@ -1,0 +1,137 @@
+//! The only printer: what was asked for goes to stdout, everything else to stderr.
+//!
+//! A closed pipe ends a command without a word. Colour adds nothing that the text does not say.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use beadmesh_node::api::model::Answer;
+use serde::Serialize;
+
+use crate::args::{Color, Global};
+use crate::failure::{Exit, Failure};
+
+pub(crate) mod bead;
+pub(crate) mod list;
+pub(crate) mod paint;
+pub(crate) mod progress;
+mod report;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod time;
+
+/// Columns of text that is not written to a terminal.
+const PIPE_COLUMNS: u16 = 80;
+
+/// Prints for one command.
+pub(crate) struct Printer {
+    /// Whether the answer is one JSON object.
+    pub(crate) json: bool,
+    /// Whether to say only what was asked for.
+    pub(crate) quiet: bool,
+    /// Columns of the terminal; tables are not cut without one.
+    pub(crate) columns: Option<u16>,
+    out: BufWriter<AutoStream<io::Stdout>>,
+    err: AutoStream<io::Stderr>,
+}
+
+impl Printer {
+    /// Returns the printer of a command line.
+    pub(crate) fn new(global: &Global) -> Self {
+        Self::for_flags(global.json, global.quiet, global.color)
+    }
+
+    /// Returns a printer for these flags.
+    pub(crate) fn for_flags(json: bool, quiet: bool, color: Color) -> Self {
+        let (out, err) = (io::stdout(), io::stderr());
+        let (out_choice, err_choice) = match color {
+            Color::Auto => (AutoStream::choice(&out), AutoStream::choice(&err)),
+            Color::Always => (ColorChoice::AlwaysAnsi, ColorChoice::AlwaysAnsi),
+            Color::Never => (ColorChoice::Never, ColorChoice::Never),
+        };
+        let columns = columns(&out);
+        Self {
+            json,
+            quiet,
+            columns,
+            out: BufWriter::new(AutoStream::new(out, out_choice)),
+            err: AutoStream::new(err, err_choice),
+        }
+    }
+
+    /// Returns the columns that running text may take: few enough to read well.
+    pub(crate) fn text_columns(&self) -> usize {
+        usize::from(self.columns.unwrap_or(PIPE_COLUMNS).clamp(20, 100))
+    }
+
+    /// Returns whether a person sees what goes to stderr.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Prints an answer as one JSON object with its schema.
+    pub(crate) fn answer<T: Serialize>(&mut self, body: &T) -> Result<(), Failure> {
+        let written = serde_json::to_writer(&mut self.out, &Answer::new(body)).map_err(io::Error::from);
+        written.and_then(|()| self.out.write_all(b"\n")).map_err(|error| unwritten(&error))
+    }
+
+    /// Prints a line, or several, of what was asked for.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.bytes(text.as_ref().as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Prints bytes of what was asked for, as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|error| unwritten(&error))
+    }
+
+    /// Says a sentence that a person may want to read, and no script.
+    pub(crate) fn note(&mut self, sentence: impl AsRef<str>) -> Result<(), Failure> {
+        if self.quiet || self.json {
+            return Ok(());
+        }
+        self.flush()?;
+        writeln!(self.err, "{}", sentence.as_ref()).map_err(|error| unwritten(&error))
+    }
+
+    /// Shows lines on stderr whatever the flags are, for what must not be missed.
+    pub(crate) fn urgent(&mut self, text: &str) -> Result<(), Failure> {
+        self.flush()?;
+        writeln!(self.err, "{text}").map_err(|error| unwritten(&error))
+    }
+
+    /// Hands on everything printed so far.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| unwritten(&error))
+    }
+
+    /// Ends the command: prints the failure, if there is one, and returns how the process ends.
+    pub(crate) fn finish(&mut self, outcome: Result<(), Failure>) -> Exit {
+        let failure = match outcome.and_then(|()| self.flush()) {
+            Ok(()) => return Exit::Ok,
+            Err(failure) if failure.exit == Exit::Ok => return Exit::Ok,
+            Err(failure) => failure,
+        };
+        // What was printed before the failure still counts; whether it or the failure arrives cannot be mended here.
+        let _ = self.out.flush();
+        let text = if self.json { report::json(&failure) } else { report::human(&failure) };
+        let _ = self.err.write_all(text.as_bytes());
+        failure.exit
+    }
+}
+
+/// Returns the columns of the terminal, if there is one; `COLUMNS` overrides what it says.
+fn columns(out: &io::Stdout) -> Option<u16> {
+    let given = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let asked = || rustix::termios::tcgetwinsize(out).ok().map(|size| size.ws_col);
+    given.or_else(|| if out.is_terminal() { asked() } else { None }).filter(|columns| *columns > 0)
+}
+
+/// Says why nothing more can be printed.
+fn unwritten(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::closed_pipe();
+    }
+    Failure::io("the output cannot be written", error)
+}

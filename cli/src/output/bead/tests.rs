@@ -1,0 +1,150 @@
+use std::collections::BTreeMap;
+
+use beadmesh_node::api::model::{Bead, Comment, Conflict, Dep, Scalar};
+
+use super::lines;
+use crate::output::list::{self, Kind};
+use crate::output::text;
+
+fn bead() -> Bead {
+    Bead {
+        id: "ABCDEFGH".into(),
+        alias: "bm-k7f3".into(),
+        project: None,
+        title: "Rotate the signing keys before the old ones lapse".into(),
+        description: Some("Every node keeps its key for a year.\n\n- make the new key\n- let the mesh know it".into()),
+        design: None,
+        acceptance: None,
+        notes: None,
+        status: "in_progress".into(),
+        priority: 1,
+        kind: "task".into(),
+        assignee: Some("ada".into()),
+        estimate_minutes: Some(90),
+        created_at: Some("2026-03-01T09:00:00Z".into()),
+        created_by: Some("bob".into()),
+        updated_at: Some("2026-03-01T11:00:00Z".into()),
+        closed_at: None,
+        close_reason: None,
+        due_at: Some("2026-04-01".into()),
+        defer_until: None,
+        external_ref: None,
+        labels: vec!["keys".into(), "security".into()],
+        scopes: vec!["src/keys/**".into()],
+        criteria: vec!["no node signs with an old key".into()],
+        deps: vec![
+            Dep { kind: "blocks".into(), target: "bm-2aaa".into(), status: Some("open".into()) },
+            Dep { kind: "related".into(), target: "bm-9zzz".into(), status: None },
+        ],
+        comments: vec![Comment {
+            author: "bob".into(),
+            created_at: Some("2026-03-01T11:30:00Z".into()),
+            text: "The vault is ready.".into(),
+        }],
+        needs: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        extra: BTreeMap::new(),
+        ready: false,
+        blocked_by: vec!["bm-2aaa".into()],
+        parent: Some("bm-epic".into()),
+        children: vec![],
+        dependents: vec!["bm-7ccc".into()],
+        conflicts: vec![Conflict {
+            field: "assignee".into(),
+            shown: Scalar::Text("ada".into()),
+            others: vec![Scalar::Text("carol".into()), Scalar::Absent],
+        }],
+    }
+}
+
+fn plain(lines: &[String]) -> String {
+    anstream::adapter::strip_str(&lines.join("\n")).to_string()
+}
+
+#[test]
+fn a_bead_reads_as_a_page() {
+    let now = "2026-03-01T12:00:00Z".parse().unwrap();
+    insta::assert_snapshot!(plain(&lines(&bead(), 60, now)), @r"
+    bm-k7f3  Rotate the signing keys before the old ones lapse
+    in_progress · P1 · task · @ada
+    Created 3 h ago by bob · Updated 1 h ago
+
+    Labels    keys, security
+    Estimate  1 h 30 min
+    Due       2026-04-01
+
+    Description
+      Every node keeps its key for a year.
+
+      - make the new key
+      - let the mesh know it
+
+    Criteria
+      - no node signs with an old key
+
+    Depends on
+      bm-2aaa  blocks (open, holds it up)
+      bm-9zzz  related (not known here)
+
+    Part of
+      bm-epic
+
+    Needed by
+      bm-7ccc
+
+    Scopes
+      - src/keys/**
+
+    Comments
+      bob, 30 min ago
+      The vault is ready.
+
+    Changed in two places at once
+      assignee
+        shown  ada
+        other  carol
+        other  (nothing)
+
+      To keep what is shown:  beadmesh bead resolve bm-k7f3 assignee
+      To set another value:   beadmesh bead resolve bm-k7f3 assignee --value VALUE
+    ");
+}
+
+#[test]
+fn a_page_keeps_to_its_width() {
+    let now = "2026-03-01T12:00:00Z".parse().unwrap();
+    let mut bead = bead();
+    bead.conflicts.clear();
+    bead.title = "word ".repeat(40);
+    bead.description = Some("x".repeat(300));
+    for columns in [40, 80, 200] {
+        for line in plain(&lines(&bead, columns, now)).lines() {
+            assert!(text::width(line) <= columns, "{columns}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_list_shows_one_line_a_bead() {
+    let mut second = bead();
+    second.alias = "bm-2aaa".into();
+    second.conflicts.clear();
+    second.assignee = None;
+    second.status = "open".into();
+    let beads = [bead(), second];
+    insta::assert_snapshot!(plain(&list::lines(&beads, Kind::All, Some(80))), @r"
+    ID       PRI  TYPE  STATUS           TITLE                              ASSIGNEE
+    bm-k7f3  P1   task  in_progress (!)  Rotate the signing keys before…    ada
+    bm-2aaa  P1   task  open             Rotate the signing keys before…
+    ");
+    insta::assert_snapshot!(plain(&list::lines(&beads, Kind::Blocked, Some(60))), @r"
+    ID       PRI  TITLE                                WAITS FOR
+    bm-k7f3  P1   Rotate the signing keys before the…  bm-2aaa
+    bm-2aaa  P1   Rotate the signing keys before the…  bm-2aaa
+    ");
+    insta::assert_snapshot!(plain(&list::lines(&beads, Kind::Ready, Some(40))), @r"
+    ID       PRI  TITLE
+    bm-k7f3  P1   Rotate the signing keys…
+    bm-2aaa  P1   Rotate the signing keys…
+    ");
+}

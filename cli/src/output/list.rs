@@ -1,0 +1,66 @@
+//! Lists of beads: one line each, cut to the width of the terminal.
+
+use beadmesh_node::api::model::Bead;
+
+use super::paint::Paint;
+use super::table::{self, Column, Painted};
+
+/// What a list is about; some columns say something only there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// All sorts of beads.
+    All,
+    /// What can be worked on now.
+    Ready,
+    /// What waits for other beads.
+    Blocked,
+}
+
+/// Returns the lines of a list of beads.
+pub(crate) fn lines(beads: &[Bead], kind: Kind, columns: Option<u16>) -> Vec<String> {
+    let mut layout = vec![Column::new("ID"), Column::new("PRI"), Column::new("TYPE").spare(3)];
+    if kind != Kind::Ready {
+        layout.push(Column::new("STATUS").spare(if kind == Kind::Blocked { 2 } else { 1 }));
+    }
+    layout.push(Column::new("TITLE").flexible());
+    if kind == Kind::Blocked {
+        layout.push(Column::new("WAITS FOR").spare(1));
+    }
+    layout.push(Column::new("ASSIGNEE").spare(4));
+    let rows: Vec<Vec<Painted>> = beads.iter().map(|bead| row(bead, kind)).collect();
+    table::lines(&layout, &rows, columns)
+}
+
+fn row(bead: &Bead, kind: Kind) -> Vec<Painted> {
+    let done = matches!(bead.status.as_str(), "closed" | "tombstone");
+    let priority = if done { Paint::Faint } else { Paint::priority(bead.priority) };
+    let mut row = vec![
+        (Paint::Name, bead.alias.clone()),
+        (priority, format!("P{}", bead.priority)),
+        (Paint::Plain, bead.kind.clone()),
+    ];
+    if kind != Kind::Ready {
+        row.push((Paint::status(&bead.status), status(bead)));
+    }
+    row.push((if done { Paint::Faint } else { Paint::Plain }, bead.title.clone()));
+    if kind == Kind::Blocked {
+        row.push((Paint::Plain, waits_for(&bead.blocked_by)));
+    }
+    row.push((Paint::Plain, bead.assignee.clone().unwrap_or_default()));
+    row
+}
+
+/// Returns the status; one that several people set at once is marked.
+fn status(bead: &Bead) -> String {
+    let mark = if bead.conflicts.is_empty() { "" } else { " (!)" };
+    format!("{}{mark}", bead.status)
+}
+
+/// Returns the first beads that hold one up, and how many more there are.
+fn waits_for(aliases: &[String]) -> String {
+    match aliases {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, rest @ ..] => format!("{one} +{}", rest.len()),
+    }
+}

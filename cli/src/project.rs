@@ -1,0 +1,229 @@
+//! The project around the current directory: found by walking up to the repository, and named as every clone names it.
+//!
+//! Git itself is asked only for a repository without a remote, because starting it takes longer than the rest.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use beadmesh_node::api::model::{ProjectKey, ProjectRequest};
+
+use crate::failure::Failure;
+
+/// The project of beads made outside of any repository.
+pub(crate) const DEFAULT_NAME: &str = "default";
+
+/// Which project a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Project {
+    /// The one with these keys, strongest first.
+    Known(Vec<String>),
+    /// A repository that has no remote and no commit yet, so that nothing names it for good.
+    Nameless(PathBuf),
+    /// There is no repository here.
+    Nowhere,
+    /// All of them, as was asked for.
+    All,
+}
+
+impl Project {
+    /// Returns the project that was named, or the one around `directory`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the name given cannot be the key of a project.
+    pub(crate) fn find(given: Option<&str>, all: bool, directory: &Path) -> Result<Self, Failure> {
+        if all {
+            return Ok(Self::All);
+        }
+        match given.filter(|name| !name.is_empty()) {
+            Some(name) => Ok(Self::Known(vec![key(name)?])),
+            None => Ok(Self::around(directory)),
+        }
+    }
+
+    /// Returns the project of the repository around `directory`.
+    fn around(directory: &Path) -> Self {
+        let Some(repository) = Repository::around(directory) else { return Self::Nowhere };
+        let remote = repository.remote().and_then(|remote| ProjectKey::from_remote(&remote).ok());
+        let root = || repository.root_commit().and_then(|commit| ProjectKey::from_root_commit(&commit).ok());
+        match remote.or_else(root) {
+            Some(key) => Self::Known(vec![key.as_str().to_owned()]),
+            None => Self::Nameless(repository.folder),
+        }
+    }
+
+    /// Returns the project to put new beads into.
+    ///
+    /// # Errors
+    ///
+    /// Fails when all projects were asked for.
+    pub(crate) fn for_writing(&self) -> Result<ProjectRequest, Failure> {
+        let keys = match self {
+            Self::Known(keys) => keys.clone(),
+            Self::Nameless(_) | Self::Nowhere => vec![default_key()],
+            Self::All => {
+                let failure = Failure::usage("--all-projects does not say where new beads go");
+                return Err(failure.hint("name one with --project, or leave the flag out"));
+            }
+        };
+        Ok(ProjectRequest { keys, prefix: None })
+    }
+
+    /// Returns the keys of the project to look at; none for all of them.
+    pub(crate) fn for_reading(&self) -> Vec<String> {
+        match self {
+            Self::Known(keys) => keys.clone(),
+            Self::Nameless(_) => vec![default_key()],
+            Self::Nowhere | Self::All => Vec::new(),
+        }
+    }
+}
+
+/// Reads a key as a person writes it: a key as it is shown, a git remote, or a name.
+///
+/// # Errors
+///
+/// Fails when it can be none of these.
+pub(crate) fn key(text: &str) -> Result<String, Failure> {
+    let host = text.split('/').next().unwrap_or_default();
+    let is_remote = text.contains("://") || text.contains(':') || host.contains('.') && text.contains('/');
+    let key = match text.split_once(':') {
+        Some(("root", commit)) => ProjectKey::from_root_commit(commit),
+        Some(("name", name)) => ProjectKey::from_name(name),
+        _ if text.contains("://") || text.contains(':') => ProjectKey::from_remote(text),
+        _ if is_remote => ProjectKey::from_remote(&format!("https://{text}")),
+        _ => ProjectKey::from_name(text),
+    };
+    key.map(|key| key.as_str().to_owned()).map_err(|error| {
+        let hint = "write a git remote such as github.com/you/tool, or a plain name";
+        Failure::usage(format!("{text:?} names no project")).caused_by(&error).hint(hint).field("project")
+    })
+}
+
+/// Returns the key of the project of beads made outside of any repository.
+fn default_key() -> String {
+    format!("name:{DEFAULT_NAME}")
+}
+
+/// A git repository, or a worktree of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Repository {
+    /// The folder that is worked in.
+    folder: PathBuf,
+    /// Where git keeps what all worktrees share.
+    common: PathBuf,
+}
+
+impl Repository {
+    /// Returns the nearest repository above `directory`.
+    fn around(directory: &Path) -> Option<Self> {
+        directory.ancestors().find_map(|folder| {
+            let common = common_of(&folder.join(".git"))?;
+            Some(Self { folder: folder.to_owned(), common })
+        })
+    }
+
+    /// Returns the URL of the remote `origin`, or of the only remote there is.
+    fn remote(&self) -> Option<String> {
+        let config = fs::read_to_string(self.common.join("config")).ok()?;
+        let mut remotes = remotes(&config);
+        let origin = remotes.iter().position(|(name, _)| name == "origin");
+        match origin {
+            Some(at) => Some(remotes.swap_remove(at).1),
+            None if remotes.len() == 1 => remotes.pop().map(|(_, url)| url),
+            None => None,
+        }
+    }
+
+    /// Asks git for the first commit; a shallow clone does not know it.
+    fn root_commit(&self) -> Option<String> {
+        if self.common.join("shallow").exists() {
+            return None;
+        }
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&self.folder).args(["rev-list", "--max-parents=0", "HEAD"]);
+        let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        // With several roots, the oldest stands last.
+        text.lines().last().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+    }
+}
+
+/// Returns where git keeps what all worktrees share, given a `.git` that is a folder or a file that names one.
+fn common_of(dot_git: &Path) -> Option<PathBuf> {
+    let folder = if dot_git.is_dir() {
+        dot_git.to_owned()
+    } else {
+        let text = fs::read_to_string(dot_git).ok()?;
+        let named = text.lines().find_map(|line| line.strip_prefix("gitdir:"))?;
+        dot_git.parent()?.join(named.trim())
+    };
+    if !folder.join("HEAD").exists() {
+        return None;
+    }
+    match fs::read_to_string(folder.join("commondir")) {
+        Ok(common) => Some(folder.join(common.trim())),
+        Err(_) => Some(folder),
+    }
+}
+
+/// Returns the remotes of a git config: names and first URLs.
+fn remotes(config: &str) -> Vec<(String, String)> {
+    let mut remotes: Vec<(String, String)> = Vec::new();
+    let mut section: Option<String> = None;
+    for line in config.lines().map(str::trim) {
+        if let Some(head) = line.strip_prefix('[') {
+            let name = head.strip_prefix("remote \"").and_then(|rest| rest.split_once("\"]"));
+            section = name.map(|(name, _)| name.to_owned());
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let Some(name) = section.as_ref().filter(|_| key.trim().eq_ignore_ascii_case("url")) else { continue };
+        let value = value.trim().trim_matches('"');
+        if !value.is_empty() && !remotes.iter().any(|(known, _)| known == name) {
+            remotes.push((name.clone(), value.to_owned()));
+        }
+    }
+    remotes
+}
+
+/// Returns who acts: the one named, or the user of this machine.
+pub(crate) fn actor(given: Option<&str>) -> String {
+    let named = given.map(str::to_owned).filter(|name| !name.trim().is_empty());
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    named.or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| {
+        let user = rustix::process::getuid().as_raw();
+        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        account(&accounts, user).unwrap_or_else(|| format!("uid-{user}"))
+    })
+}
+
+/// Finds the name of a user in the text of `/etc/passwd`.
+fn account(accounts: &str, user: u32) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(user)).then(|| name.to_owned())
+    })
+}
+
+/// Returns the directory that the command was started in.
+///
+/// # Errors
+///
+/// Fails when it is gone.
+pub(crate) fn current_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        Failure::io("the current directory cannot be read", &error).hint("change to a directory that exists")
+    })
+}
+
+/// Returns the last part of a folder's path, to speak of it.
+pub(crate) fn folder_name(folder: &Path) -> String {
+    folder.file_name().unwrap_or_else(|| OsStr::new("/")).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests;
