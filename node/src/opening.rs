@@ -1,5 +1,7 @@
 //! Opening a home's store: key, store and replica, under the lock, up to a running core.
 
+use std::path::PathBuf;
+
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::id::MeshId;
 use beadmesh_store::open::{OpenError, Origin};
@@ -64,6 +66,14 @@ pub enum OpeningError {
     /// What the store holds can not be read.
     #[error("the store can not be read")]
     Replica(#[from] StoreError),
+    /// The store is damaged; its files are kept.
+    #[error("the store in {} is damaged: {reason}", kept.display())]
+    Damaged {
+        /// The damaged files.
+        kept: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The system gives no thread.
     #[error("the system gives no thread for the replica")]
     Thread(#[source] std::io::Error),
@@ -77,6 +87,7 @@ impl OpeningError {
             Self::Store(OpenError::NewerSchema { .. }) => "newer_schema",
             Self::Store(OpenError::Kv(error)) | Self::Replica(StoreError::Kv(error)) => kv_code(error),
             Self::Replica(_) => "store_failed",
+            Self::Damaged { .. } => "store_damaged",
             Self::Thread(_) => "internal",
         }
     }
@@ -93,6 +104,11 @@ impl OpeningError {
             }
             .to_owned(),
             Self::Replica(_) => "use the beadmesh that wrote the store".to_owned(),
+            Self::Damaged { .. } => {
+                "move the directory `store` of the home aside, start again and join by a new ticket: \
+                                     peers hold what was synchronised"
+                    .to_owned()
+            }
             Self::Thread(_) => "end other programs, or raise the limit on processes".to_owned(),
         }
     }
@@ -125,9 +141,9 @@ fn open_now(home: &Home, names: Names, lock: Lock) -> Result<Opened, OpeningErro
             warn!(kept = %kept.display(), "a write had failed: the store was copied and goes on as a new instance");
             true
         }
+        // An empty store would found a mesh of its own; that must never happen behind anybody's back.
         Origin::Replaced { kept, reason } => {
-            warn!(kept = %kept.display(), reason, "the store was damaged: it is kept, and an empty one takes its place");
-            true
+            return Err(OpeningError::Damaged { kept: kept.clone(), reason: reason.clone() });
         }
     };
     let mut seed = [0; 32];

@@ -8,9 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::op::ProjectKeys;
 use crate::id::ProjectId;
 use crate::limits::PROJECT_KEY_BYTES_MAX;
+use crate::op::ProjectKeys;
 
 /// The BLAKE3 context under which a project's id is derived from its first key.
 const ID_CONTEXT: &str = "beadmesh project v1";

@@ -221,6 +221,8 @@ impl Responder {
     }
 }
 
+/// Takes the crate's error by value so that it serves `map_err` as it stands.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn malformed(error: negentropy::Error) -> ReconcileError {
     ReconcileError::Malformed(error.to_string())
 }

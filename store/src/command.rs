@@ -471,8 +471,9 @@ impl CommandError {
             Self::Ambiguous { .. } => "write more of the name, or the id".to_owned(),
             Self::Invalid { hint, .. } | Self::Conflict { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
             Self::Cycle { .. } => "remove one of these dependencies first".to_owned(),
-            Self::Store(_) => "free space or mend the disk, then start the node again; nothing acknowledged is lost"
-                .to_owned(),
+            Self::Store(_) => {
+                "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()
+            }
         }
     }
 }

@@ -162,7 +162,9 @@ impl Rows {
         };
         let by_alias = self.starting_with(name).map(|(alias, created_at, id)| (&**alias, *id, *created_at));
         match reference.find(by_alias) {
-            Err(FindError::None) => reference.find(self.rows.iter().map(|(place, row)| (&*row.alias, place.id, place.created_at))),
+            Err(FindError::None) => {
+                reference.find(self.rows.iter().map(|(place, row)| (&*row.alias, place.id, place.created_at)))
+            }
             found => found,
         }
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::kv::{Batch, Kv, KvError};
+use crate::open::settle;
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +27,24 @@ pub enum StoreError {
 }
 
 /// A key-value store with staged writes.
-pub struct Stage {
+pub(crate) struct Stage {
     kv: Box<dyn Kv>,
     staged: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Whether a commit has settled where the store came from; see `open::settle`.
+    settled: bool,
 }
 
 impl Stage {
     /// Stages writes over `kv`.
-    pub fn new(kv: Box<dyn Kv>) -> Self {
-        Self { kv, staged: BTreeMap::new() }
+    pub(crate) fn new(kv: Box<dyn Kv>) -> Self {
+        Self { kv, staged: BTreeMap::new(), settled: false }
     }
 
     /// Returns the value under a key, staged or stored.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.staged.get(key) {
             Some(staged) => Ok(staged.clone()),
             None => Ok(self.kv.get(key)?),
@@ -52,23 +55,23 @@ impl Stage {
     ///
     /// # Errors
     /// When the store fails or the record does not decode.
-    pub fn record<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+    pub(crate) fn record<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.get(key)?.map(|value| decode(key, &value)).transpose()
     }
 
     /// Stages a value.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.staged.insert(key, Some(value));
     }
 
     /// Stages a record.
-    pub fn put_record<T: Serialize>(&mut self, key: Vec<u8>, record: &T) {
+    pub(crate) fn put_record<T: Serialize>(&mut self, key: Vec<u8>, record: &T) {
         let value = postcard::to_stdvec(record).expect("records have a postcard form");
         self.put(key, value);
     }
 
     /// Stages a deletion.
-    pub fn delete(&mut self, key: Vec<u8>) {
+    pub(crate) fn delete(&mut self, key: Vec<u8>) {
         self.staged.insert(key, None);
     }
 
@@ -76,7 +79,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn scan(
+    pub(crate) fn scan(
         &self,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
@@ -118,7 +121,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(crate) fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
         self.scan(prefix, |key, _| {
             keys.push(key.to_vec());
@@ -131,7 +134,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the store fails or a record does not decode.
-    pub fn records<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    pub(crate) fn records<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut records = Vec::new();
         let mut failed = None;
         self.scan(prefix, |key, value| match decode(key, value) {
@@ -147,16 +150,11 @@ impl Stage {
         failed.map_or(Ok(records), Err)
     }
 
-    /// Returns whether nothing is staged.
-    pub fn is_clean(&self) -> bool {
-        self.staged.is_empty()
-    }
-
     /// Makes everything staged durable, all of it or none.
     ///
     /// # Errors
     /// When the store fails; it then accepts nothing more.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         if self.staged.is_empty() {
             return Ok(());
         }
@@ -166,6 +164,9 @@ impl Stage {
                 Some(value) => batch.put(key, &value),
                 None => batch.delete(key),
             }
+        }
+        if !std::mem::replace(&mut self.settled, true) {
+            settle(&mut batch);
         }
         self.kv.apply(batch)?;
         Ok(self.kv.flush()?)

@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may stop where it stands, as a test may")]
 
 mod power_loss;
+mod tidy;

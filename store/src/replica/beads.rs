@@ -12,7 +12,7 @@ use beadmesh_protocol::bead::{Bead, Conflict, Edit};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
-use beadmesh_protocol::id::{BeadId, NodeId, ProjectId};
+use beadmesh_protocol::id::{BeadId, NodeId};
 use beadmesh_protocol::op::{BeadChange, Op};
 use beadmesh_protocol::roster::Roster;
 use serde::{Deserialize, Serialize};
@@ -76,12 +76,7 @@ impl Beads {
     }
 
     /// Gives effect to the bead operations of a stored entry.
-    pub(crate) fn apply_entry(
-        &mut self,
-        stage: &mut Stage,
-        roster: &Roster,
-        entry: &Entry,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn apply_entry(&mut self, stage: &mut Stage, roster: &Roster, entry: &Entry) -> Result<(), StoreError> {
         let author = entry.content().author;
         for raw in &entry.content().ops {
             // What does not decode or parse is void: kept in its entry, without effect.
@@ -332,11 +327,6 @@ impl Index {
     fn upsert(&mut self, bead: &Bead) {
         self.rows.upsert(bead, bead.project);
         self.graph.upsert(Node::of(bead));
-    }
-
-    /// Returns what a dependency of a bead points at.
-    pub(crate) fn project_of(&self, id: BeadId) -> Option<ProjectId> {
-        self.rows.get(id).and_then(|row| row.project)
     }
 }
 

@@ -107,7 +107,7 @@ impl Replica {
             beads,
             ready,
             digest: digest.finalize().to_hex().to_string(),
-            entries_from_future: self.entries.from_future(),
+            entries_from_future: self.entries.future_count(),
             peers,
         })))
     }
@@ -241,11 +241,7 @@ impl Replica {
         Ok(Answer::Lines(lines))
     }
 
-    fn welcome(
-        &mut self,
-        joiner: NodeId,
-        request: &beadmesh_protocol::invite::JoinRequest,
-    ) -> Result<Answer, Failure> {
+    fn welcome(&mut self, joiner: NodeId, request: &beadmesh_protocol::invite::JoinRequest) -> Result<Answer, Failure> {
         match self.mesh.welcome(&mut self.stage, self.now.wall, joiner, request)? {
             Err(refusal) => Ok(Answer::JoinDecision(Err(refusal))),
             Ok(op) => {
@@ -267,19 +263,17 @@ impl Replica {
             }
             .into());
         }
-        let refused = |problem: String| CommandError::Refused {
-            problem,
-            hint: "ask for a new ticket".to_owned(),
-        };
+        let refused = |problem: String| CommandError::Refused { problem, hint: "ask for a new ticket".to_owned() };
         let control: Vec<Entry> = control
             .into_iter()
             .map(|sealed| Entry::open(mesh, sealed))
             .collect::<Result<_, _>>()
             .map_err(|error| refused(format!("the inviter sent an unsound entry: {error}")))?;
         let node = self.entries.node();
-        let entered = Mesh::of(mesh, node, control.iter().filter(|entry| entry.set() == Set::Control).cloned().collect())
-            .filter(|entered| entered.roster().members.contains_key(&node))
-            .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
+        let entered =
+            Mesh::of(mesh, node, control.iter().filter(|entry| entry.set() == Set::Control).cloned().collect())
+                .filter(|entered| entered.roster().members.contains_key(&node))
+                .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
         let ops = self.taken_along()?;
         self.leave(&entered, &control)?;
         let projects = ops.0;

@@ -109,7 +109,7 @@ impl Entries {
     }
 
     /// Returns how many entries were taken whose timestamp lies far ahead of our clock.
-    pub(crate) fn from_future(&self) -> u64 {
+    pub(crate) fn future_count(&self) -> u64 {
         self.from_future
     }
 

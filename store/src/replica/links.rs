@@ -61,10 +61,6 @@ impl Links {
         orders
     }
 
-    pub(crate) fn get(&self, link: LinkId) -> Option<&Link> {
-        self.up.get(&link)
-    }
-
     pub(crate) fn session(&mut self, link: LinkId) -> Option<&mut Session> {
         self.up.get_mut(&link).map(|link| &mut link.session)
     }

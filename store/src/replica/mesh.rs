@@ -99,8 +99,7 @@ impl Mesh {
         if keys.is_empty() {
             keys.push(DEFAULT_PROJECT.to_owned());
         }
-        let known: Vec<Option<ProjectId>> =
-            keys.iter().map(|key| self.projects.resolve([key.as_str()])).collect();
+        let known: Vec<Option<ProjectId>> = keys.iter().map(|key| self.projects.resolve([key.as_str()])).collect();
         let first = known.iter().flatten().next().copied();
         let united = first.is_some() && known.iter().all(|project| *project == first);
         let prefix_known = match (&context.prefix, first) {

@@ -42,7 +42,7 @@ impl Replica {
                 remedy: "run `beadmesh doctor --rebuild`",
             });
         }
-        let future = self.entries.from_future();
+        let future = self.entries.future_count();
         if future > 0 {
             findings.push(Finding {
                 check: "clock.skew",

@@ -124,7 +124,7 @@ impl Replica {
                 Ok(edits)
             }
             Action::Close(reason) => Ok(closing(&wall, reason.as_deref())),
-            Action::Reopen => Ok(opening(Status::Open)),
+            Action::Reopen => Ok(opening(&Status::Open)),
             Action::Delete(reason) => Ok(deleting(&wall, &edit.by, reason.as_deref())),
             Action::Resolve(field, value) => Ok(vec![self.resolve(id, *field, value.as_ref())?]),
             Action::Labels { add, remove } => {
@@ -166,7 +166,7 @@ impl Replica {
                 match (&status, present) {
                     (status, Some(present)) if *status == present => Ok(Vec::new()),
                     (Status::Closed, _) => Ok(closing(&wall, None)),
-                    (status, Some(present)) if present.is_done() => Ok(opening(status.clone())),
+                    (status, Some(present)) if present.is_done() => Ok(opening(status)),
                     (status, _) => Ok(vec![set(Field::Status, FieldValue::Text(status.to_string()))?]),
                 }
             }
@@ -183,12 +183,14 @@ impl Replica {
     /// Settles a conflict by writing a value over all concurrent ones.
     fn resolve(&mut self, id: BeadId, field: Field, value: Option<&FieldValue>) -> Result<Edit, Failure> {
         let record = self.beads.record(&self.stage, id)?;
-        let conflict = record.as_ref().and_then(|record| {
-            record.conflicts.iter().find(|conflict| conflict.field == field.as_str())
-        });
+        let conflict = record
+            .as_ref()
+            .and_then(|record| record.conflicts.iter().find(|conflict| conflict.field == field.as_str()));
         let Some(conflict) = conflict else {
             let hint = "`beadmesh bead show` lists conflicts".to_owned();
-            return Err(CommandError::Conflict { problem: format!("{}: no conflict to settle", field.as_str()), hint }.into());
+            return Err(
+                CommandError::Conflict { problem: format!("{}: no conflict to settle", field.as_str()), hint }.into()
+            );
         };
         set(field, value.unwrap_or(&conflict.shown).clone()).map_err(Failure::from)
     }
@@ -260,7 +262,7 @@ fn closing(wall: &str, reason: Option<&str>) -> Vec<Edit> {
     ]
 }
 
-fn opening(status: Status) -> Vec<Edit> {
+fn opening(status: &Status) -> Vec<Edit> {
     vec![
         Edit::Set(Field::Status, FieldValue::Text(status.to_string())),
         Edit::Set(Field::ClosedAt, FieldValue::Absent),
