@@ -67,7 +67,7 @@ fn a_failed_fdatasync_stops_the_writer_and_the_next_start_copies_the_store() {
     assert!(!output.status.success());
     let opened = open(&home).unwrap();
     assert_eq!(opened.origin, Origin::Copied { kept: home.join("sled-1") });
-    assert_eq!(missing(&opened.kv, &numbers(&output.stdout[..])), []);
+    assert_eq!(missing(&opened.kv, &numbers(&output.stdout[..])), Vec::<u64>::new());
 }
 
 /// Cuts the power of one disk again and again, and adds what was lost to `losses`.
