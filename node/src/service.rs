@@ -29,6 +29,9 @@ use crate::turn::{self, Turn, TurnError};
 /// How long requests under way may take once the node is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a node may take to hear at which addresses it listens; one without any interface never does.
+const LISTEN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a node is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -139,6 +142,7 @@ impl Service {
         let opened = opening::open(&home, options.names, lock).await?;
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
+        let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
         config.listen = match options.listen {
             Some(addresses) => Listen::Explicit(addresses),
             None => Listen::Default { saved_port: home.saved_port() },
@@ -164,6 +168,10 @@ impl Service {
         let server = tokio::spawn(server.into_future());
         let driver = Driver { core: core.clone(), handle, home: Arc::clone(&home), links: Arc::clone(&links) };
         let driver = tokio::spawn(driver.run(events));
+        if !is_dialling_only {
+            // Whoever reads the greeting, or asks for an invite at once, is told an address.
+            network.handle.listening(LISTEN_PATIENCE).await;
+        }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
         Ok(Running { recovery: opened.recovery, router, core, home, network, links, stop, server, driver })
     }

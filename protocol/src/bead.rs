@@ -294,7 +294,6 @@ pub struct Conflict {
 
 /// A value a scalar field can hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged)]
 pub enum FieldValue {
     /// Nothing.
     Absent,

@@ -2,5 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may stop where it stands, as a test may")]
 
+mod cli_bad_input;
+mod mesh_before_meeting;
+mod mesh_divergence;
+mod mesh_join;
+mod node_killed;
 mod power_loss;
+
+mod support;
 mod tidy;

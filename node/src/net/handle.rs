@@ -112,6 +112,13 @@ impl Handle {
         self.shared.addresses.borrow().clone()
     }
 
+    /// Waits until this node can be reached somewhere, or for `patience`.
+    pub async fn listening(&self, patience: Duration) {
+        let mut addresses = self.shared.addresses.subscribe();
+        // The sender lives as long as this handle, so that only time can run out.
+        let _ = timeout(patience, addresses.wait_for(|addresses| !addresses.is_empty())).await;
+    }
+
     /// Sets the members and their known multiaddresses: they may connect, and are dialled and kept linked.
     ///
     /// The links of who is left out end. This node itself may be among them.

@@ -1,0 +1,75 @@
+//! Wrong input, as one table: what the program answers, and that nothing it holds has changed.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::support::Node;
+
+/// One wrong command.
+struct Row {
+    what: &'static str,
+    args: Vec<String>,
+    input: String,
+    exit: i32,
+    code: &'static str,
+    /// The field that is named, where the answer names one.
+    field: Option<&'static str>,
+    /// What stands in the answer or the error, such as a bound.
+    says: &'static str,
+}
+
+#[test]
+fn bad_input_is_named_and_changes_nothing() {
+    let node = Node::running("ada");
+    let [first, second] = ["First", "Second"].map(|title| node.create(&[title]));
+    node.json(&["bead", "dep", "add", &second, "--on", &first, "--type", "blocks"]);
+    let before = node.status();
+    for row in rows(&first, &second) {
+        let args: Vec<&str> = row.args.iter().map(String::as_str).collect();
+        let output = node.run_with(&args, &row.input);
+        let what = row.what;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(row.exit), "{what}: {stderr}");
+        let error = error(what, &output);
+        assert_eq!(error["code"], row.code, "{what}: {error}");
+        assert_eq!(error["field"].as_str(), row.field, "{what}: {error}");
+        let told = format!("{error} {}", String::from_utf8_lossy(&output.stdout));
+        assert!(told.contains(row.says), "{what}: {told}");
+        assert!(told.len() < 4_096, "{what}: the answer has {} bytes", told.len());
+        let after = node.status();
+        assert_eq!((&after["digest"], &after["entries"]), (&before["digest"], &before["entries"]), "{what}");
+    }
+}
+
+fn rows(first: &str, second: &str) -> Vec<Row> {
+    let row = |what, line: &str, exit, code, field, says| {
+        let args = line.split(' ').chain(["--json"]).map(str::to_owned).collect();
+        Row { what, args, input: String::new(), exit, code, field, says }
+    };
+    let import = |what, input: String, says| {
+        Row { input, ..row(what, "bead import -", 1, "rejected", None, says) }
+    };
+    // One argument of a process holds at most 128 KiB on Linux, so the greatest title comes by a file.
+    let long = "x".repeat(100 * 1024);
+    let longest = format!("{{\"id\":\"bd-1\",\"title\":\"{}\"}}\n", "x".repeat(1024 * 1024));
+    vec![
+        import("a line that is no JSON", "{\"id\":\"bd-1\",\n".to_owned(), "\"line\":1"),
+        import("a title of 1 MiB", longest, "title"),
+        row("a title of 100 KiB", &format!("bead create {long}"), 2, "invalid", Some("title"), "bytes"),
+        row("an unknown alias", "bead show bm-none", 5, "not_found", None, "bm-none"),
+        row("a cycle", &format!("bead dep add {first} --on {second} --type blocks"), 4, "cycle", None, "cycle"),
+        row("a garbage ticket", "join bm1garbage", 2, "ticket_malformed", Some("ticket"), "ticket"),
+        row("a second node", "up --no-mdns --listen /ip4/127.0.0.1/tcp/0", 4, "conflict", None, "running"),
+        row("a wrong flag", "bead list --colour", 2, "usage", None, "--colour"),
+        row("a wrong priority", "bead create Title -p P9", 2, "usage", None, "P9"),
+    ]
+}
+
+fn error(what: &str, output: &Output) -> Value {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().last().unwrap_or_else(|| panic!("{what}: nothing on stderr"));
+    let mut body: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{what}: {error}: {stderr}"));
+    assert_eq!(body["schema"], 1, "{what}");
+    body["error"].take()
+}

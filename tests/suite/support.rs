@@ -1,0 +1,240 @@
+//! Real nodes for tests: the program itself, each with a home and a working directory of its own.
+//!
+//! Every wait is bounded, and a node ends with the test that started it.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives it up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time between two looks at what is awaited.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// An address of this machine, with a port that the system picks.
+const ANY_PORT: &str = "/ip4/127.0.0.1/tcp/0";
+
+/// One machine: its folder, and the node that runs on it at times.
+#[derive(Debug)]
+pub(crate) struct Node {
+    folder: TempDir,
+    name: &'static str,
+    /// Where the node listens once it has been up; a peer finds it there again.
+    listen: String,
+    process: Option<Process>,
+}
+
+impl Node {
+    /// Makes a machine on which no node has run.
+    pub(crate) fn new(name: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("work")).unwrap();
+        Self { folder, name, listen: ANY_PORT.to_owned(), process: None }
+    }
+
+    /// Makes a machine and starts its node.
+    pub(crate) fn running(name: &'static str) -> Self {
+        let mut node = Self::new(name);
+        node.up();
+        node
+    }
+
+    /// Starts the node and waits for its greeting; it listens where it did before.
+    pub(crate) fn up(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let mut command = self.command(&["up", "--json", "--no-mdns", "--listen", &self.listen]);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        self.process = Some(Process(child));
+        let (sender, greeting) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let greeting = greeting.recv_timeout(PATIENCE);
+        let greeting = greeting.unwrap_or_else(|error| panic!("{} is not up: {error}\n{}", self.name, self.logged()));
+        let status: Value = serde_json::from_str(&greeting).unwrap();
+        let address = status["listen"][0].as_str().unwrap();
+        self.listen = address.split("/p2p/").next().unwrap().to_owned();
+    }
+
+    /// Starts the node at another address than before.
+    pub(crate) fn up_elsewhere(&mut self) {
+        self.listen = ANY_PORT.to_owned();
+        self.up();
+    }
+
+    /// Stops the node as a user does.
+    pub(crate) fn down(&mut self) {
+        self.json(&["down"]);
+        let mut process = self.process();
+        until(&format!("the end of {}", self.name), || process.0.try_wait().unwrap().is_some());
+        assert!(process.0.wait().unwrap().success(), "{}", self.logged());
+    }
+
+    /// Ends the node with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        drop(self.process());
+    }
+
+    /// Hands out the process of the node, which is killed when it is dropped.
+    pub(crate) fn process(&mut self) -> Process {
+        self.process.take().unwrap()
+    }
+
+    /// Runs the program on this machine and returns how it ended.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Does the same and gives it something to read.
+    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        // A program that stops early breaks the pipe, which is no fault of the test.
+        let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        output
+    }
+
+    /// Runs a command that must succeed, and returns its answer.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        answer(args, &self.run(&with_json(args)))
+    }
+
+    /// Imports JSONL that has no bad line, and returns the report.
+    pub(crate) fn import(&self, jsonl: &str) -> Value {
+        answer(&["bead", "import"], &self.run_with(&["bead", "import", "-", "--json"], jsonl))
+    }
+
+    /// Returns the export, byte for byte.
+    pub(crate) fn export(&self) -> String {
+        let output = self.run(&["bead", "export"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Creates a bead and returns what it is called.
+    pub(crate) fn create(&self, args: &[&str]) -> String {
+        let body = self.json(&[&["bead", "create"], args].concat());
+        body["bead"]["alias"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns a bead in full.
+    pub(crate) fn show(&self, bead: &str) -> Value {
+        self.json(&["bead", "show", bead])["bead"].take()
+    }
+
+    /// Returns how the node stands.
+    pub(crate) fn status(&self) -> Value {
+        self.json(&["status"])
+    }
+
+    /// Writes a ticket for one other node.
+    pub(crate) fn ticket(&self) -> String {
+        self.json(&["invite"])["ticket"].as_str().unwrap().to_owned()
+    }
+
+    /// Joins the mesh of `inviter`.
+    pub(crate) fn join(&self, inviter: &Self) {
+        self.json(&["join", &inviter.ticket()]);
+    }
+
+    /// Returns what the node has logged.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let folder: &Path = self.folder.path();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beadmesh-tested"));
+        command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
+        command.env("BEADMESH_HOME", folder.join("home")).env("BEADMESH_NODE_NAME", self.name);
+        command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
+        command
+    }
+}
+
+impl Drop for Node {
+    #[allow(clippy::print_stderr, reason = "what the node said explains why the test failed")]
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- log of {} ---\n{}", self.name, self.logged());
+        }
+    }
+}
+
+/// The process of a node; it does not outlive its handle.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Waits until all nodes hold the same, see each other, and know that nothing is missing.
+pub(crate) fn settle(nodes: &[&Node]) {
+    until("the nodes to settle", || {
+        let told: Vec<Value> = nodes.iter().map(|node| node.status()).collect();
+        let is_caught_up = |peer: &Value| peer["connected"] == true && peer["lag_entries"] == 0;
+        told.iter().all(|status| {
+            let peers = status["peers"].as_array().unwrap();
+            status["digest"] == told[0]["digest"] && peers.len() + 1 == nodes.len() && peers.iter().all(is_caught_up)
+        })
+    });
+}
+
+/// Returns the records of an export by their ids.
+pub(crate) fn records(jsonl: &str) -> std::collections::BTreeMap<String, Value> {
+    let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    jsonl.lines().map(read).map(|record| (record["id"].as_str().unwrap().to_owned(), record)).collect()
+}
+
+/// Returns `records` as JSONL.
+pub(crate) fn jsonl<'a>(records: impl IntoIterator<Item = &'a Value>) -> String {
+    records.into_iter().map(|record| format!("{record}\n")).collect()
+}
+
+fn with_json<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [args, &["--json"]].concat()
+}
+
+fn answer(args: &[&str], output: &Output) -> Value {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {}\n{stderr}", output.status);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["schema"], 1, "{args:?}");
+    answer
+}
