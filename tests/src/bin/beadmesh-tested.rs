@@ -1,0 +1,5 @@
+//! The binary under test: the command line as it ships.
+
+fn main() -> std::process::ExitCode {
+    beadmesh::run()
+}
