@@ -17,8 +17,8 @@ use crate::api::Api;
 /// The command line under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_beadmesh-tested");
 
-/// The project that every bead goes into.
-pub(crate) const PROJECT: &str = "bench";
+/// The project that every bead goes into, by its key, as the API wants it.
+pub(crate) const PROJECT: &str = "name:bench";
 
 /// Time a node may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);

@@ -6,8 +6,6 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::node::PROJECT;
-
 /// Words that descriptions are made of.
 const WORDS: [&str; 24] = [
     "the", "lease", "store", "must", "refuse", "an", "entry", "whose", "author", "left", "mesh", "before", "its",
@@ -54,7 +52,7 @@ fn record(number: u64) -> serde_json::Value {
 }
 
 fn alias(number: u64) -> String {
-    format!("{PROJECT}-{number:06}")
+    format!("bench-{number:06}")
 }
 
 /// Numbers that look random and are not (splitmix64; Steele, Lea and Flood 2014).
