@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use beadmesh_store::command::Command;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -156,6 +157,9 @@ impl Service {
         let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
         let api = Api { core: core.clone(), home: home_path, network: Some(network_handle), stop: stop.clone() };
         let router = api::router(api);
+        // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store
+        // that fails here ends the core, which the caller hears of as of any later failure.
+        let _ = core.call(Command::Status).await;
         let listener = match listen(&home.socket()) {
             Ok(listener) => listener,
             Err(error) => {

@@ -19,7 +19,7 @@ use crate::stage::{Stage, StoreError};
 const EXPIRED_GRACE: Duration = Duration::from_secs(600);
 
 /// The project of beads made outside every repository.
-const DEFAULT_PROJECT: &str = "default";
+const DEFAULT_PROJECT: &str = "name:default";
 
 /// What minted aliases begin with where nobody chose anything.
 const DEFAULT_PREFIX: &str = "bm";
