@@ -47,9 +47,7 @@ fn rows(first: &str, second: &str) -> Vec<Row> {
         let args = line.split(' ').chain(["--json"]).map(str::to_owned).collect();
         Row { what, args, input: String::new(), exit, code, field, says }
     };
-    let import = |what, input: String, says| {
-        Row { input, ..row(what, "bead import -", 1, "rejected", None, says) }
-    };
+    let import = |what, input: String, says| Row { input, ..row(what, "bead import -", 1, "rejected", None, says) };
     // One argument of a process holds at most 128 KiB on Linux, so the greatest title comes by a file.
     let long = "x".repeat(100 * 1024);
     let longest = format!("{{\"id\":\"bd-1\",\"title\":\"{}\"}}\n", "x".repeat(1024 * 1024));
