@@ -323,13 +323,21 @@ impl Replica {
     }
 
     fn on_link_down(&mut self, link: LinkId) -> Result<(), StoreError> {
-        let entries = self.entries.hello(&self.stage)?;
-        let total = entries.control.count + entries.data.count;
-        if let Some(node) = self.links.close(&mut self.stage, link, total, self.now.wall)? {
+        let pushed = self.pushed()?;
+        if let Some(node) = self.links.close(&mut self.stage, link, pushed, self.now.wall)? {
             self.outputs.push(Output::Event(Event::PeerDown(node)));
         }
         self.orphans.retain(|_, (from, _)| *from != link);
         Ok(())
+    }
+
+    /// Returns how many entries are here, apart from those that sessions hear of once they are durable.
+    ///
+    /// A session does not count those as lag yet, so a peer would be remembered to hold them.
+    fn pushed(&mut self) -> Result<u64, StoreError> {
+        let hello = self.entries.hello(&self.stage)?;
+        let waiting = u64::try_from(self.authored.len()).unwrap_or(u64::MAX);
+        Ok((hello.control.count + hello.data.count).saturating_sub(waiting))
     }
 
     fn on_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), StoreError> {
@@ -347,8 +355,8 @@ impl Replica {
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
-            let hello = self.entries.hello(&self.stage)?;
-            self.links.remember(&mut self.stage, hello.control.count + hello.data.count, self.now.wall)?;
+            let pushed = self.pushed()?;
+            self.links.remember(&mut self.stage, pushed, self.now.wall)?;
             let links = self.links.ids();
             if !links.is_empty() {
                 let chosen = links[usize::try_from(self.rng.next_u32()).unwrap_or(0) % links.len()];
