@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
+use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::RawOp;
 use beadmesh_protocol::id::{BeadId, ProjectId};
 use beadmesh_protocol::scope::Pattern;
@@ -228,8 +229,13 @@ impl Replica {
 
     /// Edits a bead's document; the operations are to be written by the caller.
     pub(super) fn edit_bead(&mut self, id: BeadId, edits: &[Edit]) -> Result<Vec<RawOp>, Failure> {
-        let author = (self.entries.node(), self.now.wall);
-        self.beads.edit(&mut self.stage, self.mesh.roster(), author, id, edits)
+        self.edit_bead_at(id, self.now.wall, edits)
+    }
+
+    /// Edits a bead's document as of a date.
+    pub(super) fn edit_bead_at(&mut self, id: BeadId, at: Wall, edits: &[Edit]) -> Result<Vec<RawOp>, Failure> {
+        let author = self.entries.node();
+        self.beads.edit(&mut self.stage, self.mesh.roster(), (author, at), id, edits)
     }
 
     fn dep(&self, by: &str) -> Dep {

@@ -50,13 +50,15 @@ impl Replica {
             report.unchanged += 1;
             return Ok(Vec::new());
         }
-        if record.has_updated_at && updated(&theirs) < updated(&ours) {
+        if record.has_updated_at && updated(&record.bead) < updated(&ours) {
             let kept = ours.updated_at.as_deref().unwrap_or("an unknown date");
             report.older.push(note(format!("updated_at: older than what is known, of {kept}; ours was kept")));
             report.unchanged += 1;
             return Ok(Vec::new());
         }
-        match self.edit_bead(id, &edits) {
+        // A record that says it is newer is taken as of its own date, so that an export gives that date again.
+        let dated = updated(&record.bead).filter(|date| Some(*date) > updated(&ours) && *date <= self.now.wall);
+        match self.edit_bead_at(id, dated.unwrap_or(self.now.wall), &edits) {
             Ok(ops) if ops.is_empty() => {
                 report.unchanged += 1;
                 Ok(ops)
