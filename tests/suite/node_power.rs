@@ -119,7 +119,7 @@ impl Machine {
     fn cut(&mut self, count: usize, losses: &mut Losses) {
         self.starts += 1;
         let mirror = self.folder.path().join(format!("mirror-{}", self.starts));
-        if self.starts % 4 == 0 {
+        if self.starts.is_multiple_of(4) {
             self.cut_while_starting(&mirror, self.starts as u64 * 7);
         }
         let mut child = self.up(Some(&mirror));
