@@ -218,6 +218,10 @@ impl Mirror {
                 fs::remove_file(entry.path())?;
             }
         }
+        // The mirror shows up once it is whole: a process killed during its first copy leaves none.
+        if dir == self.from && !fs::read_link(&self.to).is_ok_and(|old| old == kept_dir) {
+            self.put(&self.to, |made| symlink(&kept_dir, made))?;
+        }
         Ok(())
     }
 
@@ -229,13 +233,10 @@ impl Mirror {
         fs::rename(&made, name)
     }
 
-    /// Returns where the names in `dir` are kept; made if missing, and for the root of the tree shown at the mirror.
+    /// Returns where the names in `dir` are kept; made if missing.
     fn kept_dir(&self, dir: &Path) -> io::Result<PathBuf> {
         let kept = self.disk.join(format!("d-{}", identify(dir)?));
         fs::create_dir_all(&kept)?;
-        if dir == self.from && !fs::read_link(&self.to).is_ok_and(|old| old == kept) {
-            self.put(&self.to, |made| symlink(&kept, made))?;
-        }
         Ok(kept)
     }
 
