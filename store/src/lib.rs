@@ -13,6 +13,8 @@ pub mod replica;
 mod rows;
 mod sled;
 mod stage;
+#[cfg(test)]
+mod testing;
 
 pub use kv::{Batch, Kv, KvError};
 pub use lock::Lock;

@@ -560,3 +560,6 @@ fn random<const N: usize>(rng: &mut ChaCha20Rng) -> [u8; N] {
     rng.fill_bytes(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests;

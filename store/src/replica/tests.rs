@@ -1,0 +1,243 @@
+use std::time::Duration;
+
+use beadmesh_protocol::bead::Field;
+use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::entry::{Content, RawOp};
+use beadmesh_protocol::id::InstanceId;
+use beadmesh_protocol::testing::Author;
+use beadmesh_protocol::wire::Frame;
+
+use super::{Event, Input, Output, RequestId};
+use crate::command::{Action, Command, CommandError};
+use crate::memory::Refusal;
+use crate::testing::{Net, create, edit};
+
+fn show(bead: &str) -> Command {
+    Command::Show(bead.to_owned())
+}
+
+#[test]
+fn nothing_leaves_and_nothing_lasts_before_a_flush() {
+    let mut net = Net::alone(1);
+    net.handle(0, Input::Command(RequestId(7), create("lost")));
+    net.crash(0);
+    assert!(matches!(net.ask(0, show("lost")), Err(CommandError::NotFound { .. })));
+    net.handle(0, Input::Command(RequestId(8), create("kept")));
+    let outputs = net.peers[0].replica.flush().unwrap();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Reply(RequestId(8), answer) if answer.is_ok())));
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_on_either_side() {
+    let mut net = Net::joined(2);
+    net.link(0, 1);
+    net.settle();
+    net.create(0, "kept");
+    net.settle();
+    assert_eq!(net.seen(0, 1).lag_entries, 0);
+    let (digest, export) = (net.status(0).digest, net.export(0));
+    for at in [0, 1] {
+        net.handle(at, Input::Command(RequestId(7), create("lost")));
+        net.crash(at);
+        assert_eq!(net.status(at).digest, digest);
+        assert_eq!(net.export(at), export);
+    }
+}
+
+#[test]
+fn a_failed_flush_releases_nothing_and_ends_the_taking_of_input() {
+    for writes in [0, 1] {
+        let mut net = Net::alone(1);
+        net.create(0, "kept");
+        let digest = net.status(0).digest;
+        net.peers[0].disk.0.lock().unwrap().refuse_after(writes, Refusal::Full);
+        net.handle(0, Input::Command(RequestId(7), create("lost")));
+        let error = net.peers[0].replica.flush().unwrap_err();
+        net.handle(0, Input::Command(RequestId(8), Command::Status));
+        assert_eq!(net.peers[0].replica.flush().unwrap_err(), error);
+        net.crash(0);
+        assert_eq!(net.status(0).digest, digest);
+        net.create(0, "lost");
+    }
+}
+
+#[test]
+fn two_that_join_by_ticket_end_with_equal_digests_and_beads() {
+    let mut net = Net::alone(2);
+    net.create(0, "of-inviter");
+    net.create(1, "of-joiner");
+    net.join(0, 1).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let (here, there) = (net.status(0), net.status(1));
+    assert_eq!((here.mesh, &here.digest, here.entries), (there.mesh, &there.digest, there.entries));
+    assert_eq!(net.export(0).len(), 2);
+    assert_eq!(net.export(0), net.export(1));
+    let settled = Event::PeerSettled(net.node(1));
+    assert!(net.peers[0].events.contains(&settled));
+    assert_eq!(net.closed, []);
+}
+
+#[test]
+fn an_entry_is_relayed_along_a_line() {
+    let mut net = Net::joined(3);
+    net.link(0, 1);
+    net.settle();
+    net.link(1, 2);
+    net.settle();
+    net.create(0, "relayed");
+    net.settle();
+    net.ask(2, show("relayed")).unwrap();
+    assert_eq!(net.status(0).digest, net.status(2).digest);
+    assert_eq!(net.closed, []);
+}
+
+#[test]
+fn a_duplicate_delivery_changes_nothing() {
+    let mut net = Net::joined(2);
+    net.link(0, 1);
+    net.settle();
+    net.create(0, "once");
+    net.settle();
+    let before = (net.status(0).digest, net.export(0), net.export(1));
+    for (at, link, bytes) in std::mem::take(&mut net.delivered) {
+        if matches!(Frame::decode(net.peers[at].replica.mesh(), &bytes), Ok(Frame::Entries(_))) {
+            net.deliver(at, link, &bytes);
+        }
+    }
+    net.settle();
+    assert_eq!(net.status(1).digest, before.0);
+    assert_eq!((net.status(0).digest, net.export(0), net.export(1)), before);
+    assert_eq!(net.closed, []);
+}
+
+#[test]
+fn an_entry_of_a_stranger_is_not_stored_and_does_not_close_the_link() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.settle();
+    let before = net.status(0);
+    let stranger = Author::seeded(99);
+    let content = Content {
+        author: stranger.node(),
+        instance: InstanceId::from_bytes([1; 8]),
+        n: 1,
+        prev: None,
+        hlc: Timestamp::from_wall(net.now(0).wall),
+        ops: vec![RawOp { kind: 64, body: vec![1] }],
+    };
+    let entry = content.sign(net.peers[0].replica.mesh(), &stranger.key).unwrap();
+    net.deliver(0, link, &Frame::Entries(vec![entry]).encode());
+    net.settle();
+    let after = net.status(0);
+    assert_eq!((after.digest, after.entries), (before.digest, before.entries));
+    assert!(net.seen(0, 1).connected);
+    assert_eq!(net.closed, []);
+}
+
+#[test]
+fn an_entry_of_the_far_future_is_stored_and_counted_and_does_not_pull_our_clock() {
+    let mut net = Net::joined(2);
+    net.link(0, 1);
+    net.settle();
+    net.peers[1].ahead = Duration::from_secs(86_400);
+    net.create(1, "ahead");
+    net.settle();
+    net.ask(0, show("ahead")).unwrap();
+    assert!(net.status(0).entries_from_future > 0);
+    net.create(0, "here");
+    let (node, wall) = (net.node(0), net.now(0).wall);
+    let replica = &mut net.peers[0].replica;
+    let ids = replica.entries.data_ids(&replica.stage).unwrap();
+    let entries = ids.into_iter().map(|id| replica.entries.load(&replica.stage, id).unwrap().unwrap());
+    let ours: Vec<_> = entries.filter(|entry| entry.content().author == node).collect();
+    assert!(!ours.is_empty());
+    assert!(ours.iter().all(|entry| entry.content().hlc.wall() <= wall));
+}
+
+#[test]
+fn lag_rises_while_a_link_is_down_and_falls_to_nothing() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.settle();
+    net.create(0, "first");
+    net.settle();
+    assert_eq!(net.seen(0, 1).lag_entries, 0);
+    net.cut(link);
+    assert_eq!(net.seen(0, 1).lag_entries, 0);
+    net.create(0, "second");
+    net.create(0, "third");
+    assert_eq!(net.seen(0, 1).lag_entries, 2);
+    net.crash(0);
+    assert_eq!(net.seen(0, 1).lag_entries, 2);
+    net.link(0, 1);
+    net.settle();
+    assert_eq!(net.seen(0, 1).lag_entries, 0);
+    assert_eq!(net.status(0).digest, net.status(1).digest);
+}
+
+#[test]
+fn a_command_that_fails_has_changed_nothing() {
+    let mut net = Net::alone(1);
+    net.create(0, "one");
+    net.create(0, "two");
+    net.ask(0, edit("one", Action::AddDep("blocks".to_owned(), "two".to_owned()))).unwrap();
+    let before = (net.status(0), net.export(0));
+    let failing = [
+        create("one"),
+        create("no good alias"),
+        edit("none", Action::Reopen),
+        edit("one", Action::Comment(" ".to_owned())),
+        edit("one", Action::Resolve(Field::Title, None)),
+        edit("two", Action::AddDep("blocks".to_owned(), "one".to_owned())),
+        edit("two", Action::RemoveDep(None, "one".to_owned())),
+        edit("two", Action::Labels { add: vec!["x".repeat(100_000)], remove: Vec::new() }),
+    ];
+    for command in failing {
+        let name = format!("{command:?}").chars().take(120).collect::<String>();
+        assert!(net.ask(0, command).is_err(), "{name}");
+        assert!(net.peers[0].replica.authored.is_empty(), "{name}");
+        assert_eq!((net.status(0), net.export(0)), before, "{name}");
+    }
+    net.crash(0);
+    assert_eq!((net.status(0), net.export(0)), before);
+}
+
+#[test]
+fn divergent_edits_converge_in_any_order_of_links() {
+    let mut exports = Vec::new();
+    for order in [[(0, 1), (1, 2), (0, 2)], [(0, 2), (1, 2), (0, 1)], [(1, 2), (0, 1), (0, 2)]] {
+        let mut net = Net::alone(3);
+        net.create(0, "shared");
+        (1..3).for_each(|at| net.join(0, at).unwrap());
+        for at in [1, 2] {
+            let link = net.link(0, at);
+            net.settle();
+            net.cut(link);
+        }
+        for at in 0..3 {
+            net.set(at, "shared", Field::Title, &format!("title of {at}"));
+            net.ask(at, edit("shared", Action::Labels { add: vec![format!("l{at}")], remove: Vec::new() })).unwrap();
+        }
+        for (source, target) in order {
+            net.link(source, target);
+            net.settle();
+        }
+        let export = net.export(0);
+        assert!((0..3).all(|at| export[0].contains(&format!("l{at}"))));
+        assert_eq!(net.export(1), export);
+        assert_eq!(net.export(2), export);
+        assert_eq!(net.status(1).digest, net.status(2).digest);
+        exports.push(export);
+    }
+    assert!(exports.iter().all(|export| *export == exports[0]));
+}
+
+#[test]
+fn a_node_in_a_mesh_of_two_can_not_enter_another() {
+    let mut net = Net::alone(3);
+    net.join(0, 1).unwrap();
+    let before = net.status(1);
+    assert!(matches!(net.join(2, 1), Err(CommandError::Refused { .. })));
+    assert_eq!(net.status(1), before);
+}

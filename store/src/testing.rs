@@ -1,0 +1,303 @@
+//! Builders for tests of this crate: a disk that outlives its replica, and a few replicas joined by frames.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use beadmesh_protocol::bead::{Field, FieldValue};
+use beadmesh_protocol::clock::{Instant, Now, Wall};
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::invite::JoinRequest;
+use beadmesh_protocol::limits::WIRE_VERSION;
+use beadmesh_protocol::op::Role;
+use beadmesh_protocol::testing::Author;
+use beadmesh_protocol::wire::Frame;
+
+use crate::command::{Action, Answer, BeadEdit, Command, CommandError, NewBead, NewInvite, PeerAnswer, StatusAnswer};
+use crate::kv::{Batch, Kv, KvError, Visit};
+use crate::memory::{Crash, MemoryKv};
+use crate::open::Origin;
+use crate::replica::{Config, Event, Input, LinkId, Output, Replica, RequestId};
+
+/// A memory store that stays when the replica over it is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk(pub(crate) Arc<Mutex<MemoryKv>>);
+
+impl Kv for Disk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.0.lock().unwrap().get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
+        self.0.lock().unwrap().scan(from, to, visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
+        self.0.lock().unwrap().scan_back(from, to, visit)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), KvError> {
+        self.0.lock().unwrap().apply(batch)
+    }
+
+    fn flush(&mut self) -> Result<(), KvError> {
+        self.0.lock().unwrap().flush()
+    }
+
+    fn size_on_disk(&self) -> Result<u64, KvError> {
+        self.0.lock().unwrap().size_on_disk()
+    }
+}
+
+/// One replica of a net.
+pub(crate) struct Peer {
+    pub(crate) replica: Replica,
+    pub(crate) disk: Disk,
+    pub(crate) author: Author,
+    /// How far its wall clock runs ahead.
+    pub(crate) ahead: Duration,
+    pub(crate) events: Vec<Event>,
+    opened: u8,
+}
+
+/// A frame on its way: to whom, over which link, its bytes.
+type Parcel = (usize, LinkId, Vec<u8>);
+
+/// Replicas joined by frames, on one false clock.
+pub(crate) struct Net {
+    pub(crate) peers: Vec<Peer>,
+    /// Every frame delivered so far.
+    pub(crate) delivered: Vec<Parcel>,
+    /// Every link that a replica closed, with the reason.
+    pub(crate) closed: Vec<(usize, String)>,
+    mono: Instant,
+    links: BTreeMap<LinkId, (usize, usize)>,
+    wire: VecDeque<Parcel>,
+    ids: u64,
+}
+
+impl Net {
+    /// Returns that many replicas, each in a mesh of one.
+    pub(crate) fn alone(count: u8) -> Self {
+        let mono = Instant::default();
+        let peers = (0..count).map(|at| {
+            let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(at.into()))));
+            let author = Author::seeded(at + 1);
+            let replica = open(&disk, &author, 0, clock(mono, Duration::ZERO), Origin::Resumed);
+            Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
+        });
+        let peers = peers.collect();
+        let (delivered, closed) = (Vec::new(), Vec::new());
+        let (links, wire) = (BTreeMap::new(), VecDeque::new());
+        let mut net = Self { peers, delivered, closed, mono, links, wire, ids: 0 };
+        (0..net.peers.len()).for_each(|at| net.flush(at));
+        net
+    }
+
+    /// Returns that many replicas in the mesh of the first, not linked.
+    pub(crate) fn joined(count: u8) -> Self {
+        let mut net = Self::alone(count);
+        (1..usize::from(count)).for_each(|at| net.join(0, at).unwrap());
+        net
+    }
+
+    /// Lets one replica into the mesh of another, by a ticket.
+    pub(crate) fn join(&mut self, inviter: usize, joiner: usize) -> Result<(), CommandError> {
+        let ttl = Duration::from_secs(600);
+        let new = NewInvite { ttl, uses: 1, role: Role::Member, addresses: Vec::new() };
+        let Answer::Invited(ticket) = self.ask(inviter, Command::Invite(new))? else { panic!("a ticket") };
+        let node = self.node(joiner);
+        let request = JoinRequest {
+            version: WIRE_VERSION,
+            invite: ticket.secret.invite(),
+            proof: ticket.secret.prove(ticket.mesh, ticket.inviter, node),
+            name: format!("node{joiner}"),
+        };
+        let decision = self.ask(inviter, Command::Welcome(node, request))?;
+        let Answer::JoinDecision(Ok(control)) = decision else { panic!("{decision:?}") };
+        self.ask(joiner, Command::Enter(ticket.mesh, control)).map(|_| ())
+    }
+
+    /// Hands a command in, flushes, and returns the reply.
+    pub(crate) fn ask(&mut self, at: usize, command: Command) -> Result<Answer, CommandError> {
+        self.ids += 1;
+        let id = RequestId(self.ids);
+        self.handle(at, Input::Command(id, command));
+        let outputs = self.peers[at].replica.flush().unwrap();
+        self.obey(at, outputs, Some(id)).unwrap()
+    }
+
+    /// Hands an input in without a flush.
+    pub(crate) fn handle(&mut self, at: usize, input: Input) {
+        let now = self.now(at);
+        self.peers[at].replica.handle(now, input);
+    }
+
+    /// Flushes and does what is ordered.
+    pub(crate) fn flush(&mut self, at: usize) {
+        let outputs = self.peers[at].replica.flush().unwrap();
+        assert!(self.obey(at, outputs, None).is_none(), "nobody asked");
+    }
+
+    pub(crate) fn now(&self, at: usize) -> Now {
+        clock(self.mono, self.peers[at].ahead)
+    }
+
+    pub(crate) fn node(&self, at: usize) -> NodeId {
+        self.peers[at].author.node()
+    }
+
+    /// Links two replicas and returns the link, without delivering anything.
+    pub(crate) fn link(&mut self, source: usize, target: usize) -> LinkId {
+        self.ids += 1;
+        let link = LinkId(self.ids);
+        self.links.insert(link, (source, target));
+        for (at, other) in [(source, target), (target, source)] {
+            let input = Input::LinkUp(link, self.node(other), "/memory".to_owned());
+            self.handle(at, input);
+            self.flush(at);
+        }
+        link
+    }
+
+    /// Cuts a link; what was on its way is lost.
+    pub(crate) fn cut(&mut self, link: LinkId) {
+        let Some((source, target)) = self.links.remove(&link) else { return };
+        self.wire.retain(|(_, on, _)| *on != link);
+        for at in [source, target] {
+            self.handle(at, Input::LinkDown(link));
+            self.flush(at);
+        }
+    }
+
+    /// Hands one encoded frame to a replica.
+    pub(crate) fn deliver(&mut self, at: usize, link: LinkId, bytes: &[u8]) {
+        let frame = Frame::decode(self.peers[at].replica.mesh(), bytes).unwrap();
+        self.handle(at, Input::Frame(link, frame));
+        self.flush(at);
+    }
+
+    /// Delivers until nothing is on its way and no announced entry is waited for.
+    pub(crate) fn settle(&mut self) {
+        self.deliver_all();
+        for _ in 0..4 {
+            self.mono = self.mono.after(Duration::from_secs(2));
+            for at in 0..self.peers.len() {
+                if self.peers[at].replica.next_wakeup().is_some_and(|due| due <= self.mono) {
+                    self.handle(at, Input::Wakeup);
+                    self.flush(at);
+                }
+            }
+            self.deliver_all();
+        }
+    }
+
+    fn deliver_all(&mut self) {
+        let bound = self.delivered.len() + 10_000;
+        while let Some((at, link, bytes)) = self.wire.pop_front() {
+            self.deliver(at, link, &bytes);
+            self.delivered.push((at, link, bytes));
+            assert!(self.delivered.len() < bound, "the net does not settle");
+        }
+    }
+
+    /// Cuts the power of one replica, losing everything unflushed, and opens it again.
+    pub(crate) fn crash(&mut self, at: usize) {
+        let cut: Vec<LinkId> =
+            self.links.iter().filter(|(_, (a, b))| [*a, *b].contains(&at)).map(|(l, _)| *l).collect();
+        for link in cut {
+            let (source, target) = self.links.remove(&link).unwrap();
+            self.wire.retain(|(_, on, _)| *on != link);
+            let other = if source == at { target } else { source };
+            self.handle(other, Input::LinkDown(link));
+            self.flush(other);
+        }
+        let now = self.now(at);
+        let peer = &mut self.peers[at];
+        let origin = peer.disk.0.lock().unwrap().crash(Crash::LoseAll);
+        peer.opened += 1;
+        peer.replica = open(&peer.disk, &peer.author, peer.opened, now, origin);
+        self.flush(at);
+    }
+
+    pub(crate) fn status(&mut self, at: usize) -> StatusAnswer {
+        let Ok(Answer::Status(status)) = self.ask(at, Command::Status) else { panic!("a status") };
+        *status
+    }
+
+    /// Returns how a replica sees another.
+    pub(crate) fn seen(&mut self, at: usize, other: usize) -> PeerAnswer {
+        let node = self.node(other);
+        self.status(at).peers.into_iter().find(|peer| peer.node == node).unwrap()
+    }
+
+    /// Returns every bead as an export writes it.
+    pub(crate) fn export(&mut self, at: usize) -> Vec<String> {
+        let Ok(Answer::ExportIndex(ids)) = self.ask(at, Command::ExportIndex(None)) else { panic!("ids") };
+        let Ok(Answer::Lines(lines)) = self.ask(at, Command::ExportLines(ids)) else { panic!("lines") };
+        lines
+    }
+
+    /// Creates a bead under a given alias.
+    pub(crate) fn create(&mut self, at: usize, alias: &str) {
+        self.ask(at, create(alias)).unwrap();
+    }
+
+    /// Sets a text field of a bead.
+    pub(crate) fn set(&mut self, at: usize, bead: &str, field: Field, text: &str) {
+        self.ask(at, edit(bead, Action::Set(vec![(field, FieldValue::Text(text.to_owned()))]))).unwrap();
+    }
+
+    fn obey(
+        &mut self,
+        at: usize,
+        outputs: Vec<Output>,
+        asked: Option<RequestId>,
+    ) -> Option<Result<Answer, CommandError>> {
+        let mut reply = None;
+        for output in outputs {
+            match output {
+                Output::Reply(id, answer) if Some(id) == asked => reply = Some(*answer),
+                Output::Frame(link, frame) => {
+                    let Some((source, target)) = self.links.get(&link) else { continue };
+                    let to = if *source == at { *target } else { *source };
+                    self.wire.push_back((to, link, frame.encode()));
+                }
+                Output::Close(_, reason) => self.closed.push((at, reason)),
+                Output::Event(event) => self.peers[at].events.push(event),
+                Output::Reply(..) | Output::Members(_) | Output::JoinOpen(_) => {}
+            }
+        }
+        reply
+    }
+}
+
+/// A wish to create a bead under a given alias.
+pub(crate) fn create(alias: &str) -> Command {
+    let fields = vec![(Field::Title, FieldValue::Text(format!("title of {alias}")))];
+    let (alias, by) = (Some(alias.to_owned()), "ada".to_owned());
+    Command::Create(Box::new(NewBead { alias, fields, by, ..NewBead::default() }))
+}
+
+/// A wish to change a bead.
+pub(crate) fn edit(bead: &str, action: Action) -> Command {
+    Command::Edit(BeadEdit { bead: bead.to_owned(), action, by: "ada".to_owned() })
+}
+
+fn clock(mono: Instant, ahead: Duration) -> Now {
+    let wall = Wall::from_millis(1_700_000_000_000 + mono.as_micros() / 1_000);
+    Now { mono, wall: wall.after(ahead) }
+}
+
+fn open(disk: &Disk, author: &Author, opened: u8, now: Now, origin: Origin) -> Replica {
+    let config = Config {
+        key: author.key.clone(),
+        seed: [author.node().as_bytes()[0] ^ opened; 32],
+        machine: "machine".to_owned(),
+        node_name: "node".to_owned(),
+        mesh_name: "mesh".to_owned(),
+        renew_instance: matches!(origin, Origin::Copied { .. }),
+        documents_max: 16,
+    };
+    Replica::open(Box::new(disk.clone()), config, now).unwrap().replica
+}
