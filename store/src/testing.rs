@@ -83,7 +83,7 @@ impl Net {
         let peers = (0..count).map(|at| {
             let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(at.into()))));
             let author = Author::seeded(at + 1);
-            let replica = open(&disk, &author, 0, clock(mono, Duration::ZERO), Origin::Resumed);
+            let replica = open(&disk, &author, 0, clock(mono, Duration::ZERO), &Origin::Resumed);
             Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
         });
         let peers = peers.collect();
@@ -216,7 +216,7 @@ impl Net {
         let peer = &mut self.peers[at];
         let origin = peer.disk.0.lock().unwrap().crash(Crash::LoseAll);
         peer.opened += 1;
-        peer.replica = open(&peer.disk, &peer.author, peer.opened, now, origin);
+        peer.replica = open(&peer.disk, &peer.author, peer.opened, now, &origin);
         self.flush(at);
     }
 
@@ -289,7 +289,7 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
     Now { mono, wall: wall.after(ahead) }
 }
 
-fn open(disk: &Disk, author: &Author, opened: u8, now: Now, origin: Origin) -> Replica {
+fn open(disk: &Disk, author: &Author, opened: u8, now: Now, origin: &Origin) -> Replica {
     let config = Config {
         key: author.key.clone(),
         seed: [author.node().as_bytes()[0] ^ opened; 32],
