@@ -35,7 +35,7 @@ impl ProjectKey {
         let host = without_port(host).trim_end_matches('.').to_lowercase();
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let path = parts.join("/");
-        let path = path.strip_suffix(".git").unwrap_or(&path).trim_end_matches('/');
+        let path = path.trim_end_matches(".git").trim_end_matches('/');
         if host.is_empty() || path.is_empty() {
             return Err(KeyError::NotRemote(cut(remote)));
         }
@@ -66,6 +66,22 @@ impl ProjectKey {
             return Err(KeyError::NotName(cut(name)));
         }
         Self::bounded(format!("name:{name}"))
+    }
+
+    /// Reads a key in the one form that it has.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the other constructors would not have made.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let key = if let Some(commit) = text.strip_prefix("root:") {
+            Self::from_root_commit(commit)?
+        } else if let Some(name) = text.strip_prefix("name:") {
+            Self::from_name(name)?
+        } else {
+            Self::from_remote(&format!("https://{text}"))?
+        };
+        if key.0 == text { Ok(key) } else { Err(KeyError::NotNormal { given: cut(text), normal: key.0 }) }
     }
 
     /// Returns the key as text.
@@ -104,6 +120,14 @@ pub enum KeyError {
     /// Not a name.
     #[error("not a project name: {0:?}")]
     NotName(String),
+    /// A key in another form than the one it has.
+    #[error("project key {given:?} is not in its one form, {normal:?}")]
+    NotNormal {
+        /// The key as given.
+        given: String,
+        /// The key as it should be.
+        normal: String,
+    },
     /// More bytes than allowed.
     #[error("project key has {0} bytes, at most {PROJECT_KEY_BYTES_MAX} are allowed")]
     Bytes(usize),
@@ -148,6 +172,11 @@ impl Projects {
     /// Returns the id a project goes by now: its own, or that of the older project it was united with.
     pub fn canonical(&self, project: ProjectId) -> ProjectId {
         self.ids.get(&project).map_or(project, |number| self.derived[self.first(*number)])
+    }
+
+    /// Returns whether a project known here goes by another id in `later`.
+    pub fn is_renamed_in(&self, later: &Self) -> bool {
+        self.ids.keys().any(|id| self.canonical(*id) != later.canonical(*id))
     }
 
     /// Returns what the project's minted aliases start with: of a united project, what was set last.
@@ -293,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_read_in_its_one_form_only() {
+        let root = format!("root:{}", "a".repeat(40));
+        for key in ["github.com/Ada/Engine", "[2001:db8::1]/x", "name:default", root.as_str()] {
+            assert_eq!(ProjectKey::parse(key).expect("a key").as_str(), key);
+        }
+        for text in ["", "x", "GitHub.com/a/b", "github.com/a/b.git", "h//x", "name:", "name: x", "root:abc", "/srv/x"]
+        {
+            assert!(ProjectKey::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_united_project_goes_by_its_earliest_key() {
         let mut projects = Projects::default();
         projects.apply(&unite(&["root:1"], Some("eng")));
@@ -300,14 +341,19 @@ mod tests {
         projects.apply(&unite(&["h/bob"], None));
         let (old, ada) = (project_id("root:1"), project_id("h/ada"));
         assert_eq!(projects.resolve(["h/ada"]), Some(ada));
+        let apart = projects.clone();
         projects.apply(&unite(&["h/ada", "root:1"], None));
         assert_eq!(projects.resolve(["unknown", "h/ada"]), Some(old));
+        assert!(apart.is_renamed_in(&projects));
         assert_eq!(projects.canonical(ada), old);
         assert_eq!(projects.prefix(ada), Some("ada"));
         projects.apply(&unite(&["h/bob", "h/ada", "h/new"], Some("all")));
         assert_eq!(projects.resolve(["h/bob"]), Some(old));
         assert_eq!(projects.prefix(project_id("h/new")), Some("all"));
         assert_eq!(projects.all().into_values().collect::<Vec<_>>(), [["root:1", "h/ada", "h/bob", "h/new"]]);
+        let before = projects.clone();
+        projects.apply(&unite(&["h/other"], None));
+        assert!(!before.is_renamed_in(&projects));
     }
 
     #[test]

@@ -182,6 +182,19 @@ impl Change {
         self.time
     }
 
+    /// Returns whether this is an actor's first change, built on genesis alone: in a document of its own it has effect.
+    pub(super) fn is_first(&self) -> bool {
+        self.seq == 1
+            && self.deps == [genesis::change().hash]
+            && self.start_op == genesis::MAX_OP + 1
+            && self.replaces.is_empty()
+    }
+
+    /// Reads the operations again; they are not kept.
+    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+        read_body(self.to_wire()).expect("the same bytes were read before").rows
+    }
+
     pub(super) fn replaces(&self) -> &[Replaced] {
         &self.replaces
     }

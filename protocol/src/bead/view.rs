@@ -9,11 +9,45 @@ use automerge::{ReadDoc, ScalarValueRef, Value, ValueRef};
 
 use super::actor::Actor;
 use super::document::{Document, object_id};
-use super::draft::{Object, Pred};
+use super::draft::{Cell, Object, Pred};
 use super::genesis::Container;
+use super::intake::Change;
 use super::{Bead, Conflict, Field, FieldValue, Status, item};
 use crate::clock::Wall;
+use crate::id::BeadId;
 use crate::limits::PRIORITY_MAX;
+
+impl Bead {
+    /// Returns the bead that a document of this change alone shows, without making the document; nothing unless the change
+    /// is the first on genesis.
+    ///
+    /// Most beads of a first sync are one imported record, and a document costs many times what its view does.
+    pub fn of_first(id: BeadId, change: &Change) -> Option<Self> {
+        if !change.is_first() {
+            return None;
+        }
+        let mut rows = change.rows();
+        // A document's maps go by key.
+        rows.sort_by(|a, b| (a.object, &a.key).cmp(&(b.object, &b.key)));
+        let mut bead = Self::new(id, String::new(), String::new());
+        for row in rows {
+            match (row.object, row.cell) {
+                (_, Cell::Delete | Cell::Map) => {}
+                (Object::Root, cell) => {
+                    if let Some(field) = Field::parse(&row.key) {
+                        assign(&mut bead, field, of_cell(cell));
+                    }
+                }
+                (Object::In(container), cell) => {
+                    let text = if let Cell::Text(text) = cell { Some(text.into_owned()) } else { None };
+                    add_item(&mut bead, container, row.key.into_owned(), text);
+                }
+            }
+        }
+        finish(&mut bead, change.time());
+        Some(bead)
+    }
+}
 
 impl Document {
     /// Returns the bead as a reader sees it, with concurrent values settled.
@@ -34,8 +68,15 @@ impl Document {
                 assign(&mut bead, field, self.shown(field, status_actor));
             }
         }
-        self.read_maps(&mut bead);
-        self.date(&mut bead);
+        for container in Container::ALL {
+            for entry in self.range(container) {
+                if let ValueRef::Scalar(value) = entry.value {
+                    let text = if let ScalarValueRef::Str(text) = value { Some(text.into_owned()) } else { None };
+                    add_item(&mut bead, container, entry.key.into_owned(), text);
+                }
+            }
+        }
+        finish(&mut bead, self.newest_time);
         bead
     }
 
@@ -88,57 +129,48 @@ impl Document {
         });
         statuses.max_by_key(|(status, _)| status.precedence())
     }
+}
 
-    fn read_maps(&self, bead: &mut Bead) {
-        for container in Container::ALL {
-            for entry in self.range(container) {
-                let key = entry.key;
-                match (container, entry.value) {
-                    (Container::Labels, ValueRef::Scalar(_)) => {
-                        bead.labels.insert(key.into_owned());
-                    }
-                    (Container::Scopes, ValueRef::Scalar(_)) => {
-                        bead.scopes.insert(key.into_owned());
-                    }
-                    (Container::Deps, value) => {
-                        if let (Some(dep), Some(text)) = (item::parse_dep_key(&key), text_of(value)) {
-                            bead.deps.insert(dep, item::parse_dep_value(&text));
-                        }
-                    }
-                    (Container::Criteria, value) => {
-                        bead.criteria.extend(text_of(value).and_then(|text| item::parse_criterion(&text)));
-                    }
-                    (Container::Comments, value) => {
-                        bead.comments.extend(text_of(value).and_then(|text| item::parse_comment(&text)));
-                    }
-                    (Container::Needs, value) => {
-                        bead.needs.extend(text_of(value).map(|text| (key.into_owned(), text)));
-                    }
-                    (Container::Metadata, value) => {
-                        bead.metadata.extend(text_of(value).map(|text| (key.into_owned(), text)));
-                    }
-                    (Container::Extra, value) => {
-                        bead.extra.extend(text_of(value).map(|text| (key.into_owned(), text)));
-                    }
-                    (_, ValueRef::Object(_)) => {}
-                }
-            }
+/// Adds one item of a container to a bead; `text` is its value if that is a text.
+fn add_item(bead: &mut Bead, container: Container, key: String, text: Option<String>) {
+    match (container, text) {
+        (Container::Labels, _) => {
+            bead.labels.insert(key);
         }
-        bead.criteria.sort_by(|a, b| (a.order, &a.text).cmp(&(b.order, &b.text)));
-        // The map's own order is that of the keys, and the sort keeps it among equal dates.
-        bead.comments.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+        (Container::Scopes, _) => {
+            bead.scopes.insert(key);
+        }
+        (_, None) => {}
+        (Container::Deps, Some(text)) => {
+            bead.deps.extend(item::parse_dep_key(&key).map(|dep| (dep, item::parse_dep_value(&text))));
+        }
+        (Container::Criteria, Some(text)) => bead.criteria.extend(item::parse_criterion(&text)),
+        (Container::Comments, Some(text)) => bead.comments.extend(item::parse_comment(&text)),
+        (Container::Needs, Some(text)) => {
+            bead.needs.insert(key, text);
+        }
+        (Container::Metadata, Some(text)) => {
+            bead.metadata.insert(key, text);
+        }
+        (Container::Extra, Some(text)) => {
+            bead.extra.insert(key, text);
+        }
     }
+}
 
-    /// Dates the bead by its latest change, unless the imported date is later or the same.
-    fn date(&self, bead: &mut Bead) {
-        if self.newest_time == 0 {
-            return;
-        }
-        let newest = Wall::from_millis(self.newest_time);
-        let imported = bead.updated_at.as_deref().and_then(Wall::parse);
-        if imported.is_none_or(|imported| newest > imported) {
-            bead.updated_at = Some(newest.to_string());
-        }
+/// Orders what was added in the order of keys, and dates the bead by its latest change, unless the imported date is
+/// later or the same.
+fn finish(bead: &mut Bead, newest_time: u64) {
+    bead.criteria.sort_by(|a, b| (a.order, &a.text).cmp(&(b.order, &b.text)));
+    // The order of keys stays among equal dates.
+    bead.comments.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+    if newest_time == 0 {
+        return;
+    }
+    let newest = Wall::from_millis(newest_time);
+    let imported = bead.updated_at.as_deref().and_then(Wall::parse);
+    if imported.is_none_or(|imported| newest > imported) {
+        bead.updated_at = Some(newest.to_string());
     }
 }
 
@@ -185,17 +217,18 @@ fn conflict(field: String, shown: FieldValue, values: BTreeSet<FieldValue>) -> O
     (!others.is_empty()).then_some(Conflict { field, shown, others })
 }
 
-fn text_of(value: ValueRef<'_>) -> Option<String> {
-    match value {
-        ValueRef::Scalar(ScalarValueRef::Str(text)) => Some(text.into_owned()),
-        _ => None,
-    }
-}
-
 fn of_value_ref(value: ValueRef<'_>) -> FieldValue {
     match value {
         ValueRef::Scalar(ScalarValueRef::Int(number)) => FieldValue::Number(number),
         ValueRef::Scalar(ScalarValueRef::Str(text)) if !text.is_empty() => FieldValue::Text(text.into_owned()),
+        _ => FieldValue::Absent,
+    }
+}
+
+fn of_cell(cell: Cell<'_>) -> FieldValue {
+    match cell {
+        Cell::Int(number) => FieldValue::Number(number),
+        Cell::Text(text) if !text.is_empty() => FieldValue::Text(text.into_owned()),
         _ => FieldValue::Absent,
     }
 }

@@ -501,4 +501,44 @@ proptest! {
             prop_assert_eq!(&Change::from_wire(change.to_wire()).unwrap(), change);
         }
     }
+
+    #[test]
+    fn a_first_change_of_any_rows_shows_the_same_without_a_document(
+        cells in proptest::collection::vec((0..12_usize, 0..40_usize, 0..8_u8), 0..24)
+    ) {
+        let words = ["a", "b", "blocks|bm-1", "odd", "", "labels.x"];
+        let mut rows: BTreeMap<(Object, String), Cell<'static>> = BTreeMap::new();
+        let mut order = Vec::new();
+        for (place, key, value) in cells {
+            let key = if place < 4 { Field::ALL[key % 20].as_str() } else { words[key % words.len()] };
+            let object = if place < 4 { Object::Root } else { Object::In(Container::ALL[place - 4]) };
+            let cell = match value {
+                0 => Cell::Delete,
+                1 => Cell::Null,
+                2 => Cell::True,
+                3 => Cell::Int(i64::from(value)),
+                4 => Cell::Text("".into()),
+                5 => Cell::Text(r#"{"order":1,"text":"t"}"#.into()),
+                6 => Cell::Text(r#"{"author":"ada","text":"t"}"#.into()),
+                _ => Cell::Text("closed".into()),
+            };
+            if rows.insert((object, key.to_owned()), cell).is_none() {
+                order.push((object, key.to_owned()));
+            }
+        }
+        let rows = order.into_iter().map(|(object, key)| Row {
+            object,
+            cell: rows[&(object, key.clone())].clone(),
+            key: key.into(),
+            preds: Vec::new(),
+        });
+        let deps = vec![genesis::change().hash()];
+        let draft = Draft { deps, actor: ADA.into(), seq: 1, start_op: 9, time: 1_000, rows: rows.collect() };
+        let change = draft.seal().unwrap();
+        prop_assert_eq!(&Change::parse(change.bytes()).unwrap(), &change);
+        let (document, left) = Document::fold(ID, [change.clone()]);
+        prop_assert_eq!(left, Folded::default());
+        prop_assert_eq!(Bead::of_first(ID, &change), Some(document.bead()));
+        prop_assert!(document.conflicts().is_empty());
+    }
 }

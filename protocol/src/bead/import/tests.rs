@@ -141,6 +141,13 @@ proptest! {
     }
 
     #[test]
+    fn a_first_change_shows_without_a_document_what_its_document_shows(bead in beads()) {
+        let changes = import_change(&bead).unwrap();
+        prop_assert_eq!(Bead::of_first(ID, &changes[0]), Some(shown(vec![changes[0].clone()])));
+        prop_assert!(changes[1..].iter().all(|later| Bead::of_first(ID, later).is_none()));
+    }
+
+    #[test]
     fn a_created_bead_is_shown_as_it_was(bead in beads()) {
         let mut document = Document::new(ID);
         document.edit([1; 8], Wall::from_millis(1), &created(&bead)).unwrap();
