@@ -4,13 +4,12 @@
 //! invites, `beads` documents and views, `links` the conversations with peers.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::op::{Found, Op};
-use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::Frame;
 use ed25519_dalek::SigningKey;
@@ -194,7 +193,7 @@ impl Replica {
                 let control = entries.load_control(&stage)?;
                 (entries, control, None)
             }
-            None => found(&mut stage, &mut rng, &config, now)?,
+            None => found(&mut stage, &mut rng, &config, now),
         };
         let mesh = Mesh::of(entries.mesh(), entries.node(), control)
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
@@ -274,7 +273,7 @@ impl Replica {
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
-        for (bead, alias, author) in self.beads.take_changed(&self.stage)? {
+        for (bead, alias, author) in self.beads.take_changed() {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
         }
         self.stage.commit()?;
@@ -315,7 +314,7 @@ impl Replica {
             return Ok(());
         }
         let (here, now) = (self.entries.node(), self.now.mono);
-        let orders = with_holdings(&mut self.entries, &self.stage, |holdings| {
+        let orders = with_holdings(&self.entries, &self.stage, |holdings| {
             self.links.open(now, link, (here, node), path, holdings)
         })?;
         self.outputs.push(Output::Event(Event::PeerUp(node)));
@@ -323,7 +322,7 @@ impl Replica {
     }
 
     fn on_link_down(&mut self, link: LinkId) -> Result<(), StoreError> {
-        let pushed = self.pushed()?;
+        let pushed = self.pushed();
         if let Some(node) = self.links.close(&mut self.stage, link, pushed, self.now.wall)? {
             self.outputs.push(Output::Event(Event::PeerDown(node)));
         }
@@ -334,10 +333,10 @@ impl Replica {
     /// Returns how many entries are here, apart from those that sessions hear of once they are durable.
     ///
     /// A session does not count those as lag yet, so a peer would be remembered to hold them.
-    fn pushed(&mut self) -> Result<u64, StoreError> {
-        let hello = self.entries.hello(&self.stage)?;
+    fn pushed(&self) -> u64 {
+        let hello = self.entries.hello();
         let waiting = u64::try_from(self.authored.len()).unwrap_or(u64::MAX);
-        Ok((hello.control.count + hello.data.count).saturating_sub(waiting))
+        (hello.control.count + hello.data.count).saturating_sub(waiting)
     }
 
     fn on_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), StoreError> {
@@ -355,7 +354,7 @@ impl Replica {
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
-            let pushed = self.pushed()?;
+            let pushed = self.pushed();
             self.links.remember(&mut self.stage, pushed, self.now.wall)?;
             let links = self.links.ids();
             if !links.is_empty() {
@@ -401,7 +400,7 @@ impl Replica {
         act: impl FnOnce(&mut Session, &Holdings<'_>) -> Vec<Order>,
     ) -> Result<Vec<Order>, StoreError> {
         let Some(session) = self.links.session(link) else { return Ok(Vec::new()) };
-        with_holdings(&mut self.entries, &self.stage, |holdings| act(session, holdings))
+        with_holdings(&self.entries, &self.stage, |holdings| act(session, holdings))
     }
 
     /// Takes entries that came over a link; returns whether some are of authors not known here.
@@ -436,7 +435,7 @@ impl Replica {
                 self.taken.push((entry.id(), link));
                 match entry.set() {
                     Set::Control => control.push(entry),
-                    Set::Data => self.beads.apply_entry(&mut self.stage, self.mesh.roster(), &entry)?,
+                    Set::Data => self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?,
                 }
             }
             if control.is_empty() {
@@ -457,13 +456,15 @@ impl Replica {
 
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let writers = |roster: &Roster| -> BTreeSet<NodeId> {
-            roster.known.iter().copied().filter(|node| roster.may_write(*node)).collect()
-        };
-        let (before, peers) = (writers(self.mesh.roster()), self.mesh.peers());
-        self.mesh.extend(control);
-        let after = writers(self.mesh.roster());
-        self.beads.on_writers_changed(&mut self.stage, self.mesh.roster(), &before, &after)?;
+        let (before, peers) = (self.mesh.roster().clone(), self.mesh.peers());
+        let renamed = self.mesh.extend(control);
+        let after = self.mesh.roster();
+        // Nothing is stored yet of a node that was not known before.
+        let turned = before.known.iter().copied().filter(|node| before.may_write(*node) != after.may_write(*node));
+        self.beads.on_writers_changed(&mut self.stage, &self.mesh, &turned.collect())?;
+        if renamed {
+            self.beads.forget_index();
+        }
         if self.mesh.peers() != peers {
             self.outputs.push(Output::Members(self.mesh.peers()));
             self.outputs.push(Output::Event(Event::Roster));
@@ -477,7 +478,7 @@ impl Replica {
 
     /// Writes operations as entries of ours; control operations take effect at once.
     fn author(&mut self, ops: Vec<RawOp>) -> Result<Vec<Entry>, StoreError> {
-        let entries = self.entries.author(&mut self.stage, self.now.wall, ops)?;
+        let entries = self.entries.author(&mut self.stage, self.now.wall, ops);
         self.authored.extend(entries.iter().map(Entry::id));
         let control: Vec<Entry> = entries.iter().filter(|entry| entry.set() == Set::Control).cloned().collect();
         if !control.is_empty() {
@@ -497,13 +498,13 @@ impl Replica {
 
     /// Derives every view anew from the entries; returns how many entries were folded.
     fn rebuild(&mut self) -> Result<u64, StoreError> {
-        let ids = self.entries.data_ids(&self.stage)?;
+        let ids = self.entries.data_ids();
         self.beads.clear(&mut self.stage)?;
         self.stage.commit()?;
         let mut folded = 0;
         for id in ids {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
-                self.beads.apply_entry(&mut self.stage, self.mesh.roster(), &entry)?;
+                self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
                 folded += 1;
             }
             if folded % REBUILD_COMMIT == 0 {
@@ -521,7 +522,7 @@ fn found(
     rng: &mut ChaCha20Rng,
     config: &Config,
     now: Now,
-) -> Result<(Entries, Vec<Entry>, Option<SigningKey>), StoreError> {
+) -> (Entries, Vec<Entry>, Option<SigningKey>) {
     let recovery = SigningKey::from_bytes(&random(rng));
     let instance = InstanceId::from_bytes(random(rng));
     let identity = Identity { mesh: MeshId::NONE, instance, machine: config.machine.clone() };
@@ -531,19 +532,13 @@ fn found(
         recovery: recovery.verifying_key().to_bytes(),
         node_name: config.node_name.clone(),
     });
-    let founding = entries.found(stage, now.wall, found.encode())?;
-    Ok((entries, vec![founding], Some(recovery)))
+    let founding = entries.found(stage, now.wall, found.encode());
+    (entries, vec![founding], Some(recovery))
 }
 
 /// Lends a session what the replica holds.
-fn with_holdings<R>(
-    entries: &mut Entries,
-    stage: &Stage,
-    act: impl FnOnce(&Holdings<'_>) -> R,
-) -> Result<R, StoreError> {
-    let hello = entries.hello(stage)?;
+fn with_holdings<R>(entries: &Entries, stage: &Stage, act: impl FnOnce(&Holdings<'_>) -> R) -> Result<R, StoreError> {
     let failed = RefCell::new(None);
-    let entries = &*entries;
     let holds = |id| {
         entries.holds(stage, id).unwrap_or_else(|error| {
             failed.replace(Some(error));
@@ -551,7 +546,7 @@ fn with_holdings<R>(
         })
     };
     let snapshot = |set| entries.snapshot(set);
-    let result = act(&Holdings { hello, holds: &holds, snapshot: &snapshot });
+    let result = act(&Holdings { hello: entries.hello(), holds: &holds, snapshot: &snapshot });
     failed.into_inner().map_or(Ok(result), Err)
 }
 

@@ -274,9 +274,14 @@ impl Net {
 
 /// A wish to create a bead under a given alias.
 pub(crate) fn create(alias: &str) -> Command {
+    Command::Create(Box::new(bead(alias)))
+}
+
+/// A bead to be, under a given alias.
+pub(crate) fn bead(alias: &str) -> NewBead {
     let fields = vec![(Field::Title, FieldValue::Text(format!("title of {alias}")))];
     let (alias, by) = (Some(alias.to_owned()), "ada".to_owned());
-    Command::Create(Box::new(NewBead { alias, fields, by, ..NewBead::default() }))
+    NewBead { alias, fields, by, ..NewBead::default() }
 }
 
 /// A wish to change a bead.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::bead::document::{Document, Receipt};
+use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::bead::{Bead, Conflict, Edit};
 use beadmesh_protocol::clock::Wall;
@@ -14,10 +15,10 @@ use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
 use beadmesh_protocol::id::{BeadId, NodeId};
 use beadmesh_protocol::op::{BeadChange, Op};
-use beadmesh_protocol::roster::Roster;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::mesh::Mesh;
 use crate::command::CommandError;
 use crate::keys;
 use crate::rows::Rows;
@@ -42,7 +43,7 @@ pub(crate) struct BeadRecord {
 }
 
 /// A document in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Warm {
     document: Document,
     /// Whether changes wait or are void, so that the next one needs a fold of all.
@@ -76,13 +77,13 @@ impl Beads {
     }
 
     /// Gives effect to the bead operations of a stored entry.
-    pub(crate) fn apply_entry(&mut self, stage: &mut Stage, roster: &Roster, entry: &Entry) -> Result<(), StoreError> {
+    pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
         let author = entry.content().author;
         for raw in &entry.content().ops {
             // What does not decode or parse is void: kept in its entry, without effect.
             let Ok(Op::Bead(op)) = Op::decode(raw) else { continue };
             let Ok(change) = Change::from_wire(&op.change) else { continue };
-            self.apply(stage, roster, author, op.bead, &change)?;
+            self.apply(stage, mesh, author, op.bead, &change)?;
         }
         Ok(())
     }
@@ -90,20 +91,35 @@ impl Beads {
     fn apply(
         &mut self,
         stage: &mut Stage,
-        roster: &Roster,
+        mesh: &Mesh,
         author: NodeId,
         bead: BeadId,
         change: &Change,
     ) -> Result<(), StoreError> {
         let key = keys::change(bead, change.hash());
-        let mut record: ChangeRecord =
-            stage.record(&key)?.unwrap_or(ChangeRecord { authors: Vec::new(), change: change.to_wire().to_vec() });
-        let had_effect = record.authors.iter().any(|author| roster.may_write(*author));
+        let mut alone = !self.warm.contains_key(&bead);
+        let mut known = None;
+        if alone {
+            // Most changes of a first sync are the only one of their bead, and this tells.
+            for (found, record) in stage.records::<ChangeRecord>(&keys::changes_of(bead))? {
+                if found == key { known = Some(record) } else { alone = false }
+            }
+        } else {
+            known = stage.record(&key)?;
+        }
+        let wire = || ChangeRecord { authors: Vec::new(), change: change.to_wire().to_vec() };
+        let mut record = known.unwrap_or_else(wire);
+        let had_effect = record.authors.iter().any(|author| mesh.roster().may_write(*author));
         if !record.authors.contains(&author) {
             record.authors.push(author);
             stage.put_record(key, &record);
         }
-        if had_effect || !roster.may_write(author) {
+        if had_effect || !mesh.roster().may_write(author) {
+            return Ok(());
+        }
+        self.changed.insert(bead, author);
+        if alone && let Some(bead) = Bead::of_first(bead, change) {
+            self.put(stage, mesh, &BeadRecord { bead, conflicts: Vec::new() });
             return Ok(());
         }
         let received = match self.warm.get_mut(&bead) {
@@ -113,41 +129,34 @@ impl Beads {
         if received != Receipt::Applied {
             self.warm.remove(&bead);
         }
-        self.changed.insert(bead, author);
-        self.show(stage, roster, bead)
+        self.show(stage, mesh, bead)
     }
 
     /// Derives a bead's view from its document.
-    fn show(&mut self, stage: &mut Stage, roster: &Roster, id: BeadId) -> Result<(), StoreError> {
-        let was_warm = self.warm.contains_key(&id);
-        let warm = self.document(stage, roster, id)?;
+    fn show(&mut self, stage: &mut Stage, mesh: &Mesh, id: BeadId) -> Result<(), StoreError> {
+        let warm = self.document(stage, mesh, id)?;
         // Genesis alone says nothing: a bead whose changes all wait is not shown yet.
         let shown = warm.document.changes().nth(1).is_some();
         let record = shown.then(|| BeadRecord { bead: warm.document.bead(), conflicts: warm.document.conflicts() });
-        let settled_alone = !warm.unsettled && warm.document.changes().nth(2).is_none();
-        if !was_warm && settled_alone {
-            // A bead with one change, as most have after a first sync, is as quick to load as to keep.
-            self.warm.remove(&id);
-        }
         if let Some(record) = record {
-            self.put(stage, &record);
+            self.put(stage, mesh, &record);
         }
         Ok(())
     }
 
-    fn put(&mut self, stage: &mut Stage, record: &BeadRecord) {
+    fn put(&mut self, stage: &mut Stage, mesh: &Mesh, record: &BeadRecord) {
         stage.put_record(keys::bead(record.bead.id), record);
         if let Some(index) = &mut self.index {
-            index.upsert(&record.bead);
+            index.upsert(&record.bead, mesh);
         }
     }
 
     /// Returns the document of a bead, folded from its changes if it is not in memory.
-    fn document(&mut self, stage: &Stage, roster: &Roster, id: BeadId) -> Result<&mut Warm, StoreError> {
+    fn document(&mut self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<&mut Warm, StoreError> {
         self.uses += 1;
         if !self.warm.contains_key(&id) {
             self.make_room();
-            let changes = changes_of(stage, roster, id)?;
+            let changes = changes_of(stage, mesh, id)?;
             let (document, folded) = Document::fold(id, changes);
             let unsettled = !folded.void.is_empty() || !folded.waiting.is_empty();
             self.warm.insert(id, Warm { document, unsettled, used: 0 });
@@ -167,41 +176,53 @@ impl Beads {
         }
     }
 
-    /// Edits a bead; returns the operations to write, none when nothing differs.
+    /// Edits beads, all of them or none; returns the operations to write, none when nothing differs.
+    ///
+    /// No bead is named twice.
     pub(crate) fn edit(
         &mut self,
         stage: &mut Stage,
-        roster: &Roster,
+        mesh: &Mesh,
         (author, wall): (NodeId, Wall),
-        id: BeadId,
-        edits: &[Edit],
+        wishes: &[(BeadId, Vec<Edit>)],
     ) -> Result<Vec<RawOp>, Failure> {
-        let actor = self.actor(id);
-        let warm = self.document(stage, roster, id)?;
-        let changes = warm.document.edit(actor, wall, edits).map_err(|error| CommandError::from(&error))?;
-        if changes.is_empty() {
-            return Ok(Vec::new());
+        let mut edited = Vec::with_capacity(wishes.len());
+        for (id, edits) in wishes {
+            // Copies take the edits: a wish that fails leaves what the wishes before it were about as it was.
+            let mut warm = self.document(stage, mesh, *id)?.clone();
+            let mut changes = warm.document.edit(self.actor(*id), wall, edits);
+            if let Err(EditError::Actor(_)) = changes {
+                self.secret = *blake3::hash(&self.secret).as_bytes();
+                changes = warm.document.edit(self.actor(*id), wall, edits);
+            }
+            let changes = changes.map_err(|error| CommandError::from(&error))?;
+            if !changes.is_empty() {
+                edited.push((*id, warm, changes));
+            }
         }
-        let ops = changes.iter().map(|change| self.keep(stage, author, id, change)).collect();
-        self.changed.insert(id, author);
-        self.show(stage, roster, id)?;
+        let mut ops = Vec::new();
+        for (id, warm, changes) in edited {
+            self.warm.insert(id, warm);
+            ops.extend(changes.iter().map(|change| keep(stage, author, id, change)));
+            self.changed.insert(id, author);
+            self.show(stage, mesh, id)?;
+        }
         Ok(ops)
     }
 
     /// Takes a bead that is not known yet, with the changes that make it up; returns the operations to write.
-    pub(crate) fn adopt(&mut self, stage: &mut Stage, author: NodeId, bead: &Bead, changes: &[Change]) -> Vec<RawOp> {
-        let ops = changes.iter().map(|change| self.keep(stage, author, bead.id, change)).collect();
+    pub(crate) fn adopt(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        author: NodeId,
+        (bead, changes): (&Bead, &[Change]),
+    ) -> Vec<RawOp> {
+        let ops = changes.iter().map(|change| keep(stage, author, bead.id, change)).collect();
         self.changed.insert(bead.id, author);
         // The view of an import change is the record it was made from.
-        self.put(stage, &BeadRecord { bead: bead.clone(), conflicts: Vec::new() });
+        self.put(stage, mesh, &BeadRecord { bead: bead.clone(), conflicts: Vec::new() });
         ops
-    }
-
-    fn keep(&self, stage: &mut Stage, author: NodeId, bead: BeadId, change: &Change) -> RawOp {
-        let wire = change.to_wire().to_vec();
-        let record = ChangeRecord { authors: vec![author], change: wire.clone() };
-        stage.put_record(keys::change(bead, change.hash()), &record);
-        Op::Bead(BeadChange { bead, change: wire }).encode()
     }
 
     /// Returns the automerge actor of this opening for a bead: 8 bytes that no other opening repeats.
@@ -229,13 +250,13 @@ impl Beads {
     }
 
     /// Returns the rows and the graph, read from the store when first asked for.
-    pub(crate) fn index(&mut self, stage: &Stage) -> Result<&Index, StoreError> {
+    pub(crate) fn index(&mut self, stage: &Stage, mesh: &Mesh) -> Result<&Index, StoreError> {
         if self.index.is_none() {
             let mut index = Index::default();
             let mut undecodable = None;
             stage.scan(keys::BEADS, |key, value| match postcard::from_bytes::<BeadRecord>(value) {
                 Ok(record) => {
-                    index.upsert(&record.bead);
+                    index.upsert(&record.bead, mesh);
                     ControlFlow::Continue(())
                 }
                 Err(_) => {
@@ -257,26 +278,21 @@ impl Beads {
     }
 
     /// Returns the beads changed since this was last asked, with their aliases and who changed each.
-    pub(crate) fn take_changed(&mut self, stage: &Stage) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
+    pub(crate) fn take_changed(&mut self) -> Vec<(BeadId, String, NodeId)> {
         let changed = std::mem::take(&mut self.changed);
         // Without an index nobody has asked for a list here, so nobody watches either.
-        if changed.is_empty() || self.index.is_none() {
-            return Ok(Vec::new());
-        }
-        let index = self.index(stage)?;
+        let Some(index) = &self.index else { return Vec::new() };
         let alias = |id| index.rows.display(id).unwrap_or_default();
-        Ok(changed.into_iter().map(|(bead, author)| (bead, alias(bead), author)).collect())
+        changed.into_iter().map(|(bead, author)| (bead, alias(bead), author)).collect()
     }
 
     /// Shows beads anew whose authors have become writers, or are writers no more.
     pub(crate) fn on_writers_changed(
         &mut self,
         stage: &mut Stage,
-        roster: &Roster,
-        before: &BTreeSet<NodeId>,
-        after: &BTreeSet<NodeId>,
+        mesh: &Mesh,
+        turned: &BTreeSet<NodeId>,
     ) -> Result<(), StoreError> {
-        let turned: BTreeSet<&NodeId> = before.symmetric_difference(after).collect();
         if turned.is_empty() {
             return Ok(());
         }
@@ -288,7 +304,7 @@ impl Beads {
         }
         for bead in beads {
             self.warm.remove(&bead);
-            self.show(stage, roster, bead)?;
+            self.show(stage, mesh, bead)?;
         }
         Ok(())
     }
@@ -317,22 +333,32 @@ impl Beads {
     }
 
     /// Derives a bead's view from its changes without keeping it, to compare with what is stored.
-    pub(crate) fn derive(&self, stage: &Stage, roster: &Roster, id: BeadId) -> Result<BeadRecord, StoreError> {
-        let (document, _) = Document::fold(id, changes_of(stage, roster, id)?);
+    pub(crate) fn derive(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
+        let (document, _) = Document::fold(id, changes_of(stage, mesh, id)?);
         Ok(BeadRecord { bead: document.bead(), conflicts: document.conflicts() })
     }
 }
 
 impl Index {
-    fn upsert(&mut self, bead: &Bead) {
-        self.rows.upsert(bead, bead.project);
-        self.graph.upsert(Node::of(bead));
+    fn upsert(&mut self, bead: &Bead, mesh: &Mesh) {
+        let project = bead.project.map(|project| mesh.canonical(project));
+        self.rows.upsert(bead, project);
+        self.graph.upsert(Node { project, ..Node::of(bead) });
     }
 }
 
 /// Reads the changes of a bead that a writer has brought in.
-fn changes_of(stage: &Stage, roster: &Roster, id: BeadId) -> Result<Vec<Change>, StoreError> {
+fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
     let records = stage.records::<ChangeRecord>(&keys::changes_of(id))?;
-    let effective = records.into_iter().filter(|(_, record)| record.authors.iter().any(|node| roster.may_write(*node)));
+    let effective =
+        records.into_iter().filter(|(_, record)| record.authors.iter().any(|node| mesh.roster().may_write(*node)));
     Ok(effective.filter_map(|(_, record)| Change::from_wire(&record.change).ok()).collect())
+}
+
+/// Stages a change of ours and returns the operation that carries it.
+fn keep(stage: &mut Stage, author: NodeId, bead: BeadId, change: &Change) -> RawOp {
+    let wire = change.to_wire().to_vec();
+    let record = ChangeRecord { authors: vec![author], change: wire.clone() };
+    stage.put_record(keys::change(bead, change.hash()), &record);
+    Op::Bead(BeadChange { bead, change: wire }).encode()
 }

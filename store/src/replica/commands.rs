@@ -6,7 +6,6 @@ use beadmesh_protocol::entry::{Entry, RawOp, Sealed, Set};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::Secret;
 use beadmesh_protocol::jsonl;
-use beadmesh_protocol::op::Op;
 
 use super::entries::{Entries, Identity};
 use super::mesh::Mesh;
@@ -30,8 +29,11 @@ impl Replica {
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members())),
             Command::Project(context) => {
-                let project = self.ensure_project(&context)?;
-                Ok(Answer::Project(self.mesh.project_answer(project)))
+                let mut named = self.mesh.project(&context)?;
+                if let Some(op) = named.op.take() {
+                    self.author(vec![op])?;
+                }
+                Ok(Answer::Project(self.mesh.project_answer(named)))
             }
             Command::Create(new) => self.create(&new),
             Command::Show(bead) => {
@@ -45,7 +47,7 @@ impl Replica {
             Command::Import(records) => self.import(records),
             Command::ExportIndex(context) => {
                 let project = self.filter_project(context.as_ref())?;
-                let ids = self.beads.index(&self.stage)?.rows.by_alias(project);
+                let ids = self.beads.index(&self.stage, &self.mesh)?.rows.by_alias(project);
                 Ok(Answer::ExportIndex(ids))
             }
             Command::ExportLines(ids) => self.export_lines(&ids),
@@ -67,14 +69,14 @@ impl Replica {
             Command::Check => self.check(),
             Command::Rebuild => {
                 let entries = self.rebuild()?;
-                let beads = count(self.beads.index(&self.stage)?.rows.len());
+                let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
                 Ok(Answer::Rebuilt { entries, beads })
             }
         }
     }
 
     fn status(&mut self) -> Result<Answer, Failure> {
-        let hello = self.entries.hello(&self.stage)?;
+        let hello = self.entries.hello();
         let total = hello.control.count + hello.data.count;
         let mut digest = blake3::Hasher::new();
         digest.update(&hello.control.sum).update(&hello.data.sum);
@@ -93,7 +95,7 @@ impl Replica {
             });
         }
         let wall = self.now.wall;
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let (beads, ready) = (count(index.rows.len()), count(index.graph.ready(None, wall).count()));
         let (roster, node) = (self.mesh.roster(), self.entries.node());
         Ok(Answer::Status(Box::new(StatusAnswer {
@@ -127,21 +129,6 @@ impl Replica {
         roster.members.iter().map(answer).collect()
     }
 
-    /// Returns the project of a context, made known to the mesh if it is not.
-    fn ensure_project(&mut self, context: &ProjectContext) -> Result<ProjectId, Failure> {
-        if let Some(op) = self.mesh.project(context).1 {
-            let raw = op.encode();
-            Op::decode(&raw).map_err(|error| CommandError::Invalid {
-                field: "project".to_owned(),
-                problem: error.to_string(),
-                hint: "give the project a shorter name with --project".to_owned(),
-            })?;
-            self.author(vec![raw])?;
-            self.beads.forget_index();
-        }
-        Ok(self.mesh.project(context).0)
-    }
-
     /// Returns the project a filter is narrowed to; one that is not known yet has no beads.
     fn filter_project(&self, context: Option<&ProjectContext>) -> Result<Option<ProjectId>, Failure> {
         let Some(context) = context else { return Ok(None) };
@@ -153,7 +140,7 @@ impl Replica {
     pub(super) fn find(&mut self, name: &str) -> Result<BeadId, Failure> {
         let not_found = || CommandError::NotFound { what: "bead", name: name.chars().take(80).collect() };
         let reference = Reference::parse(name).map_err(|_| not_found())?;
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         match index.rows.find(&reference) {
             Ok(id) => Ok(id),
             Err(FindError::None) => Err(not_found().into()),
@@ -184,7 +171,7 @@ impl Replica {
     fn list(&mut self, filter: &Filter) -> Result<Answer, Failure> {
         let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
         let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let children = parent.map(|parent| index.graph.children(parent));
         let family = |id: &BeadId| children.as_ref().is_none_or(|children| children.contains(id));
         let ids = index.rows.list(&wanted, filter.after).filter(family);
@@ -197,7 +184,7 @@ impl Replica {
         let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
         let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
         let wall = self.now.wall;
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let children = parent.map(|parent| index.graph.children(parent));
         let admits = |id: &BeadId| {
             index.rows.get(*id).is_some_and(|row| wanted.admits(row))
@@ -213,7 +200,7 @@ impl Replica {
 
     fn blocked(&mut self, filter: &Filter) -> Result<Answer, Failure> {
         let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let admits = |id: &BeadId| index.rows.get(*id).is_some_and(|row| wanted.admits(row));
         let mut ids = index.graph.blocked(wanted.project).map(|(id, _)| id).filter(admits).peekable();
         if let Some(after) = filter.after {
@@ -229,11 +216,11 @@ impl Replica {
     }
 
     fn export_lines(&mut self, ids: &[BeadId]) -> Result<Answer, Failure> {
-        self.beads.index(&self.stage)?;
+        self.beads.index(&self.stage, &self.mesh)?;
         let mut lines = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(record) = self.beads.record(&self.stage, *id)? else { continue };
-            let index = self.beads.index(&self.stage)?;
+            let index = self.beads.index(&self.stage, &self.mesh)?;
             let alias = index.rows.display(*id).unwrap_or_default();
             let target = |target: &beadmesh_protocol::bead::Target| show::target_alias(index, *id, target);
             lines.push(jsonl::write(&record.bead, &alias, target));
@@ -287,19 +274,19 @@ impl Replica {
         }
         let entries = self.author(ops.1)?;
         for entry in &entries {
-            self.beads.apply_entry(&mut self.stage, self.mesh.roster(), entry)?;
+            self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
         }
         self.beads.mark_built(&mut self.stage);
         self.outputs.push(Output::Members(self.mesh.peers()));
         self.outputs.push(Output::Event(Event::Roster));
-        let beads = count(self.beads.index(&self.stage)?.rows.len());
+        let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
         Ok(Answer::Joined { mesh, name: self.mesh.roster().name.clone(), beads })
     }
 
     /// Collects the operations to write again in another mesh: on projects, and on beads in the order of their times.
     fn taken_along(&mut self) -> Result<(Vec<RawOp>, Vec<RawOp>), StoreError> {
         let mut data = Vec::new();
-        for id in self.entries.data_ids(&self.stage)? {
+        for id in self.entries.data_ids() {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
                 data.extend(entry.content().ops.iter().cloned());
             }

@@ -1,11 +1,10 @@
 //! The replicated sets: writing our own entries, taking those of others, and saying what is held.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use beadmesh_protocol::clock::{HybridClock, Timestamp, Wall};
 use beadmesh_protocol::entry::{Content, Entry, RawOp, Sealed, Set};
-use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId, base32};
 use beadmesh_protocol::limits::{ENTRY_OPS_MAX, WIRE_VERSION};
 use beadmesh_protocol::reconcile::{Key, Snapshot, Summary};
 use beadmesh_protocol::wire::Hello;
@@ -42,7 +41,7 @@ struct Indexed {
     hlc: Timestamp,
 }
 
-/// The keys of both sets, read from the index when first needed.
+/// The keys of both sets.
 #[derive(Debug, Default)]
 struct Sets {
     control: BTreeSet<Key>,
@@ -67,25 +66,33 @@ pub(crate) struct Entries {
     identity: Identity,
     counter: Counter,
     clock: HybridClock,
-    sets: Option<Sets>,
+    sets: Sets,
     from_future: u64,
 }
 
 impl Entries {
     /// Opens the sets of a store that has an identity.
+    ///
+    /// # Errors
+    /// When the store fails or its index does not decode.
     pub(crate) fn open(stage: &Stage, key: SigningKey, identity: Identity, wall: Wall) -> Result<Self, StoreError> {
         let counter: Counter = stage.record(keys::COUNTER)?.unwrap_or_default();
-        let mut clock = HybridClock::default();
-        clock.observe(counter.hlc, wall);
-        Ok(Self { key, identity, counter, clock, sets: None, from_future: 0 })
+        let (sets, clock) = (Sets::default(), HybridClock::default());
+        let mut entries = Self { key, identity, counter, clock, sets, from_future: 0 };
+        for (key, Indexed { set, hlc }) in stage.records(keys::INDEX)? {
+            // What was seen before goes on to be followed, as if it had come just now.
+            entries.observe(hlc, wall);
+            entries.sets.add(set, Key::new(hlc, id_of(&key)?));
+        }
+        Ok(entries)
     }
 
     /// Begins with no entry, under a new identity.
     pub(crate) fn fresh(stage: &mut Stage, key: SigningKey, identity: Identity) -> Self {
         stage.put_record(keys::IDENTITY.to_vec(), &identity);
-        stage.put_record(keys::COUNTER.to_vec(), &Counter::default());
-        let sets = Some(Sets::default());
-        Self { key, identity, counter: Counter::default(), clock: HybridClock::default(), sets, from_future: 0 }
+        let counter = Counter::default();
+        stage.put_record(keys::COUNTER.to_vec(), &counter);
+        Self { key, identity, counter, clock: HybridClock::default(), sets: Sets::default(), from_future: 0 }
     }
 
     /// Goes on as a new instance: its entries are counted from 1 again.
@@ -114,7 +121,7 @@ impl Entries {
     }
 
     /// Writes operations of one set as entries of ours, several when they do not fit one.
-    pub(crate) fn author(&mut self, stage: &mut Stage, wall: Wall, ops: Vec<RawOp>) -> Result<Vec<Entry>, StoreError> {
+    pub(crate) fn author(&mut self, stage: &mut Stage, wall: Wall, ops: Vec<RawOp>) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut group = Vec::new();
         let mut bytes = 0;
@@ -131,20 +138,20 @@ impl Entries {
             entries.push(self.sign(wall, group));
         }
         for entry in &entries {
-            self.stage(stage, entry)?;
+            self.stage(stage, entry);
         }
         stage.put_record(keys::COUNTER.to_vec(), &self.counter);
-        Ok(entries)
+        entries
     }
 
     /// Writes the founding entry, whose hash becomes the mesh.
-    pub(crate) fn found(&mut self, stage: &mut Stage, wall: Wall, op: RawOp) -> Result<Entry, StoreError> {
+    pub(crate) fn found(&mut self, stage: &mut Stage, wall: Wall, op: RawOp) -> Entry {
         let entry = self.sign(wall, vec![op]);
         self.identity.mesh = entry.id().into();
         stage.put_record(keys::IDENTITY.to_vec(), &self.identity);
-        self.stage(stage, &entry)?;
+        self.stage(stage, &entry);
         stage.put_record(keys::COUNTER.to_vec(), &self.counter);
-        Ok(entry)
+        entry
     }
 
     fn sign(&mut self, wall: Wall, ops: Vec<RawOp>) -> Entry {
@@ -168,30 +175,31 @@ impl Entries {
             return Ok(Taken::Known);
         }
         let content = entry.content();
-        if !self.clock.observe(content.hlc, wall) {
-            self.from_future += 1;
-        }
+        self.observe(content.hlc, wall);
         // A restored store meets its own later entries again, and must count past them.
         let ours = content.author == self.node() && content.instance == self.identity.instance;
         if ours && content.n > self.counter.n {
             self.counter = Counter { n: content.n, prev: Some(entry.id()), hlc: self.counter.hlc.max(content.hlc) };
             stage.put_record(keys::COUNTER.to_vec(), &self.counter);
         }
-        self.stage(stage, entry)?;
+        self.stage(stage, entry);
         Ok(Taken::New)
     }
 
-    fn stage(&mut self, stage: &mut Stage, entry: &Entry) -> Result<(), StoreError> {
+    fn observe(&mut self, hlc: Timestamp, wall: Wall) {
+        if !self.clock.observe(hlc, wall) {
+            self.from_future += 1;
+        }
+    }
+
+    fn stage(&mut self, stage: &mut Stage, entry: &Entry) {
         let (id, set, hlc) = (entry.id(), entry.set(), entry.content().hlc);
         stage.put_record(keys::entry(id), &entry.seal());
         stage.put_record(keys::index(id), &Indexed { set, hlc });
         if set == Set::Control {
             stage.put(keys::control(id), Vec::new());
         }
-        if let Some(sets) = &mut self.sets {
-            sets.add(set, Key::new(hlc, id));
-        }
-        Ok(())
+        self.sets.add(set, Key::new(hlc, id));
     }
 
     /// Returns whether an entry is held.
@@ -218,46 +226,29 @@ impl Entries {
     }
 
     /// Returns the ids of every data entry, in the order of their hybrid times.
-    pub(crate) fn data_ids(&mut self, stage: &Stage) -> Result<Vec<EntryId>, StoreError> {
-        Ok(self.sets(stage)?.data.iter().map(Key::id).collect())
+    pub(crate) fn data_ids(&self) -> Vec<EntryId> {
+        self.sets.data.iter().map(Key::id).collect()
     }
 
     /// Says what is held, in the form a link begins with.
-    pub(crate) fn hello(&mut self, stage: &Stage) -> Result<Hello, StoreError> {
-        let mesh = self.identity.mesh;
-        let sets = self.sets(stage)?;
-        Ok(Hello { version: WIRE_VERSION, mesh, control: sets.control_summary, data: sets.data_summary })
+    pub(crate) fn hello(&self) -> Hello {
+        let Sets { control_summary, data_summary, .. } = self.sets;
+        Hello { version: WIRE_VERSION, mesh: self.identity.mesh, control: control_summary, data: data_summary }
     }
 
-    /// Freezes the keys of a set; `hello` has been asked before.
+    /// Freezes the keys of a set.
     pub(crate) fn snapshot(&self, set: Set) -> Snapshot {
-        let keys = self.sets.as_ref().map(|sets| match set {
-            Set::Control => &sets.control,
-            Set::Data => &sets.data,
-        });
-        Snapshot::new(keys.into_iter().flatten().copied().collect())
+        let keys = match set {
+            Set::Control => &self.sets.control,
+            Set::Data => &self.sets.data,
+        };
+        Snapshot::new(keys.iter().copied().collect())
     }
+}
 
-    fn sets(&mut self, stage: &Stage) -> Result<&Sets, StoreError> {
-        if self.sets.is_none() {
-            let mut sets = Sets::default();
-            let mut undecodable = None;
-            stage.scan(keys::INDEX, |key, value| {
-                let id = EntryId::from_slice(&key[keys::INDEX.len()..]);
-                let indexed = postcard::from_bytes::<Indexed>(value).ok();
-                match id.zip(indexed) {
-                    Some((id, Indexed { set, hlc })) => sets.add(set, Key::new(hlc, id)),
-                    None => undecodable = Some(StoreError::Undecodable { key: String::from_utf8_lossy(key).into() }),
-                }
-                ControlFlow::Continue(())
-            })?;
-            if let Some(error) = undecodable {
-                return Err(error);
-            }
-            self.sets = Some(sets);
-        }
-        Ok(self.sets.as_ref().expect("just read"))
-    }
+/// Returns the id in a key of the index.
+fn id_of(key: &[u8]) -> Result<EntryId, StoreError> {
+    EntryId::from_slice(&key[keys::INDEX.len()..]).ok_or_else(|| StoreError::Undecodable { key: base32(key) })
 }
 
 impl Sets {

@@ -33,37 +33,34 @@ pub(crate) struct Mesh {
     projects: Projects,
 }
 
+/// A project as a context names it.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) id: ProjectId,
+    /// What aliases minted in it begin with.
+    pub(crate) prefix: String,
+    /// What makes the mesh know it like that, when it does not yet.
+    pub(crate) op: Option<RawOp>,
+}
+
 impl Mesh {
     /// Folds the control entries of a mesh; `None` while the founding entry is not among them.
     pub(crate) fn of(mesh: MeshId, node: NodeId, control: Vec<Entry>) -> Option<Self> {
         let roster = Roster::fold(mesh, &control)?;
-        let mut folded = Self { node, control, roster, projects: Projects::default() };
-        folded.fold_projects();
-        Some(folded)
+        let projects = fold_projects(&roster, &control);
+        Some(Self { node, control, roster, projects })
     }
 
     pub(crate) fn roster(&self) -> &Roster {
         &self.roster
     }
 
-    /// Takes new control entries and folds again.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+    /// Takes new control entries and folds again; returns whether projects known before go by other ids now.
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> bool {
         self.control.extend(entries);
         self.roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
-        self.fold_projects();
-    }
-
-    fn fold_projects(&mut self) {
-        let mut entries: Vec<&Entry> =
-            self.control.iter().filter(|entry| self.roster.may_write(entry.content().author)).collect();
-        entries.sort_by_key(|entry| (entry.content().hlc, entry.id()));
-        let mut projects = Projects::default();
-        for raw in entries.iter().flat_map(|entry| &entry.content().ops) {
-            if let Ok(Op::Project(keys)) = Op::decode(raw) {
-                projects.apply(&keys);
-            }
-        }
-        self.projects = projects;
+        let before = std::mem::replace(&mut self.projects, fold_projects(&self.roster, &self.control));
+        before.is_renamed_in(&self.projects)
     }
 
     /// Returns the operations on projects, to take along into another mesh.
@@ -93,24 +90,30 @@ impl Mesh {
         (!known).then_some(Op::Node(facts))
     }
 
-    /// Returns the project a context names, and what to write when that is not known yet.
-    pub(crate) fn project(&self, context: &ProjectContext) -> (ProjectId, Option<Op>) {
+    /// Returns the project a context names, and what to write when the mesh does not know it like that yet.
+    pub(crate) fn project(&self, context: &ProjectContext) -> Result<Named, CommandError> {
+        let invalid = |problem: String| CommandError::Invalid {
+            field: "project".to_owned(),
+            problem,
+            hint: "name it as host/path, root:<commit> or name:<word>".to_owned(),
+        };
         let mut keys = context.keys.clone();
         if keys.is_empty() {
             keys.push(DEFAULT_PROJECT.to_owned());
         }
-        let known: Vec<Option<ProjectId>> = keys.iter().map(|key| self.projects.resolve([key.as_str()])).collect();
-        let first = known.iter().flatten().next().copied();
-        let united = first.is_some() && known.iter().all(|project| *project == first);
-        let prefix_known = match (&context.prefix, first) {
-            (Some(prefix), Some(project)) => self.projects.prefix(project) == Some(prefix),
-            (Some(_), None) => false,
-            (None, _) => true,
-        };
-        let derived = ProjectKey::from_name(&keys[0]).map(|key| key.project_id());
-        let id = first.or(derived.ok()).unwrap_or(ProjectId::from_bytes([0; 16]));
-        let op = Op::Project(ProjectKeys { keys, prefix: context.prefix.clone() });
-        (id, (!united || !prefix_known).then_some(op))
+        for key in &keys {
+            ProjectKey::parse(key).map_err(|error| invalid(error.to_string()))?;
+        }
+        let op = ProjectKeys { keys, prefix: context.prefix.clone() };
+        let raw = Op::Project(op.clone()).encode();
+        Op::decode(&raw).map_err(|error| invalid(error.to_string()))?;
+        let mut projects = self.projects.clone();
+        projects.apply(&op);
+        let id = projects.resolve(op.keys.iter().map(String::as_str)).expect("its keys were just applied");
+        let is_known = op.keys.iter().all(|key| self.projects.resolve([key.as_str()]) == Some(id));
+        let has_prefix = op.prefix.as_deref().is_none_or(|prefix| self.projects.prefix(id) == Some(prefix));
+        let prefix = projects.prefix(id).unwrap_or(DEFAULT_PREFIX).to_owned();
+        Ok(Named { id, prefix, op: (!is_known || !has_prefix).then_some(raw) })
     }
 
     /// Returns the project that a filter names, if it is known.
@@ -123,16 +126,11 @@ impl Mesh {
         self.projects.canonical(project)
     }
 
-    /// Returns what aliases minted in a project begin with.
-    pub(crate) fn prefix(&self, project: ProjectId) -> &str {
-        self.projects.prefix(project).unwrap_or(DEFAULT_PREFIX)
-    }
-
     /// Describes a project.
-    pub(crate) fn project_answer(&self, project: ProjectId) -> ProjectAnswer {
+    pub(crate) fn project_answer(&self, named: Named) -> ProjectAnswer {
         let all = self.projects.all();
-        let keys = all.get(&self.canonical(project)).into_iter().flatten().map(|key| (*key).to_owned());
-        ProjectAnswer { id: project, keys: keys.collect(), prefix: self.prefix(project).to_owned() }
+        let keys = all.get(&named.id).into_iter().flatten().map(|key| (*key).to_owned()).collect();
+        ProjectAnswer { id: named.id, keys, prefix: named.prefix }
     }
 
     /// Opens an invite and returns its ticket.
@@ -201,4 +199,17 @@ impl Mesh {
         }
         Ok(open)
     }
+}
+
+/// Folds the operations on projects of those who may write, in the order of their hybrid times.
+fn fold_projects(roster: &Roster, control: &[Entry]) -> Projects {
+    let mut entries: Vec<&Entry> = control.iter().filter(|entry| roster.may_write(entry.content().author)).collect();
+    entries.sort_by_key(|entry| (entry.content().hlc, entry.id()));
+    let mut projects = Projects::default();
+    for raw in entries.iter().flat_map(|entry| &entry.content().ops) {
+        if let Ok(Op::Project(keys)) = Op::decode(raw) {
+            projects.apply(&keys);
+        }
+    }
+    projects
 }

@@ -1,19 +1,30 @@
 use std::time::Duration;
 
-use beadmesh_protocol::bead::Field;
+use beadmesh_protocol::bead::import::import_change;
+use beadmesh_protocol::bead::{Bead, Dep, DepKey, Field, Target};
 use beadmesh_protocol::clock::Timestamp;
 use beadmesh_protocol::entry::{Content, RawOp};
-use beadmesh_protocol::id::InstanceId;
+use beadmesh_protocol::id::{BeadId, InstanceId};
+use beadmesh_protocol::limits::MAP_ITEMS_MAX;
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
 use super::{Event, Input, Output, RequestId};
-use crate::command::{Action, Command, CommandError};
+use crate::command::{Action, Answer, Command, CommandError, Filter, NewBead, Prepared, ProjectContext};
 use crate::memory::Refusal;
-use crate::testing::{Net, create, edit};
+use crate::testing::{Net, bead, create, edit};
 
 fn show(bead: &str) -> Command {
     Command::Show(bead.to_owned())
+}
+
+/// A record with as many dependencies as there may be.
+fn full(alias: &str) -> Prepared {
+    let mut bead = Bead::new(BeadId::from_bytes([9; 16]), alias.to_owned(), "is full".to_owned());
+    let target = |at: usize| DepKey { kind: "related".to_owned(), target: Target::Alias(format!("x{at}")) };
+    bead.deps = (0..MAP_ITEMS_MAX).map(|at| (target(at), Dep::default())).collect();
+    let changes = import_change(&bead).unwrap();
+    Prepared { line: 1, bead, changes, has_created_at: true, has_updated_at: true }
 }
 
 #[test]
@@ -148,11 +159,57 @@ fn an_entry_of_the_far_future_is_stored_and_counted_and_does_not_pull_our_clock(
     net.create(0, "here");
     let (node, wall) = (net.node(0), net.now(0).wall);
     let replica = &mut net.peers[0].replica;
-    let ids = replica.entries.data_ids(&replica.stage).unwrap();
+    let ids = replica.entries.data_ids();
     let entries = ids.into_iter().map(|id| replica.entries.load(&replica.stage, id).unwrap().unwrap());
     let ours: Vec<_> = entries.filter(|entry| entry.content().author == node).collect();
     assert!(!ours.is_empty());
     assert!(ours.iter().all(|entry| entry.content().hlc.wall() <= wall));
+}
+
+#[test]
+fn our_entries_follow_what_was_seen_before_a_restart() {
+    let mut net = Net::joined(2);
+    net.peers[1].ahead = Duration::from_secs(60);
+    net.link(0, 1);
+    net.settle();
+    net.create(1, "seen");
+    net.settle();
+    net.ask(0, show("seen")).unwrap();
+    net.crash(0);
+    net.create(0, "later");
+    let node = net.node(0);
+    let replica = &mut net.peers[0].replica;
+    let last = *replica.entries.data_ids().last().unwrap();
+    let entry = replica.entries.load(&replica.stage, last).unwrap().unwrap();
+    assert_eq!(entry.content().author, node);
+}
+
+#[test]
+fn beads_of_two_projects_found_to_be_one_are_listed_together() {
+    let mut net = Net::joined(2);
+    let context = |keys: &[&str]| ProjectContext {
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        prefix: Some("eng".to_owned()),
+    };
+    let listed = |net: &mut Net, at: usize, keys: &[&str]| {
+        let filter = Filter { project: Some(context(keys)), limit: 0, ..Filter::default() };
+        let Ok(Answer::Beads(listed)) = net.ask(at, Command::List(filter.clone())) else { panic!("a list") };
+        let Ok(Answer::Beads(ready)) = net.ask(at, Command::Ready(filter)) else { panic!("a list") };
+        assert_eq!(listed.beads.len(), ready.beads.len());
+        listed.beads.len()
+    };
+    for (alias, key) in [("old", "name:engine"), ("new", "github.com/ada/engine")] {
+        net.ask(0, Command::Create(Box::new(NewBead { project: context(&[key]), ..bead(alias) }))).unwrap();
+    }
+    net.link(0, 1);
+    net.settle();
+    assert_eq!(listed(&mut net, 1, &["name:engine"]), 1);
+    net.ask(0, Command::Project(context(&["github.com/ada/engine", "name:engine"]))).unwrap();
+    net.settle();
+    for at in 0..2 {
+        assert_eq!(listed(&mut net, at, &["name:engine"]), 2);
+        assert_eq!(listed(&mut net, at, &["github.com/ada/engine"]), 2);
+    }
 }
 
 #[test]
@@ -182,8 +239,14 @@ fn a_command_that_fails_has_changed_nothing() {
     net.create(0, "one");
     net.create(0, "two");
     net.ask(0, edit("one", Action::AddDep("blocks".to_owned(), "two".to_owned()))).unwrap();
+    net.ask(0, Command::Import(vec![full("full")])).unwrap();
     let before = (net.status(0), net.export(0));
+    let elsewhere = ProjectContext { keys: vec!["name:elsewhere".to_owned()], prefix: None };
+    let crowded = (0..=MAP_ITEMS_MAX).map(|at| format!("l{at}")).collect();
+    let blocks = vec!["one".to_owned(), "full".to_owned()];
     let failing = [
+        Command::Create(Box::new(NewBead { blocks, project: elsewhere.clone(), ..bead("blocker") })),
+        Command::Create(Box::new(NewBead { labels: crowded, project: elsewhere, ..bead("crowded") })),
         create("one"),
         create("no good alias"),
         edit("none", Action::Reopen),

@@ -29,7 +29,7 @@ impl Replica {
         let mut stale = 0u64;
         for key in self.stage.keys(keys::BEADS)? {
             let Some(id) = BeadId::from_slice(&key[keys::BEADS.len()..]) else { continue };
-            let derived = self.beads.derive(&self.stage, self.mesh.roster(), id)?;
+            let derived = self.beads.derive(&self.stage, &self.mesh, id)?;
             let stored = self.beads.record(&self.stage, id)?;
             if stored.is_none_or(|stored| stored.bead != derived.bead || stored.conflicts != derived.conflicts) {
                 stale += 1;
@@ -50,7 +50,7 @@ impl Replica {
                 remedy: "set the clock of the node that wrote them, or this one's",
             });
         }
-        let cycles = self.beads.index(&self.stage)?.graph.ignored_edges().len();
+        let cycles = self.beads.index(&self.stage, &self.mesh)?.graph.ignored_edges().len();
         if cycles > 0 {
             findings.push(Finding {
                 check: "beads.cycle",

@@ -6,7 +6,7 @@ use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::RawOp;
-use beadmesh_protocol::id::{BeadId, ProjectId};
+use beadmesh_protocol::id::BeadId;
 use beadmesh_protocol::scope::Pattern;
 
 use super::super::random;
@@ -24,7 +24,7 @@ impl Replica {
         for (kind, target) in &new.deps {
             deps.push((kind.clone(), self.find(target)?));
         }
-        let blocked: Vec<BeadId> = new.blocks.iter().map(|bead| self.find(bead)).collect::<Result<_, _>>()?;
+        let blocked: BTreeSet<BeadId> = new.blocks.iter().map(|bead| self.find(bead)).collect::<Result<_, _>>()?;
         for (kind, target) in &deps {
             for bead in &blocked {
                 self.refuse_cycle(*bead, *target, kind)?;
@@ -35,16 +35,21 @@ impl Replica {
         for (kind, target) in deps {
             edits.push(Edit::AddDep(dep_key(&kind, target), self.dep(&new.by)));
         }
-        // Every edit is checked before the project or anything else is written.
         check_all(&edits)?;
         self.check_alias(new.alias.as_deref())?;
-        let project = self.ensure_project(&new.project)?;
-        let alias = self.new_alias(new, id, (project, parent))?;
+        let project = self.mesh.project(&new.project)?;
+        let alias = self.new_alias(new, id, (&project.prefix, parent))?;
         edits.push(Edit::Set(Field::Alias, FieldValue::Text(alias)));
-        edits.push(Edit::Set(Field::Project, FieldValue::Text(project.to_string())));
-        let mut ops = self.edit_bead(id, &edits)?;
-        for bead in blocked {
-            ops.extend(self.edit_bead(bead, &[Edit::AddDep(dep_key("blocks", id), self.dep(&new.by))])?);
+        edits.push(Edit::Set(Field::Project, FieldValue::Text(project.id.to_string())));
+        let mut wishes = vec![(id, edits)];
+        wishes.extend(blocked.into_iter().map(|bead| {
+            let dep = Edit::AddDep(dep_key("blocks", id), self.dep(&new.by));
+            (bead, vec![dep])
+        }));
+        // Nothing is staged before here, and the edits are made all or none.
+        let ops = self.edit_beads(self.now.wall, &wishes)?;
+        if let Some(op) = project.op {
+            self.author(vec![op])?;
         }
         self.author(ops)?;
         self.bead_answer(id)
@@ -77,17 +82,16 @@ impl Replica {
         &mut self,
         new: &NewBead,
         id: BeadId,
-        (project, parent): (ProjectId, Option<BeadId>),
+        (prefix, parent): (&str, Option<BeadId>),
     ) -> Result<String, Failure> {
-        let prefix = self.mesh.prefix(project).to_owned();
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let taken = |alias: &str| index.rows.is_taken(alias);
         if let Some(given) = &new.alias {
             return Ok(given.clone());
         }
         match parent.and_then(|parent| index.rows.display(parent)) {
             Some(parent) => Ok(alias::child(&parent, index.rows.child_numbers(&parent))),
-            None => Ok(alias::mint(&prefix, id, taken)),
+            None => Ok(alias::mint(prefix, id, taken)),
         }
     }
 
@@ -95,7 +99,7 @@ impl Replica {
     fn check_alias(&mut self, alias: Option<&str>) -> Result<(), Failure> {
         let Some(alias) = alias else { return Ok(()) };
         alias::check(alias).map_err(|error| invalid("id", &error.to_string(), "choose another alias"))?;
-        if self.beads.index(&self.stage)?.rows.is_taken(alias) {
+        if self.beads.index(&self.stage, &self.mesh)?.rows.is_taken(alias) {
             let hint = "choose another, or leave it out to have one minted".to_owned();
             return Err(CommandError::Conflict { problem: format!("id: {alias} exists already"), hint }.into());
         }
@@ -107,7 +111,7 @@ impl Replica {
         let id = self.find(&edit.bead)?;
         let edits = self.edits_of(id, edit)?;
         check_all(&edits)?;
-        let ops = self.edit_bead(id, &edits)?;
+        let ops = self.edit_beads(self.now.wall, &[(id, edits)])?;
         if !ops.is_empty() {
             self.author(ops)?;
         }
@@ -172,7 +176,7 @@ impl Replica {
                 }
             }
             Field::Alias => {
-                let index = self.beads.index(&self.stage)?;
+                let index = self.beads.index(&self.stage, &self.mesh)?;
                 let own = index.rows.display(id).is_some_and(|alias| alias == *text);
                 self.check_alias((!own).then_some(text))?;
                 Ok(vec![set(field, value.clone())?])
@@ -199,7 +203,7 @@ impl Replica {
     fn dep_removals(&mut self, id: BeadId, kind: Option<&str>, target: &str) -> Result<Vec<Edit>, Failure> {
         let record = self.beads.record(&self.stage, id)?;
         let wanted = self.find(target).ok();
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let keys = record.into_iter().flat_map(|record| record.bead.deps.into_keys());
         let edits: Vec<Edit> = keys
             .filter(|key| kind.is_none_or(|kind| kind == key.kind))
@@ -217,7 +221,7 @@ impl Replica {
 
     /// Refuses a dependency that would close a cycle.
     fn refuse_cycle(&mut self, from: BeadId, to: BeadId, kind: &str) -> Result<(), Failure> {
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         match index.graph.would_cycle(from, to, kind) {
             None => Ok(()),
             Some(cycle) => {
@@ -227,15 +231,10 @@ impl Replica {
         }
     }
 
-    /// Edits a bead's document; the operations are to be written by the caller.
-    pub(super) fn edit_bead(&mut self, id: BeadId, edits: &[Edit]) -> Result<Vec<RawOp>, Failure> {
-        self.edit_bead_at(id, self.now.wall, edits)
-    }
-
-    /// Edits a bead's document as of a date.
-    pub(super) fn edit_bead_at(&mut self, id: BeadId, at: Wall, edits: &[Edit]) -> Result<Vec<RawOp>, Failure> {
+    /// Edits the documents of beads as of a date, all or none; the operations are to be written by the caller.
+    pub(super) fn edit_beads(&mut self, at: Wall, wishes: &[(BeadId, Vec<Edit>)]) -> Result<Vec<RawOp>, Failure> {
         let author = self.entries.node();
-        self.beads.edit(&mut self.stage, self.mesh.roster(), (author, at), id, edits)
+        self.beads.edit(&mut self.stage, &self.mesh, (author, at), wishes)
     }
 
     fn dep(&self, by: &str) -> Dep {

@@ -20,7 +20,7 @@ impl Replica {
                 ops.extend(self.merge(&record, &mut report)?);
             } else {
                 let author = self.entries.node();
-                ops.extend(self.beads.adopt(&mut self.stage, author, &record.bead, &record.changes));
+                ops.extend(self.beads.adopt(&mut self.stage, &self.mesh, author, (&record.bead, &record.changes)));
                 report.created += 1;
             }
         }
@@ -43,7 +43,7 @@ impl Replica {
             report.conflicting.push(note(reason));
             return Ok(Vec::new());
         }
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let theirs = as_ours(index, &ours, &record.bead);
         let edits = if record.has_updated_at { differing_edits(&ours, &theirs) } else { unset_edits(&ours, &theirs) };
         if edits.is_empty() {
@@ -58,7 +58,7 @@ impl Replica {
         }
         // A record that says it is newer is taken as of its own date, so that an export gives that date again.
         let dated = updated(&record.bead).filter(|date| Some(*date) > updated(&ours) && *date <= self.now.wall);
-        match self.edit_bead_at(id, dated.unwrap_or(self.now.wall), &edits) {
+        match self.edit_beads(dated.unwrap_or(self.now.wall), &[(id, edits)]) {
             Ok(ops) if ops.is_empty() => {
                 report.unchanged += 1;
                 Ok(ops)

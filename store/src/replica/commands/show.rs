@@ -19,7 +19,7 @@ impl Replica {
     pub(super) fn describe(&mut self, id: BeadId) -> Result<Option<BeadAnswer>, StoreError> {
         let Some(record) = self.beads.record(&self.stage, id)? else { return Ok(None) };
         let wall = self.now.wall;
-        let index = self.beads.index(&self.stage)?;
+        let index = self.beads.index(&self.stage, &self.mesh)?;
         let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
         let deps = record.bead.deps.keys().map(|key| DepAnswer {
             key: key.clone(),
