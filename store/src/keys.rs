@@ -26,7 +26,7 @@ pub(crate) const INVITES: &[u8] = b"I";
 /// What is known of peers between links.
 pub(crate) const PEERS: &[u8] = b"P";
 
-/// Changes of beads, by bead: derived.
+/// Where the changes of beads are, by bead: derived.
 pub(crate) const CHANGES: &[u8] = b"C";
 
 /// Beads as shown: derived.

@@ -476,15 +476,17 @@ impl Replica {
         Ok(())
     }
 
-    /// Writes operations as entries of ours; control operations take effect at once.
-    fn author(&mut self, ops: Vec<RawOp>) -> Result<Vec<Entry>, StoreError> {
+    /// Writes operations as entries of ours: control operations take effect at once, those on beads have had it.
+    fn author(&mut self, ops: Vec<RawOp>) -> Result<(), StoreError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
         let entries = self.entries.author(&mut self.stage, self.now.wall, ops);
         self.authored.extend(entries.iter().map(Entry::id));
-        let control: Vec<Entry> = entries.iter().filter(|entry| entry.set() == Set::Control).cloned().collect();
-        if !control.is_empty() {
-            self.learn(control)?;
-        }
-        Ok(entries)
+        let (control, data): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| entry.set() == Set::Control);
+        data.iter().for_each(|entry| self.beads.note_entry(&mut self.stage, entry));
+        if control.is_empty() { Ok(()) } else { self.learn(control) }
     }
 
     fn update_join_open(&mut self) -> Result<(), StoreError> {

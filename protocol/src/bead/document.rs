@@ -17,7 +17,7 @@ use crate::id::{BeadId, ChangeHash};
 // Cloning one document is several times cheaper than applying genesis to an empty one.
 static BLANK: LazyLock<Automerge> = LazyLock::new(|| {
     let mut doc = Automerge::new();
-    doc.apply_changes([genesis::change().inner().clone()]).expect("genesis is a constant that automerge accepts");
+    doc.apply_changes(genesis::change().automerge()).expect("genesis is a constant that automerge accepts");
     doc
 });
 
@@ -289,7 +289,8 @@ impl Document {
     }
 
     fn apply(&mut self, change: &Change) -> Receipt {
-        if self.doc.apply_changes([change.inner().clone()]).is_err() {
+        let Some(inner) = change.automerge() else { return self.refuse(change.hash(), Void::Refused) };
+        if self.doc.apply_changes([inner]).is_err() {
             return self.refuse(change.hash(), Void::Refused);
         }
         let applied = Applied { deps: change.deps().into(), max_op: change.max_op() };

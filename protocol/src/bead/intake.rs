@@ -39,7 +39,6 @@ pub struct Change {
     ops: u64,
     time: u64,
     replaces: Vec<Replaced>,
-    inner: automerge::Change,
 }
 
 /// The operations that one operation of a change replaces, and where they must stand.
@@ -106,7 +105,7 @@ impl Change {
         Self::sealed(&draft, bytes, body.len(), hash)
     }
 
-    /// Joins rows, the bytes they have and the hash of those, and asks automerge to take the bytes in.
+    /// Joins rows, the bytes they have and the hash of those.
     pub(super) fn sealed(
         draft: &Draft<'_>,
         bytes: Vec<u8>,
@@ -114,8 +113,6 @@ impl Change {
         hash: ChangeHash,
     ) -> Result<Self, ChangeError> {
         bound("change bytes", bytes.len() as u64, CHANGE_BYTES_MAX as u64)?;
-        let inner = automerge::Change::try_from(&bytes[..])
-            .map_err(|error| ChangeError::Automerge { reason: error.to_string() })?;
         let replaces = draft
             .rows
             .iter()
@@ -133,7 +130,6 @@ impl Change {
             ops: draft.rows.len() as u64,
             time: draft.time,
             replaces,
-            inner,
         })
     }
 
@@ -199,9 +195,17 @@ impl Change {
         &self.replaces
     }
 
-    pub(super) const fn inner(&self) -> &automerge::Change {
-        &self.inner
+    /// Returns the change as automerge reads it: what a document is made of, and not needed before.
+    ///
+    /// Nothing that was taken in is known to be refused by automerge; if anything is, a document gives it no effect.
+    pub(super) fn automerge(&self) -> Option<automerge::Change> {
+        automerge::Change::try_from(&self.bytes[..]).ok()
     }
+}
+
+/// Returns the name of the change that has this wire form, which is not looked into.
+pub fn hash_of_wire(body: &[u8]) -> ChangeHash {
+    draft::chunk(body).1
 }
 
 impl fmt::Debug for Change {
@@ -342,12 +346,6 @@ pub enum ChangeError {
     /// The same rows have another form.
     #[error("columns: not in the one form that these operations have")]
     NotCanonical,
-    /// Automerge refuses what passed our own checks.
-    #[error("automerge: {reason}")]
-    Automerge {
-        /// What automerge says.
-        reason: String,
-    },
 }
 
 /// Reads a change's body into rows, counting everything before it is expanded.

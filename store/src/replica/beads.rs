@@ -1,4 +1,4 @@
-//! Beads: changes as they come, the documents they fold to, and the views derived from them.
+//! Beads: where their changes are, the documents those fold to, and the views derived from them.
 //!
 //! Everything here is derived from entries and can be built anew. A document is loaded from the changes of its bead,
 //! kept while it is warm, and never stored whole.
@@ -8,16 +8,17 @@ use std::ops::ControlFlow;
 
 use beadmesh_protocol::bead::document::{Document, Receipt};
 use beadmesh_protocol::bead::edit::EditError;
-use beadmesh_protocol::bead::intake::Change;
+use beadmesh_protocol::bead::intake::{Change, hash_of_wire};
 use beadmesh_protocol::bead::{Bead, Conflict, Edit};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
-use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::id::{BeadId, EntryId, NodeId, base32};
 use beadmesh_protocol::op::{BeadChange, Op};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::entries;
 use super::mesh::Mesh;
 use crate::command::CommandError;
 use crate::keys;
@@ -25,14 +26,15 @@ use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
-/// One change of a bead, with the nodes that brought it in.
+/// Where a change of a bead is, and which nodes brought it in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ChangeRecord {
+    /// The first entry that carried the change, and which of its operations that is.
+    entry: EntryId,
+    op: u32,
     authors: Vec<NodeId>,
-    #[serde(with = "serde_bytes")]
-    change: Vec<u8>,
 }
 
 /// A bead as it is shown.
@@ -79,40 +81,51 @@ impl Beads {
     /// Gives effect to the bead operations of a stored entry.
     pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
         let author = entry.content().author;
-        for raw in &entry.content().ops {
-            // What does not decode or parse is void: kept in its entry, without effect.
-            let Ok(Op::Bead(op)) = Op::decode(raw) else { continue };
-            let Ok(change) = Change::from_wire(&op.change) else { continue };
-            self.apply(stage, mesh, author, op.bead, &change)?;
+        for (op, raw) in (0..).zip(&entry.content().ops) {
+            let Some((bead, change)) = change_in(raw) else { continue };
+            let record = ChangeRecord { entry: entry.id(), op, authors: vec![author] };
+            self.apply(stage, mesh, (bead, &change), &record)?;
         }
         Ok(())
+    }
+
+    /// Notes where the changes of an entry of ours are; they have effect already.
+    pub(crate) fn note_entry(&self, stage: &mut Stage, entry: &Entry) {
+        for (op, raw) in (0..).zip(&entry.content().ops) {
+            if let Ok(Op::Bead(BeadChange { bead, change })) = Op::decode(raw) {
+                let record = ChangeRecord { entry: entry.id(), op, authors: vec![entry.content().author] };
+                stage.put_record(keys::change(bead, hash_of_wire(&change)), &record);
+            }
+        }
     }
 
     fn apply(
         &mut self,
         stage: &mut Stage,
         mesh: &Mesh,
-        author: NodeId,
-        bead: BeadId,
-        change: &Change,
+        (bead, change): (BeadId, &Change),
+        arrived: &ChangeRecord,
     ) -> Result<(), StoreError> {
+        let author = arrived.authors[0];
         let key = keys::change(bead, change.hash());
         let mut alone = !self.warm.contains_key(&bead);
-        let mut known = None;
+        let mut known: Option<ChangeRecord> = None;
         if alone {
             // Most changes of a first sync are the only one of their bead, and this tells.
-            for (found, record) in stage.records::<ChangeRecord>(&keys::changes_of(bead))? {
+            for (found, record) in stage.records(&keys::changes_of(bead))? {
                 if found == key { known = Some(record) } else { alone = false }
             }
         } else {
             known = stage.record(&key)?;
         }
-        let wire = || ChangeRecord { authors: Vec::new(), change: change.to_wire().to_vec() };
-        let mut record = known.unwrap_or_else(wire);
-        let had_effect = record.authors.iter().any(|author| mesh.roster().may_write(*author));
-        if !record.authors.contains(&author) {
-            record.authors.push(author);
-            stage.put_record(key, &record);
+        let had_effect = known.as_ref().is_some_and(|known| known.has_effect(mesh));
+        match known {
+            None => stage.put_record(key, arrived),
+            Some(mut known) if !known.authors.contains(&author) => {
+                known.authors.push(author);
+                stage.put_record(key, &known);
+            }
+            Some(_) => {}
         }
         if had_effect || !mesh.roster().may_write(author) {
             return Ok(());
@@ -203,7 +216,7 @@ impl Beads {
         let mut ops = Vec::new();
         for (id, warm, changes) in edited {
             self.warm.insert(id, warm);
-            ops.extend(changes.iter().map(|change| keep(stage, author, id, change)));
+            ops.extend(changes.iter().map(|change| op_of(id, change)));
             self.changed.insert(id, author);
             self.show(stage, mesh, id)?;
         }
@@ -218,7 +231,7 @@ impl Beads {
         author: NodeId,
         (bead, changes): (&Bead, &[Change]),
     ) -> Vec<RawOp> {
-        let ops = changes.iter().map(|change| keep(stage, author, bead.id, change)).collect();
+        let ops = changes.iter().map(|change| op_of(bead.id, change)).collect();
         self.changed.insert(bead.id, author);
         // The view of an import change is the record it was made from.
         self.put(stage, mesh, &BeadRecord { bead: bead.clone(), conflicts: Vec::new() });
@@ -260,7 +273,7 @@ impl Beads {
                     ControlFlow::Continue(())
                 }
                 Err(_) => {
-                    undecodable = Some(StoreError::Undecodable { key: beadmesh_protocol::id::base32(key) });
+                    undecodable = Some(StoreError::Undecodable { key: base32(key) });
                     ControlFlow::Break(())
                 }
             })?;
@@ -339,6 +352,12 @@ impl Beads {
     }
 }
 
+impl ChangeRecord {
+    fn has_effect(&self, mesh: &Mesh) -> bool {
+        self.authors.iter().any(|author| mesh.roster().may_write(*author))
+    }
+}
+
 impl Index {
     fn upsert(&mut self, bead: &Bead, mesh: &Mesh) {
         let project = bead.project.map(|project| mesh.canonical(project));
@@ -347,18 +366,28 @@ impl Index {
     }
 }
 
-/// Reads the changes of a bead that a writer has brought in.
+/// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
 fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
-    let records = stage.records::<ChangeRecord>(&keys::changes_of(id))?;
-    let effective =
-        records.into_iter().filter(|(_, record)| record.authors.iter().any(|node| mesh.roster().may_write(*node)));
-    Ok(effective.filter_map(|(_, record)| Change::from_wire(&record.change).ok()).collect())
+    let mut changes = Vec::new();
+    for (key, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
+        if !record.has_effect(mesh) {
+            continue;
+        }
+        let entry = entries::load(stage, mesh.roster().mesh, record.entry)?;
+        let raw = entry.as_ref().and_then(|entry| entry.content().ops.get(usize::try_from(record.op).ok()?));
+        let (_, change) = raw.and_then(change_in).ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
+        changes.push(change);
+    }
+    Ok(changes)
 }
 
-/// Stages a change of ours and returns the operation that carries it.
-fn keep(stage: &mut Stage, author: NodeId, bead: BeadId, change: &Change) -> RawOp {
-    let wire = change.to_wire().to_vec();
-    let record = ChangeRecord { authors: vec![author], change: wire.clone() };
-    stage.put_record(keys::change(bead, change.hash()), &record);
-    Op::Bead(BeadChange { bead, change: wire }).encode()
+/// Returns the operation that carries a change.
+fn op_of(bead: BeadId, change: &Change) -> RawOp {
+    Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode()
+}
+
+/// Reads the change in an operation; what does not decode or parse is void: kept in its entry, without effect.
+fn change_in(raw: &RawOp) -> Option<(BeadId, Change)> {
+    let Ok(Op::Bead(op)) = Op::decode(raw) else { return None };
+    Some((op.bead, Change::from_wire(&op.change).ok()?))
 }

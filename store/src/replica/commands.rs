@@ -272,7 +272,8 @@ impl Replica {
         if !projects.is_empty() {
             self.author(projects)?;
         }
-        let entries = self.author(ops.1)?;
+        let entries = self.entries.author(&mut self.stage, self.now.wall, ops.1);
+        self.authored.extend(entries.iter().map(Entry::id));
         for entry in &entries {
             self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
         }

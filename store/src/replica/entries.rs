@@ -209,10 +209,7 @@ impl Entries {
 
     /// Reads an entry.
     pub(crate) fn load(&self, stage: &Stage, id: EntryId) -> Result<Option<Entry>, StoreError> {
-        let key = keys::entry(id);
-        let Some(sealed) = stage.record::<Sealed>(&key)? else { return Ok(None) };
-        let undecodable = |_| StoreError::Undecodable { key: id.to_string() };
-        Entry::open_trusted(self.identity.mesh, sealed).map(Some).map_err(undecodable)
+        load(stage, self.identity.mesh, id)
     }
 
     /// Reads every control entry.
@@ -244,6 +241,13 @@ impl Entries {
         };
         Snapshot::new(keys.iter().copied().collect())
     }
+}
+
+/// Reads an entry of a mesh.
+pub(crate) fn load(stage: &Stage, mesh: MeshId, id: EntryId) -> Result<Option<Entry>, StoreError> {
+    let key = keys::entry(id);
+    let Some(sealed) = stage.record::<Sealed>(&key)? else { return Ok(None) };
+    Entry::open_trusted(mesh, sealed).map(Some).map_err(|_| StoreError::Undecodable { key: id.to_string() })
 }
 
 /// Returns the id in a key of the index.

@@ -536,6 +536,7 @@ proptest! {
         let draft = Draft { deps, actor: ADA.into(), seq: 1, start_op: 9, time: 1_000, rows: rows.collect() };
         let change = draft.seal().unwrap();
         prop_assert_eq!(&Change::parse(change.bytes()).unwrap(), &change);
+        prop_assert!(change.automerge().is_some());
         let (document, left) = Document::fold(ID, [change.clone()]);
         prop_assert_eq!(left, Folded::default());
         prop_assert_eq!(Bead::of_first(ID, &change), Some(document.bead()));

@@ -267,7 +267,7 @@ fn a_change_of_one_field_is_small_on_the_wire() {
 fn what_automerge_writes_for_the_same_edit_is_what_we_write() {
     let (first, second) = one_field();
     let mut doc = automerge::Automerge::new();
-    doc.apply_changes([genesis::change(), &first].map(|change| change.inner().clone())).unwrap();
+    doc.apply_changes([genesis::change(), &first].map(|change| change.automerge().unwrap())).unwrap();
     doc.set_actor(automerge::ActorId::from([0xd2; 8]));
     let mut transaction = doc.transaction();
     transaction.put(automerge::ROOT, "assignee", "RedHill@laptop").unwrap();

@@ -112,9 +112,7 @@ impl Replica {
         let edits = self.edits_of(id, edit)?;
         check_all(&edits)?;
         let ops = self.edit_beads(self.now.wall, &[(id, edits)])?;
-        if !ops.is_empty() {
-            self.author(ops)?;
-        }
+        self.author(ops)?;
         self.bead_answer(id)
     }
 

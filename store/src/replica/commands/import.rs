@@ -1,5 +1,7 @@
 //! Importing records: new ones as deterministic changes, known ones as ordinary edits of what differs.
 
+use std::collections::BTreeSet;
+
 use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::import::{differing_edits, unset_edits};
 use beadmesh_protocol::bead::{Bead, DepKey, Target};
@@ -15,7 +17,13 @@ impl Replica {
     pub(super) fn import(&mut self, records: Vec<Prepared>) -> Result<Answer, Failure> {
         let mut report = ImportReport::default();
         let mut ops = Vec::new();
+        // Beads whose operations wait to be written: a bead is read from what was.
+        let mut pending = BTreeSet::new();
         for record in records {
+            if !pending.insert(record.bead.id) {
+                self.author(std::mem::take(&mut ops))?;
+                pending = BTreeSet::from([record.bead.id]);
+            }
             if self.beads.is_known(&self.stage, record.bead.id)? {
                 ops.extend(self.merge(&record, &mut report)?);
             } else {
@@ -24,9 +32,7 @@ impl Replica {
                 report.created += 1;
             }
         }
-        if !ops.is_empty() {
-            self.author(ops)?;
-        }
+        self.author(ops)?;
         Ok(Answer::Imported(report))
     }
 
