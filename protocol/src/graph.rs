@@ -161,6 +161,11 @@ impl Graph {
         ids.filter(move |id| self.find(*id).is_some_and(|slot| !self.is_put_off(slot, now)))
     }
 
+    /// Returns how many beads of all projects are ready; quick while no date puts anything off.
+    pub fn ready_count(&self, now: Wall) -> usize {
+        if self.is_any_put_off(now) { self.ready(None, now).count() } else { self.ready.len() }
+    }
+
     /// Returns the beads that are to be done but held up, in the order of `ready`, each with everything that holds it.
     ///
     /// Beads that only a date puts off are not among them.

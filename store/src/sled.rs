@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Bytes of pages that sled keeps in memory.
-const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
 /// Bytes of a stored piece: a leaf splits above 16 items and merges add 3 at a time, so four merges in a row stay
 /// below the size of a blob even if all items are this long.

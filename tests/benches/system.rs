@@ -269,7 +269,7 @@ impl Bench {
     /// Measures pages of 50 beads, by the API and by the command line.
     fn reads(&mut self, node: &Node, beads: u64) -> Outcome {
         let mut api = node.api()?;
-        for (name, path) in [("ready", "/v1/beads/ready"), ("list", "/v1/beads")] {
+        for (name, path) in [("ready", "/v1/ready"), ("list", "/v1/beads")] {
             let path = format!("{path}?project={PROJECT}&limit=50");
             let found = api.ask("GET", &path, "")?["beads"].as_array().map_or(0, Vec::len);
             if found != 50 {

@@ -86,14 +86,14 @@ async fn list(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
 }
 
 /// Lists beads that can be worked on now, in the order in which they are best taken.
-#[utoipa::path(get, path = "/v1/beads/ready", tag = "beads", params(ListQuery),
+#[utoipa::path(get, path = "/v1/ready", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn ready(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
     page(&api, Command::Ready(filter(query)?)).await
 }
 
 /// Lists open beads that something holds up.
-#[utoipa::path(get, path = "/v1/beads/blocked", tag = "beads", params(ListQuery),
+#[utoipa::path(get, path = "/v1/blocked", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn blocked(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
     page(&api, Command::Blocked(filter(query)?)).await

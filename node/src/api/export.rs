@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Writes beads as JSONL, one a line; a body that breaks off is not whole.
-#[utoipa::path(get, path = "/v1/beads/export", tag = "beads", params(ProjectQuery),
+#[utoipa::path(get, path = "/v1/export", tag = "beads", params(ProjectQuery),
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 async fn export(State(api): State<Api>, query: ProjectQuery) -> Result<Response, Problem> {
     let project = (!query.project.is_empty()).then_some(ProjectContext { keys: query.project, prefix: query.prefix });

@@ -42,7 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Takes JSONL in; what became of lines that were not simply taken is told by their numbers.
-#[utoipa::path(post, path = "/v1/beads/import", tag = "beads", params(ProjectQuery),
+#[utoipa::path(post, path = "/v1/import", tag = "beads", params(ProjectQuery),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 200, body = model::Answer<ImportBody>)))]
 async fn import(State(api): State<Api>, query: ProjectQuery, body: Body) -> Result<Said<ImportBody>, Problem> {

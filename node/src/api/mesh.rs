@@ -106,7 +106,12 @@ async fn join(State(api): State<Api>, Json(request): Json<JoinRequest>) -> Told<
     let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
     let joined = network.join(&api.core, request.ticket.reveal()).await?;
     let mesh = Mesh { id: joined.mesh.to_string(), name: joined.name };
-    Ok(Said(JoinBody { mesh, inviter: joined.inviter.to_string(), beads: joined.beads }))
+    let inviter = match api.core.call(Command::Members).await? {
+        Answer::Members(members) => members.into_iter().find(|member| member.node == joined.inviter),
+        other => return Err(unexpected(&other)),
+    };
+    let inviter = inviter.map_or_else(|| joined.inviter.to_string(), |member| member.name);
+    Ok(Said(JoinBody { mesh, inviter, beads: joined.beads }))
 }
 
 /// Checks every record; derives every view anew before, if asked to.

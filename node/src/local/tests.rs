@@ -114,16 +114,16 @@ async fn dependencies_decide_what_is_ready_and_cycles_are_refused() {
     let dep = json!({"by": "ada", "on": first, "type": "blocks"});
     let answer = bench.post(&format!("/v1/beads/{second}/deps"), dep).await;
     assert_eq!(answer["bead"]["blocked_by"], json!([first]));
-    let ready = bench.get("/v1/beads/ready").await;
+    let ready = bench.get("/v1/ready").await;
     assert_eq!(ready["beads"].as_array().unwrap().len(), 1);
-    assert_eq!(bench.get("/v1/beads/blocked").await["beads"][0]["alias"], second);
+    assert_eq!(bench.get("/v1/blocked").await["beads"][0]["alias"], second);
     let cycle = json!({"by": "ada", "on": second, "type": "blocks"}).to_string();
     let (status, error) = bench.refused(Method::POST, &format!("/v1/beads/{first}/deps"), cycle).await;
     assert_eq!((status, error["code"].as_str()), (409, Some("cycle")));
     let gone = json!({"by": "ada", "on": first});
     let (status, _) = bench.ask(Method::DELETE, &format!("/v1/beads/{second}/deps"), gone).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(bench.get("/v1/beads/ready").await["beads"].as_array().unwrap().len(), 2);
+    assert_eq!(bench.get("/v1/ready").await["beads"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -150,14 +150,14 @@ async fn an_import_notes_bad_lines_takes_the_rest_and_comes_back_by_an_export() 
         "{broken",
         r#"{"id":"a-2","title":"two","created_at":"2026-01-02T00:00:00Z","updated_at":"2026-01-02T00:00:00Z"}"#,
     ];
-    let (status, text) = bench.text(Method::POST, "/v1/beads/import?project=p", lines.join("\n")).await;
+    let (status, text) = bench.text(Method::POST, "/v1/import?project=name:p", lines.join("\n")).await;
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &answer["created"]), (StatusCode::OK, &json!(2)), "{answer}");
     assert_eq!(answer["rejected"].as_array().unwrap().len(), 1);
     assert_eq!(answer["rejected"][0]["line"], 3);
-    let (_, text) = bench.text(Method::POST, "/v1/beads/import?project=p", lines.join("\n")).await;
+    let (_, text) = bench.text(Method::POST, "/v1/import?project=name:p", lines.join("\n")).await;
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["unchanged"], 2, "{text}");
-    let (_, exported) = bench.text(Method::GET, "/v1/beads/export?project=p", "").await;
+    let (_, exported) = bench.text(Method::GET, "/v1/export?project=name:p", "").await;
     let titles: Vec<String> = exported
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["title"].as_str().unwrap().to_owned())
@@ -173,10 +173,10 @@ async fn an_import_of_many_batches_keeps_its_line_numbers() {
         _ => json!({"id": format!("a-{number}"), "title": "t", "created_at": "2026-01-01T00:00:00Z"}).to_string(),
     };
     let body: Vec<String> = (1..=400).map(line).collect();
-    let (_, text) = bench.text(Method::POST, "/v1/beads/import", body.join("\n")).await;
+    let (_, text) = bench.text(Method::POST, "/v1/import", body.join("\n")).await;
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&answer["created"], &answer["rejected"][0]["line"]), (&json!(399), &json!(300)), "{answer}");
-    let (_, exported) = bench.text(Method::GET, "/v1/beads/export", "").await;
+    let (_, exported) = bench.text(Method::GET, "/v1/export", "").await;
     assert_eq!(exported.lines().count(), 399);
 }
 
@@ -251,8 +251,8 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/peers",
         "/v1/projects",
         "/v1/beads",
-        "/v1/beads/ready",
-        "/v1/beads/blocked",
+        "/v1/ready",
+        "/v1/blocked",
         "/v1/beads/{ref}",
         "/v1/beads/{ref}/close",
         "/v1/beads/{ref}/reopen",
@@ -262,8 +262,8 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/beads/{ref}/scopes",
         "/v1/beads/{ref}/comments",
         "/v1/beads/{ref}/deps",
-        "/v1/beads/import",
-        "/v1/beads/export",
+        "/v1/import",
+        "/v1/export",
         "/v1/invites",
         "/v1/join",
         "/v1/doctor",

@@ -37,6 +37,10 @@ impl Queue {
         self.all.contains(&rank(slot))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn iter(&self, project: Option<ProjectId>) -> impl Iterator<Item = BeadId> {
         static NOTHING: BTreeSet<Rank> = BTreeSet::new();
         let ranks = match project {
@@ -116,8 +120,12 @@ impl Graph {
             let bead = &self[slot];
             !bead.state.is_done() && bead.defer_until.is_some_and(|date| date > now)
         };
-        let any_late = self.deferred.last().is_some_and(|(date, _)| *date > now);
-        any_late && (is_late(slot) || self.ancestors(slot).any(is_late))
+        self.is_any_put_off(now) && (is_late(slot) || self.ancestors(slot).any(is_late))
+    }
+
+    /// Returns whether a date still puts off any bead.
+    pub(super) fn is_any_put_off(&self, now: Wall) -> bool {
+        self.deferred.last().is_some_and(|(date, _)| *date > now)
     }
 
     fn settle_slot(&mut self, slot: SlotId) {

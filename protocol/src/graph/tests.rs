@@ -118,6 +118,7 @@ fn the_published_rule_of_ready() {
     ];
     for (rule, nodes, expected) in rows {
         assert_eq!(letters(graph(nodes.clone()).ready(None, NOW)), expected, "{rule}");
+        assert_eq!(graph(nodes.clone()).ready_count(NOW), expected.len(), "{rule}");
         assert_eq!(letters(graph(nodes.into_iter().rev()).ready(None, NOW)), expected, "{rule}, the other way round");
     }
 }

@@ -96,7 +96,7 @@ impl Replica {
         }
         let wall = self.now.wall;
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        let (beads, ready) = (count(index.rows.len()), count(index.graph.ready(None, wall).count()));
+        let (beads, ready) = (count(index.rows.len()), count(index.graph.ready_count(wall)));
         let (roster, node) = (self.mesh.roster(), self.entries.node());
         Ok(Answer::Status(Box::new(StatusAnswer {
             node,

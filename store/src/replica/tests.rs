@@ -23,8 +23,28 @@ fn full(alias: &str) -> Prepared {
     let mut bead = Bead::new(BeadId::from_bytes([9; 16]), alias.to_owned(), "is full".to_owned());
     let target = |at: usize| DepKey { kind: "related".to_owned(), target: Target::Alias(format!("x{at}")) };
     bead.deps = (0..MAP_ITEMS_MAX).map(|at| (target(at), Dep::default())).collect();
+    prepared(bead)
+}
+
+fn prepared(bead: Bead) -> Prepared {
     let changes = import_change(&bead).unwrap();
     Prepared { line: 1, bead, changes, has_created_at: true, has_updated_at: true }
+}
+
+#[test]
+fn a_bead_that_one_import_names_twice_is_updated() {
+    let mut net = Net::joined(2);
+    let mut first = Bead::new(BeadId::from_bytes([3; 16]), "one".to_owned(), "before".to_owned());
+    first.updated_at = Some("2023-01-01T00:00:00Z".to_owned());
+    let mut second = Bead { title: "after".to_owned(), ..first.clone() };
+    second.updated_at = Some("2023-02-01T00:00:00Z".to_owned());
+    let records = vec![prepared(first), prepared(second.clone()), prepared(second)];
+    let Ok(Answer::Imported(report)) = net.ask(0, Command::Import(records)) else { panic!("a report") };
+    assert_eq!((report.created, report.updated, report.unchanged), (1, 1, 1));
+    net.link(0, 1);
+    net.settle();
+    assert!(net.export(0)[0].contains("after"));
+    assert_eq!(net.export(0), net.export(1));
 }
 
 #[test]

@@ -18,8 +18,8 @@ pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> 
     let query = query(args, &project, limit);
     let path = match kind {
         Kind::All => "/v1/beads",
-        Kind::Ready => "/v1/beads/ready",
-        Kind::Blocked => "/v1/beads/blocked",
+        Kind::Ready => "/v1/ready",
+        Kind::Blocked => "/v1/blocked",
     };
     let mut client = context.client().await?;
     let body: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;

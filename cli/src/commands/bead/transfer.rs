@@ -35,7 +35,7 @@ pub(super) async fn import(context: &mut Context, file: &Path) -> Result<(), Fai
     let reader = InspectReader::new(tokio::fs::File::from_std(source), move |bytes| counted.add(bytes.len()));
     let body = Body::from_stream(ReaderStream::with_capacity(reader, CHUNK_BYTES));
     let query = ProjectQuery { project: project.keys, prefix: project.prefix };
-    let answer = client.upload::<ImportBody>(&format!("/v1/beads/import{}", query.to_query()), body).await;
+    let answer = client.upload::<ImportBody>(&format!("/v1/import{}", query.to_query()), body).await;
     progress.clear();
     let body = answer?;
     report(&mut context.printer, &body)?;
@@ -105,7 +105,7 @@ struct ExportBody {
 pub(super) async fn export(context: &mut Context, output: Option<&Path>) -> Result<(), Failure> {
     let query = ProjectQuery { project: context.project()?.for_reading(), prefix: None };
     let mut client = context.client().await?;
-    let mut stream = client.download(&format!("/v1/beads/export{}", query.to_query())).await?;
+    let mut stream = client.download(&format!("/v1/export{}", query.to_query())).await?;
     let Some(path) = output else {
         return each_chunk(&mut stream, |bytes| context.printer.bytes(bytes)).await;
     };

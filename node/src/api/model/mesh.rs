@@ -170,7 +170,7 @@ pub struct InviteBody {
 pub struct JoinBody {
     /// The mesh.
     pub mesh: Mesh,
-    /// The node that let this one in.
+    /// What people call the node that let this one in.
     pub inviter: String,
     /// Beads taken along.
     pub beads: u64,
