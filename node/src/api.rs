@@ -95,6 +95,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Invited(_) => "an invite",
         Answer::JoinDecision(_) => "a decision",
         Answer::Joined { .. } => "a mesh",
+        Answer::Membership(_) => "a membership",
         Answer::Checked(_) => "findings",
         Answer::Rebuilt { .. } => "a rebuild",
         Answer::Done => "done",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use beadmesh_protocol::id::base32;
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use beadmesh_store::Membership;
 use ed25519_dalek::SigningKey;
 use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
@@ -32,11 +33,14 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 const KEY: &str = "node.key";
 const RECOVERY: &str = "recovery.key";
 const PORT: &str = "port";
+const MEMBERSHIP: &str = "membership";
 const KEY_BYTES: usize = 32;
 /// What a recovery key begins with, so that it is not taken for a ticket.
 const RECOVERY_MARK: &str = "bmr1";
 /// Bytes read of a small file at most; every one of ours is shorter.
 const SMALL_BYTES_MAX: u64 = 4 * 1024;
+/// Bytes read of a membership at most: some thousands of control entries in each of a thousand nodes' lives.
+const MEMBERSHIP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The home of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +184,23 @@ impl Home {
         if self.saved_port() == Some(port) { Ok(()) } else { self.write_private(PORT, format!("{port}\n").as_bytes()) }
     }
 
+    /// Returns what the mesh is found again by when the store is lost, if it was kept and is sound.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn membership(&self) -> Result<Option<Membership>, HomeError> {
+        let bytes = self.read_bounded(MEMBERSHIP, MEMBERSHIP_BYTES_MAX)?;
+        Ok(bytes.and_then(|bytes| Membership::decode(&bytes)))
+    }
+
+    /// Keeps what the mesh is found again by when the store is lost.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn keep_membership(&self, membership: &Membership) -> Result<(), HomeError> {
+        self.write_private(MEMBERSHIP, &membership.encode())
+    }
+
     /// Returns what tells this copy of the store from any other: the machine, and the place of the store on its disk.
     ///
     /// A home that is copied or restored gets another text and so goes on as a new instance.
@@ -197,8 +218,12 @@ impl Home {
         Ok(format!("{machine}/{inode}"))
     }
 
-    /// Reads a file of ours; `None` when there is none.
+    /// Reads a small file of ours; `None` when there is none.
     fn read_private(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
+        self.read_bounded(name, SMALL_BYTES_MAX)
+    }
+
+    fn read_bounded(&self, name: &str, bytes_max: u64) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
         let path = self.dir.join(name);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -212,7 +237,7 @@ impl Home {
             return Err(HomeError::TooOpen { path, mode, wanted: 0o600 });
         }
         let mut bytes = Zeroizing::new(Vec::new());
-        file.take(SMALL_BYTES_MAX).read_to_end(&mut bytes).map_err(|source| HomeError::io(&path, source))?;
+        file.take(bytes_max).read_to_end(&mut bytes).map_err(|source| HomeError::io(&path, source))?;
         Ok(Some(bytes))
     }
 

@@ -11,7 +11,7 @@ use crate::api::model::SecretText;
 use crate::api::{self, Api};
 use crate::core::{Core, Queue, State};
 use crate::home::{Home, Names};
-use crate::opening::{self, OpeningError};
+use crate::opening::{self, Loss, OpeningError};
 
 /// A home that is open in this process.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Local {
     /// # Errors
     /// When the home or its store can not be used.
     pub async fn open(home: Home, names: Names, lock: Lock) -> Result<Self, OpeningError> {
-        let opened = opening::open(&home, names, lock).await?;
+        let opened = opening::open(&home, names, lock, Loss::Refuse).await?;
         // Frames and members have nowhere to go without a network.
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), Box::new(drop));
         let core = core.map_err(OpeningError::Thread)?;

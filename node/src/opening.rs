@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use beadmesh_protocol::clock::{Instant, Now};
-use beadmesh_protocol::id::MeshId;
+use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_store::open::{OpenError, Origin};
 use beadmesh_store::replica::{Config, FlushError, Input, Output, Replica};
 use beadmesh_store::{KvError, Lock, StoreError};
@@ -105,8 +105,7 @@ impl OpeningError {
             .to_owned(),
             Self::Replica(_) => "use the beadmesh that wrote the store".to_owned(),
             Self::Damaged { .. } => {
-                "move the directory `store` of the home aside, start again and join by a new ticket: \
-                                     peers hold what was synchronised"
+                "`beadmesh up` gets back what peers hold; a node that is alone in its mesh needs a backup of its home"
                     .to_owned()
             }
             Self::Thread(_) => "end other programs, or raise the limit on processes".to_owned(),
@@ -122,28 +121,46 @@ fn kv_code(error: &KvError) -> &'static str {
     }
 }
 
+/// What to do about a store that is damaged beyond use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Go on in its mesh as a new instance, and have peers give back what they hold.
+    Recover,
+    /// Say so: without a network there is nobody to ask.
+    Refuse,
+}
+
 /// Opens the store of a home off the async threads; founds a mesh of one where there is none.
-pub(crate) async fn open(home: &Home, names: Names, lock: Lock) -> Result<Opened, OpeningError> {
+pub(crate) async fn open(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened, OpeningError> {
     let home = home.clone();
-    match spawn_blocking(move || open_now(&home, names, lock)).await {
+    match spawn_blocking(move || open_now(&home, names, lock, loss)).await {
         Ok(opened) => opened,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-fn open_now(home: &Home, names: Names, lock: Lock) -> Result<Opened, OpeningError> {
+fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened, OpeningError> {
     let key = home.key()?;
     let machine = home.machine()?;
     let opened = beadmesh_store::open(&home.store())?;
+    let mut membership = None;
     let renew_instance = match &opened.origin {
         Origin::Fresh | Origin::Resumed => false,
         Origin::Copied { kept } => {
             warn!(kept = %kept.display(), "a write had failed: the store was copied and goes on as a new instance");
             true
         }
-        // An empty store would found a mesh of its own; that must never happen behind anybody's back.
         Origin::Replaced { kept, reason } => {
-            return Err(OpeningError::Damaged { kept: kept.clone(), reason: reason.clone() });
+            let node = NodeId::from_bytes(key.verifying_key().to_bytes());
+            let known = home.membership()?.filter(|known| known.has_others(node));
+            let Some(known) = known.filter(|_| loss == Loss::Recover) else {
+                // An empty store would found a mesh of its own; that must never happen behind anybody's back.
+                return Err(OpeningError::Damaged { kept: kept.clone(), reason: reason.clone() });
+            };
+            let kept = kept.display();
+            warn!(%kept, reason, "the store is damaged: a new instance gets back from peers what they hold");
+            membership = Some(known);
+            true
         }
     };
     let mut seed = [0; 32];
@@ -156,6 +173,7 @@ fn open_now(home: &Home, names: Names, lock: Lock) -> Result<Opened, OpeningErro
         mesh_name: names.mesh.clone(),
         renew_instance,
         documents_max: DOCUMENTS_MAX,
+        membership,
     };
     let opened = Replica::open(Box::new(opened.kv), config, clock::now())?;
     // Kept before the first flush makes the mesh durable: there is no mesh without a recovery key.

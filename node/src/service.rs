@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use beadmesh_store::command::Command;
+use beadmesh_store::command::{Answer, Command};
+use beadmesh_store::replica::Event;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,7 @@ use crate::driver::{self, Driver, Links};
 use crate::home::{Home, Names};
 use crate::net::{self, Listen, NetError};
 use crate::network::Network;
-use crate::opening::{self, OpeningError};
+use crate::opening::{self, Loss, OpeningError};
 use crate::turn::{self, Turn, TurnError};
 
 /// How long requests under way may take once the node is to stop.
@@ -140,7 +142,7 @@ impl Service {
             Turn::Node(_) => return Err(ServiceError::Running { socket: home.socket() }),
         };
         let home = Arc::new(home);
-        let opened = opening::open(&home, options.names, lock).await?;
+        let opened = opening::open(&home, options.names, lock, Loss::Recover).await?;
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
         let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
@@ -172,6 +174,7 @@ impl Service {
         let server = tokio::spawn(server.into_future());
         let driver = Driver { core: core.clone(), handle, home: Arc::clone(&home), links: Arc::clone(&links) };
         let driver = tokio::spawn(driver.run(events));
+        tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
         if !is_dialling_only {
             // Whoever reads the greeting, or asks for an invite at once, is told an address.
             network.handle.listening(LISTEN_PATIENCE).await;
@@ -251,6 +254,32 @@ impl Running {
             State::Running | State::Stopped => {
                 info!("node stopped");
                 Ok(())
+            }
+        }
+    }
+}
+
+/// Keeps beside the store what the mesh is found again by, whenever the roster changes, until the node stops.
+async fn keep_membership(core: Core, home: Arc<Home>, stop: CancellationToken) {
+    let mut events = core.events();
+    let mut kept = None;
+    loop {
+        if let Ok(Answer::Membership(membership)) = core.call(Command::Membership).await
+            && kept.as_ref() != Some(&membership)
+        {
+            match home.keep_membership(&membership) {
+                Ok(()) => kept = Some(membership),
+                Err(error) => warn!(%error, "what the mesh is found again by is not kept"),
+            }
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = events.recv() => match event {
+                    Ok(Event::Roster) | Err(RecvError::Lagged(_)) => break,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return,
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ use beadmesh_protocol::invite::{JoinRefusal, JoinRequest, Ticket};
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::sync::Progress;
 
+use crate::membership::Membership;
+
 /// A wish of the API.
 #[derive(Debug)]
 pub enum Command {
@@ -46,6 +48,8 @@ pub enum Command {
     Welcome(NodeId, JoinRequest),
     /// Leaves the mesh of one and enters another that has let us in; answers `Joined`.
     Enter(MeshId, Vec<Sealed>),
+    /// Returns what the mesh is found again by, should the store be lost; answers `Membership`.
+    Membership,
     /// Announces where this node can be reached; answers `Done`.
     Announce(Vec<String>),
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
@@ -219,6 +223,8 @@ pub enum Answer {
         /// Beads taken along.
         beads: u64,
     },
+    /// The mesh and its control entries.
+    Membership(Membership),
     /// What a check found; empty when all is well.
     Checked(Vec<Finding>),
     /// How many entries were folded and how many beads they make.

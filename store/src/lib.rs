@@ -7,6 +7,7 @@ mod directory;
 mod keys;
 pub mod kv;
 pub mod lock;
+mod membership;
 pub mod memory;
 pub mod open;
 pub mod replica;
@@ -18,6 +19,7 @@ mod testing;
 
 pub use kv::{Batch, Kv, KvError};
 pub use lock::Lock;
+pub use membership::Membership;
 pub use memory::MemoryKv;
 pub use open::{OpenError, Opened, Origin, open};
 pub use sled::SledKv;

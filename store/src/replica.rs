@@ -19,6 +19,7 @@ use rand_chacha::ChaCha20Rng;
 use crate::command::{Answer, Command, CommandError};
 use crate::keys;
 use crate::kv::Kv;
+use crate::membership::Membership;
 use crate::stage::{Stage, StoreError};
 
 mod beads;
@@ -117,6 +118,8 @@ pub struct Config {
     pub renew_instance: bool,
     /// Documents kept in memory.
     pub documents_max: usize,
+    /// The mesh that this node is in, should its store have been lost; peers then give back what they hold.
+    pub membership: Option<Membership>,
 }
 
 /// A replica, and what is told once when its mesh was founded by opening it.
@@ -193,7 +196,10 @@ impl Replica {
                 let control = entries.load_control(&stage)?;
                 (entries, control, None)
             }
-            None => found(&mut stage, &mut rng, &config, now),
+            None => match &config.membership {
+                Some(membership) => rejoin(&mut stage, &mut rng, &config, membership, now)?,
+                None => found(&mut stage, &mut rng, &config, now),
+            },
         };
         let mesh = Mesh::of(entries.mesh(), entries.node(), control)
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
@@ -536,6 +542,25 @@ fn found(
     });
     let founding = entries.found(stage, now.wall, found.encode());
     (entries, vec![founding], Some(recovery))
+}
+
+/// Goes on in a mesh as a new instance, with nothing but its control entries.
+fn rejoin(
+    stage: &mut Stage,
+    rng: &mut ChaCha20Rng,
+    config: &Config,
+    membership: &Membership,
+    now: Now,
+) -> Result<(Entries, Vec<Entry>, Option<SigningKey>), StoreError> {
+    let unsound = || StoreError::Undecodable { key: "of the membership kept beside the store".to_owned() };
+    let control = membership.entries().ok_or_else(unsound)?;
+    let instance = InstanceId::from_bytes(random(rng));
+    let identity = Identity { mesh: membership.mesh, instance, machine: config.machine.clone() };
+    let mut entries = Entries::fresh(stage, config.key.clone(), identity);
+    for entry in &control {
+        entries.take(stage, now.wall, entry)?;
+    }
+    Ok((entries, control, None))
 }
 
 /// Lends a session what the replica holds.

@@ -15,6 +15,7 @@ use beadmesh_protocol::wire::Frame;
 
 use crate::command::{Action, Answer, BeadEdit, Command, CommandError, NewBead, NewInvite, PeerAnswer, StatusAnswer};
 use crate::kv::{Batch, Kv, KvError, Visit};
+use crate::membership::Membership;
 use crate::memory::{Crash, MemoryKv};
 use crate::open::Origin;
 use crate::replica::{Config, Event, Input, LinkId, Output, Replica, RequestId};
@@ -83,7 +84,7 @@ impl Net {
         let peers = (0..count).map(|at| {
             let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(at.into()))));
             let author = Author::seeded(at + 1);
-            let replica = open(&disk, &author, 0, clock(mono, Duration::ZERO), &Origin::Resumed);
+            let replica = open(&disk, &author, (0, &Origin::Resumed), clock(mono, Duration::ZERO), None);
             Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
         });
         let peers = peers.collect();
@@ -203,6 +204,30 @@ impl Net {
 
     /// Cuts the power of one replica, losing everything unflushed, and opens it again.
     pub(crate) fn crash(&mut self, at: usize) {
+        self.unplug(at);
+        let now = self.now(at);
+        let peer = &mut self.peers[at];
+        let origin = peer.disk.0.lock().unwrap().crash(Crash::LoseAll);
+        peer.opened += 1;
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, &origin), now, None);
+        self.flush(at);
+    }
+
+    /// Takes a replica's disk away and opens it on an empty one, with what was kept beside its store.
+    pub(crate) fn lose_disk(&mut self, at: usize) {
+        let Ok(Answer::Membership(membership)) = self.ask(at, Command::Membership) else { panic!("a membership") };
+        let membership = Membership::decode(&membership.encode());
+        self.unplug(at);
+        let now = self.now(at);
+        let peer = &mut self.peers[at];
+        peer.disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(99))));
+        peer.opened += 1;
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, &Origin::Fresh), now, membership);
+        self.flush(at);
+    }
+
+    /// Cuts every link of a replica, which itself does not hear of it.
+    fn unplug(&mut self, at: usize) {
         let cut: Vec<LinkId> =
             self.links.iter().filter(|(_, (a, b))| [*a, *b].contains(&at)).map(|(l, _)| *l).collect();
         for link in cut {
@@ -212,12 +237,6 @@ impl Net {
             self.handle(other, Input::LinkDown(link));
             self.flush(other);
         }
-        let now = self.now(at);
-        let peer = &mut self.peers[at];
-        let origin = peer.disk.0.lock().unwrap().crash(Crash::LoseAll);
-        peer.opened += 1;
-        peer.replica = open(&peer.disk, &peer.author, peer.opened, now, &origin);
-        self.flush(at);
     }
 
     pub(crate) fn status(&mut self, at: usize) -> StatusAnswer {
@@ -294,7 +313,13 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
     Now { mono, wall: wall.after(ahead) }
 }
 
-fn open(disk: &Disk, author: &Author, opened: u8, now: Now, origin: &Origin) -> Replica {
+fn open(
+    disk: &Disk,
+    author: &Author,
+    (opened, origin): (u8, &Origin),
+    now: Now,
+    membership: Option<Membership>,
+) -> Replica {
     let config = Config {
         key: author.key.clone(),
         seed: [author.node().as_bytes()[0] ^ opened; 32],
@@ -303,6 +328,7 @@ fn open(disk: &Disk, author: &Author, opened: u8, now: Now, origin: &Origin) -> 
         mesh_name: "mesh".to_owned(),
         renew_instance: matches!(origin, Origin::Copied { .. }),
         documents_max: 16,
+        membership,
     };
     Replica::open(Box::new(disk.clone()), config, now).unwrap().replica
 }

@@ -41,6 +41,29 @@ async fn ask(node: &Running, method: &str, path: &str, body: Value) -> (StatusCo
     (status, serde_json::from_slice(&bytes).unwrap())
 }
 
+async fn come_to_hold_the_same(ada: &Running, bob: &Running) {
+    let mut changes = bob.core.events();
+    let equal = async {
+        loop {
+            let (here, there) =
+                (ask(ada, "GET", "/v1/status", Value::Null), ask(bob, "GET", "/v1/status", Value::Null));
+            if here.await.1["digest"] == there.await.1["digest"] {
+                break;
+            }
+            // Looks again at each event, or after a while if one came before we listened.
+            let _ = timeout(Duration::from_millis(100), changes.recv()).await;
+        }
+    };
+    timeout(PATIENCE, equal).await.expect("both come to hold the same");
+}
+
+/// Overwrites the data file of a node that does not run.
+fn damage(temp: &TempDir) {
+    let path = temp.path().join("store/sled-1/db");
+    let bytes = fs::metadata(&path).unwrap().len();
+    fs::write(path, vec![0xa5; usize::try_from(bytes).unwrap()]).unwrap();
+}
+
 /// Sends a request over the socket; returns all that is answered.
 async fn over_socket(path: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
@@ -79,23 +102,10 @@ async fn a_stranger_with_a_ticket_joins_and_both_nodes_come_to_hold_the_same() {
     let (_, own) = ask(&bob, "POST", "/v1/beads", json!({"title": "of bob", "by": "bob"})).await;
     let (status, invite) = ask(&ada, "POST", "/v1/invites", json!({})).await;
     assert_eq!(status, StatusCode::OK, "{invite}");
-    let mut settled = bob.core.events();
     let (status, joined) = ask(&bob, "POST", "/v1/join", json!({"ticket": invite["ticket"]})).await;
     assert_eq!(status, StatusCode::OK, "{joined}");
-    assert_eq!(joined["mesh"]["name"], "home");
-    timeout(PATIENCE, async {
-        loop {
-            if ask(&bob, "GET", "/v1/status", Value::Null).await.1["digest"]
-                == ask(&ada, "GET", "/v1/status", Value::Null).await.1["digest"]
-            {
-                break;
-            }
-            // Looks again at each event, or after a while if one came before we listened.
-            let _ = timeout(Duration::from_millis(100), settled.recv()).await;
-        }
-    })
-    .await
-    .expect("both come to hold the same");
+    assert_eq!((&joined["mesh"]["name"], &joined["inviter"]), (&json!("home"), &json!("ada")));
+    come_to_hold_the_same(&ada, &bob).await;
     for (node, bead) in [(&bob, &made), (&ada, &own)] {
         let path = format!("/v1/beads/{}", bead["bead"]["id"].as_str().unwrap());
         let (status, seen) = ask(node, "GET", &path, Value::Null).await;
@@ -109,6 +119,43 @@ async fn a_stranger_with_a_ticket_joins_and_both_nodes_come_to_hold_the_same() {
     bob.stop().await.unwrap();
     timeout(PATIENCE, async { while !matches!(gone.recv().await, Ok(Event::PeerDown(_))) {} }).await.unwrap();
     ada.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_store_is_kept_and_given_back_by_peers_and_by_nobody_else() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ada, bob) = (start(&one, "ada").await, start(&two, "bob").await);
+    let (_, invite) = ask(&ada, "POST", "/v1/invites", json!({})).await;
+    ask(&bob, "POST", "/v1/join", json!({"ticket": invite["ticket"]})).await;
+    let (_, made) = ask(&bob, "POST", "/v1/beads", json!({"title": "of bob", "by": "bob"})).await;
+    come_to_hold_the_same(&ada, &bob).await;
+    bob.stop().await.unwrap();
+    damage(&two);
+    let home = Home::open(two.path()).unwrap();
+    let lock = Lock::try_acquire(&home.lock()).unwrap().unwrap();
+    let names = Names { node: "bob".into(), mesh: "home".into() };
+    let alone = crate::local::Local::open(home, names, lock).await.unwrap_err();
+    assert_eq!(alone.code(), "store_damaged", "{alone}");
+    let bob = start(&two, "bob").await;
+    come_to_hold_the_same(&ada, &bob).await;
+    let path = format!("/v1/beads/{}", made["bead"]["id"].as_str().unwrap());
+    assert_eq!(ask(&bob, "GET", &path, Value::Null).await.1["bead"]["title"], "of bob");
+    assert!(two.path().join("store/sled-1/db").exists());
+    bob.stop().await.unwrap();
+    ada.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_store_of_a_node_without_peers_stops_it() {
+    let temp = tempfile::tempdir().unwrap();
+    start(&temp, "ada").await.stop().await.unwrap();
+    damage(&temp);
+    for _ in 0..2 {
+        let home = Home::open(temp.path()).unwrap();
+        let names = Names { node: "ada".into(), mesh: "home".into() };
+        let error = Service::start(home, Options { listen: Some(vec![]), mdns: false, names }).await.unwrap_err();
+        assert_eq!(error.code(), "store_damaged", "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

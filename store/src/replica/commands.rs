@@ -14,6 +14,7 @@ use crate::command::{
     Answer, Command, CommandError, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
 };
 use crate::keys;
+use crate::membership::Membership;
 use crate::rows::Wanted;
 use crate::stage::StoreError;
 
@@ -59,6 +60,10 @@ impl Replica {
             }
             Command::Welcome(joiner, request) => self.welcome(joiner, &request),
             Command::Enter(mesh, control) => self.enter(mesh, control),
+            Command::Membership => {
+                let (mesh, control) = (self.entries.mesh(), self.mesh.sealed_control());
+                Ok(Answer::Membership(Membership { mesh, control }))
+            }
             Command::Announce(addresses) => {
                 let name = self.config.node_name.clone();
                 if let Some(op) = self.mesh.announce(&name, addresses) {

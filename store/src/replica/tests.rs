@@ -233,6 +233,25 @@ fn beads_of_two_projects_found_to_be_one_are_listed_together() {
 }
 
 #[test]
+fn a_node_that_lost_its_disk_gets_back_from_a_peer_what_it_had_sent() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.settle();
+    net.create(1, "sent");
+    net.settle();
+    net.cut(link);
+    let before = net.status(0);
+    net.lose_disk(1);
+    assert_eq!((net.status(1).mesh, net.status(1).beads), (before.mesh, 0));
+    net.link(0, 1);
+    net.settle();
+    assert_eq!((net.status(1).digest, net.export(1)), (before.digest, net.export(0)));
+    net.set(1, "sent", Field::Title, "written by the new instance");
+    net.settle();
+    assert!(net.export(0)[0].contains("new instance"));
+}
+
+#[test]
 fn lag_rises_while_a_link_is_down_and_falls_to_nothing() {
     let mut net = Net::joined(2);
     let link = net.link(0, 1);
