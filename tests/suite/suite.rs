@@ -9,6 +9,5 @@ mod mesh_join;
 mod node_killed;
 mod node_power;
 mod power_loss;
-
 mod support;
 mod tidy;

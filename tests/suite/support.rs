@@ -186,7 +186,7 @@ impl Drop for Node {
 
 /// The process of a node; it does not outlive its handle.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
