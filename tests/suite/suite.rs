@@ -5,6 +5,7 @@
 mod cli_bad_input;
 mod mesh_before_meeting;
 mod mesh_divergence;
+mod mesh_hostile;
 mod mesh_join;
 mod node_killed;
 mod node_power;

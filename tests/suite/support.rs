@@ -3,8 +3,9 @@
 //! Every wait is bounded, and a node ends with the test that started it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -14,6 +15,10 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+mod rogue;
+
+pub(crate) use rogue::Rogue;
 
 /// How long anything may take before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -40,6 +45,17 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
         Self { folder, name, listen: ANY_PORT.to_owned(), process: None }
+    }
+
+    /// Makes a machine whose node will have the key of a seed.
+    pub(crate) fn keyed(name: &'static str, seed: u8) -> Self {
+        let node = Self::new(name);
+        let home = node.folder.path().join("home");
+        fs::create_dir(&home).unwrap();
+        fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+        fs::write(home.join("node.key"), [seed; 32]).unwrap();
+        fs::set_permissions(home.join("node.key"), Permissions::from_mode(0o600)).unwrap();
+        node
     }
 
     /// Makes a machine and starts its node.
@@ -92,6 +108,16 @@ impl Node {
     /// Hands out the process of the node, which is killed when it is dropped.
     pub(crate) fn process(&mut self) -> Process {
         self.process.take().unwrap()
+    }
+
+    /// Returns a figure of the running node in `/proc/PID/status`, in bytes.
+    pub(crate) fn memory(&self, figure: &str) -> u64 {
+        let pid = self.process.as_ref().unwrap().0.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let kibibytes = status.lines().find_map(|line| {
+            line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        });
+        kibibytes.unwrap() * 1_024
     }
 
     /// Runs the program on this machine and returns how it ended.
