@@ -7,6 +7,7 @@ mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;
+mod node_disk;
 mod node_killed;
 mod node_power;
 mod power_loss;

@@ -16,8 +16,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod disk;
 mod rogue;
 
+pub(crate) use disk::Disk;
 pub(crate) use rogue::Rogue;
 
 /// How long anything may take before a test gives it up.
@@ -50,7 +52,7 @@ impl Node {
     /// Makes a machine whose node will have the key of a seed.
     pub(crate) fn keyed(name: &'static str, seed: u8) -> Self {
         let node = Self::new(name);
-        let home = node.folder.path().join("home");
+        let home = node.home();
         fs::create_dir(&home).unwrap();
         fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
         fs::write(home.join("node.key"), [seed; 32]).unwrap();
@@ -95,9 +97,14 @@ impl Node {
     /// Stops the node as a user does.
     pub(crate) fn down(&mut self) {
         self.json(&["down"]);
+        assert_eq!(self.ended(), Some(0), "{}", self.logged());
+    }
+
+    /// Waits until the node has ended by itself, and returns its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let mut process = self.process();
         until(&format!("the end of {}", self.name), || process.0.try_wait().unwrap().is_some());
-        assert!(process.0.wait().unwrap().success(), "{}", self.logged());
+        process.0.wait().unwrap().code()
     }
 
     /// Ends the node with SIGKILL.
@@ -187,6 +194,11 @@ impl Node {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Returns the node's home, which the first command makes.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -195,7 +207,7 @@ impl Node {
         let folder: &Path = self.folder.path();
         let mut command = Command::new(env!("CARGO_BIN_EXE_beadmesh-tested"));
         command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
-        command.env("BEADMESH_HOME", folder.join("home")).env("BEADMESH_NODE_NAME", self.name);
+        command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
         command
     }
