@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::support::{Disk, Node};
+use super::support::{Disk, Node, granted};
 
 /// Bytes that are left on the disk before creates go on, one round each.
 const BYTES_LEFT: [u64; 4] = [0, 20 * 1024, 300 * 1024, 1024 * 1024];
@@ -18,7 +18,7 @@ const UP: [&str; 4] = ["up", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
 #[test]
 fn a_read_only_home_is_named_and_loses_nothing() {
     let mut node = Node::new("ada");
-    let Some(disk) = disk(&node, 32) else { return };
+    let Some(disk) = granted(Disk::mount(&node.home(), 32)) else { return };
     node.up();
     node.create(&["Before"]);
     let (export, digest) = (node.export(), node.status()["digest"].clone());
@@ -40,7 +40,7 @@ fn a_read_only_home_is_named_and_loses_nothing() {
 #[test]
 fn a_full_disk_stops_the_node_and_what_was_acknowledged_is_there_once_space_is_free() {
     let mut node = Node::new("ada");
-    let Some(disk) = disk(&node, 64) else { return };
+    let Some(disk) = granted(Disk::mount(&node.home(), 64)) else { return };
     let mut acknowledged = BTreeSet::new();
     let text = "x".repeat(30 * 1024);
     for bytes_left in BYTES_LEFT {
@@ -82,14 +82,6 @@ fn a_full_disk_stops_the_node_and_what_was_acknowledged_is_there_once_space_is_f
         assert_eq!(node.json(&["doctor"])["findings"], json!([]));
         node.down();
     }
-}
-
-/// Gives the node's home a disk of its own, or says why not.
-#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
-fn disk(node: &Node, mebibytes: u32) -> Option<Disk> {
-    Disk::mount(&node.home(), mebibytes)
-        .inspect_err(|error| eprintln!("Left out: no disk can be mounted: {error}"))
-        .ok()
 }
 
 /// Runs a command that must fail with a code, and returns the error.

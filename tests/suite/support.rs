@@ -16,9 +16,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod cable;
 mod disk;
 mod rogue;
 
+pub(crate) use cable::{Cable, Place};
 pub(crate) use disk::Disk;
 pub(crate) use rogue::Rogue;
 
@@ -39,6 +41,8 @@ pub(crate) struct Node {
     /// Where the node listens once it has been up; a peer finds it there again.
     listen: String,
     process: Option<Process>,
+    /// The network namespace it runs in, if not that of the test.
+    namespace: Option<String>,
 }
 
 impl Node {
@@ -46,7 +50,7 @@ impl Node {
     pub(crate) fn new(name: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
-        Self { folder, name, listen: ANY_PORT.to_owned(), process: None }
+        Self { folder, name, listen: ANY_PORT.to_owned(), process: None, namespace: None }
     }
 
     /// Makes a machine whose node will have the key of a seed.
@@ -57,6 +61,14 @@ impl Node {
         fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
         fs::write(home.join("node.key"), [seed; 32]).unwrap();
         fs::set_permissions(home.join("node.key"), Permissions::from_mode(0o600)).unwrap();
+        node
+    }
+
+    /// Makes a machine at one end of a cable.
+    pub(crate) fn placed(name: &'static str, place: Place) -> Self {
+        let mut node = Self::new(name);
+        node.listen = format!("/ip4/{}/tcp/0", place.address);
+        node.namespace = Some(place.namespace);
         node
     }
 
@@ -205,7 +217,15 @@ impl Node {
 
     fn command(&self, args: &[&str]) -> Command {
         let folder: &Path = self.folder.path();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_beadmesh-tested"));
+        let binary = env!("CARGO_BIN_EXE_beadmesh-tested");
+        let mut command = match &self.namespace {
+            None => Command::new(binary),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, binary]);
+                command
+            }
+        };
         command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
         command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
@@ -231,6 +251,19 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Takes what only root can have, such as a disk; where it is denied, the test is left out and says why.
+///
+/// # Panics
+/// When it is denied under `CI=true`, where no test may be left out.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub(crate) fn granted<T>(wish: Result<T, String>) -> Option<T> {
+    wish.inspect_err(|error| {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
+        eprintln!("This test is left out: {error}");
+    })
+    .ok()
 }
 
 /// Waits until something is so.
