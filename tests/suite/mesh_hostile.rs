@@ -126,11 +126,7 @@ fn a_bomb_is_stored_without_effect_and_costs_at_most_64_mib() {
     let corpus = bombs::corpus();
     let count = u64::try_from(corpus.len()).unwrap();
     for (what, change) in corpus {
-        let held = node.memory("VmRSS");
-        let entry = rogue.entry(PAST, &Op::Bead(BeadChange { bead, change }));
-        rogue.deliver(&entry);
-        let cost = node.memory("VmHWM").saturating_sub(held);
-        assert!(cost <= BOMB_BYTES_MAX, "{what}: {cost} bytes");
+        deliver_cheaply(what, &node, &mut rogue, BeadChange { bead, change });
         assert_eq!(node.export(), export, "{what}");
     }
     assert_eq!(node.status()["entries"], entries + count);
@@ -138,6 +134,15 @@ fn a_bomb_is_stored_without_effect_and_costs_at_most_64_mib() {
     node.down();
     node.up();
     assert_eq!(node.export(), export);
+}
+
+#[test]
+fn the_heaviest_change_that_is_no_bomb_costs_at_most_64_mib() {
+    let (node, mut rogue) = linked();
+    rogue.greet();
+    let bead = BeadId::from_bytes([5; 16]);
+    deliver_cheaply("the heaviest change", &node, &mut rogue, BeadChange { bead, change: bombs::heaviest() });
+    assert_eq!(node.show(&bead.to_string())["labels"].as_array().unwrap().len(), 4_096);
 }
 
 /// Starts a node with one bead, and a rogue that is in its mesh.
@@ -149,6 +154,15 @@ fn linked() -> (Node, Rogue) {
     // What the rogue's coming writes is written before anything is compared.
     until("the rogue's link", || node.status()["peers"][0]["connected"] == true);
     (node, rogue)
+}
+
+/// Delivers a change, and checks what that costs the node in memory.
+fn deliver_cheaply(what: &str, node: &Node, rogue: &mut Rogue, change: BeadChange) {
+    let held = node.memory("VmRSS");
+    let entry = rogue.entry(PAST, &Op::Bead(change));
+    rogue.deliver(&entry);
+    let cost = node.memory("VmHWM").saturating_sub(held);
+    assert!(cost <= BOMB_BYTES_MAX, "{what}: {cost} bytes");
 }
 
 fn rows(rogue: &mut Rogue, row: impl Fn(&'static str, bool, Vec<u8>, &str) -> Row) -> Vec<Row> {

@@ -6,11 +6,14 @@
 
 use automerge::transaction::Transactable;
 
-use crate::bead::genesis;
+use crate::bead::genesis::{self, Container};
+use crate::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX};
 
 /// A column of a change, by its specification number.
 type Column = (u64, Vec<u8>);
 
+const OBJECT_ACTOR: u64 = 0x01;
+const OBJECT_COUNTER: u64 = 0x02;
 const KEY_TEXT: u64 = 0x15;
 const INSERT: u64 = 0x34;
 const ACTION: u64 = 0x42;
@@ -69,6 +72,30 @@ pub fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Returns the heaviest change that is no bomb: it keeps every bound, has effect, and must be cheap as well.
+///
+/// It adds as many labels as a change may have operations, with names as long as fit.
+pub fn heaviest() -> Vec<u8> {
+    const NAME_BYTES: u8 = 14;
+    let rows = i64::try_from(CHANGE_OPS_MAX).expect("a small bound");
+    let name = |number: u64| [&[NAME_BYTES], format!("{number:0>14}").as_bytes()].concat();
+    let names: Vec<u8> = (0..CHANGE_OPS_MAX).flat_map(name).collect();
+    let bytes = body_naming(
+        genesis::ACTOR.as_slice(),
+        &[
+            (OBJECT_ACTOR, run(rows, &[1])),
+            (OBJECT_COUNTER, run(rows, &unsigned(Container::Labels.counter()))),
+            (KEY_TEXT, run(-rows, &names)),
+            (INSERT, unsigned(CHANGE_OPS_MAX)),
+            (ACTION, run(rows, &[1])),
+            (VALUE_META, run(rows, &[2])),
+            (PRED_COUNT, run(rows, &[0])),
+        ],
+    );
+    assert!(bytes.len() <= CHANGE_BYTES_MAX, "the heaviest change is one byte too heavy");
+    bytes
+}
+
 /// Returns a saved document whose one text is 16 MiB of zeros.
 fn zeros() -> Vec<u8> {
     let mut document = automerge::AutoCommit::new();
@@ -78,11 +105,23 @@ fn zeros() -> Vec<u8> {
 
 /// Returns the body of the first change of an actor, on top of genesis.
 fn body(columns: &[Column]) -> Vec<u8> {
+    body_naming(&[], columns)
+}
+
+/// Returns such a body that also names another actor, or none.
+fn body_naming(other: &[u8], columns: &[Column]) -> Vec<u8> {
     let mut out = unsigned(1);
     out.extend_from_slice(genesis::change().hash().as_bytes());
     out.extend([8, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa]);
-    // Its sequence number, its first operation, its time, its message and the other actors it names.
-    out.extend([1, 9, 0, 0, 0]);
+    // Its sequence number, its first operation, its time and its message.
+    out.extend([1, 9, 0, 0]);
+    match u8::try_from(other.len()) {
+        Ok(0) => out.push(0),
+        length => {
+            out.extend([1, length.expect("actors are short")]);
+            out.extend_from_slice(other);
+        }
+    }
     out.extend(unsigned(columns.len() as u64));
     for (spec, bytes) in columns {
         out.extend(unsigned(*spec));
@@ -129,8 +168,9 @@ fn signed(mut value: i64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bead::document::Document;
     use crate::bead::intake::Change;
-    use crate::limits::CHANGE_BYTES_MAX;
+    use crate::id::BeadId;
 
     #[test]
     fn what_bombs_are_made_of_is_a_change() {
@@ -142,6 +182,15 @@ mod tests {
             (PRED_COUNT, run(-1, &[0])),
         ];
         assert_eq!(Change::from_wire(&body(&columns)).unwrap().ops(), 1);
+    }
+
+    #[test]
+    fn the_heaviest_change_is_taken_whole() {
+        let change = Change::from_wire(&heaviest()).unwrap();
+        assert_eq!(change.ops(), CHANGE_OPS_MAX);
+        let mut document = Document::new(BeadId::from_bytes([7; 16]));
+        document.receive(&change);
+        assert_eq!(document.bead().labels.len(), usize::try_from(CHANGE_OPS_MAX).unwrap());
     }
 
     #[test]
