@@ -8,6 +8,8 @@ use crate::id::{EntryId, InstanceId, MeshId, NodeId};
 use crate::op::{Admit, Found, NodeFacts, Op, Role};
 use crate::roster::Roster;
 
+pub mod bombs;
+
 /// A node's key, made from a seed.
 #[derive(Debug, Clone)]
 pub struct Author {

@@ -113,8 +113,8 @@ impl SledKv {
         {
             // Closing would write, and could block on a thread that has died.
             std::mem::forget(db);
-            // If the disk takes not even the mark there is nothing left to try.
-            let _ = directory::replace_file(&self.path, POISONED, b"a write failed\n");
+            // It is empty, because the disk may be full. If not even a name can be written, nothing is left to try.
+            let _ = directory::replace_file(&self.path, POISONED, b"");
         }
         result
     }

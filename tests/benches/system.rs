@@ -16,12 +16,14 @@ use beadmesh_protocol::bead::{Edit, Field, FieldValue};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{BeadId, MeshId};
 use beadmesh_protocol::op::{BeadChange, Op};
-use beadmesh_protocol::testing::Author;
+use beadmesh_protocol::testing::{Author, bombs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[path = "system/api.rs"]
 mod api;
+#[path = "system/bomb.rs"]
+mod bomb;
 #[path = "system/node.rs"]
 mod node;
 #[path = "system/records.rs"]
@@ -73,6 +75,9 @@ struct Bench {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    if has(bomb::FLAG) {
+        return bomb::take();
+    }
     if !has("--bench") || has("--test") {
         return ExitCode::SUCCESS;
     }
@@ -93,6 +98,7 @@ fn run(quick: bool, json: bool) -> Result<bool, Box<dyn Error>> {
     if quick {
         writeln!(stderr(), "Small sizes: this shows that the bench runs, and its figures prove nothing.")?;
     }
+    bench.stage("bombs", Bench::bombs);
     bench.stage("event sizes", Bench::event_sizes);
     bench.stage("a node without beads", Bench::small);
     bench.stage("a middle node", Bench::middle);
@@ -126,6 +132,25 @@ impl Bench {
         if let Err(error) = measure(self) {
             self.table.fail(name, &error.to_string());
         }
+    }
+
+    /// Takes in every change that is small on the wire and would be large if it were expanded, each in a process of
+    /// its own.
+    fn bombs(&mut self) -> Outcome {
+        let mut corpus = bombs::corpus();
+        corpus.push(("the heaviest change", bombs::heaviest()));
+        let (mut worst, mut largest) = ((0, ""), (0, ""));
+        for (what, bytes) in corpus {
+            let (micros, peak) = bomb::taken_apart(&bytes)?;
+            worst = worst.max((micros, what));
+            largest = largest.max((peak, what));
+        }
+        let millis = f64::from(worst.0) / 1e3;
+        self.table.add("bomb intake, worst", millis, "ms", Budget::AtMost(50.0), worst.1.to_owned());
+        let megabytes = f64::from(largest.0) / 1e3;
+        let note = format!("all of the process, {}", largest.1);
+        self.table.add("bomb intake, memory", megabytes, "MB", Budget::AtMost(64.0), note);
+        Ok(())
     }
 
     /// Counts the bytes of a change of one field, without a process.

@@ -2,9 +2,14 @@
 
 use std::process::Output;
 
+use beadmesh_protocol::{
+    clock::Wall,
+    invite::{Secret, Ticket},
+    testing::Author,
+};
 use serde_json::Value;
 
-use super::support::Node;
+use super::support::{Node, Rogue, until};
 
 /// One wrong command.
 struct Row {
@@ -24,8 +29,9 @@ fn bad_input_is_named_and_changes_nothing() {
     let node = Node::running("ada");
     let [first, second] = ["First", "Second"].map(|title| node.create(&[title]));
     node.json(&["bead", "dep", "add", &second, "--on", &first, "--type", "blocks"]);
+    let inviter = Node::running("bob");
     let before = node.status();
-    for row in rows(&first, &second) {
+    for row in rows(&first, &second).into_iter().chain(tickets(&inviter)) {
         let args: Vec<&str> = row.args.iter().map(String::as_str).collect();
         let output = node.run_with(&args, &row.input);
         let what = row.what;
@@ -42,11 +48,19 @@ fn bad_input_is_named_and_changes_nothing() {
     }
 }
 
+fn row(
+    what: &'static str,
+    line: &str,
+    exit: i32,
+    code: &'static str,
+    field: Option<&'static str>,
+    says: &'static str,
+) -> Row {
+    let args = line.split(' ').chain(["--json"]).map(str::to_owned).collect();
+    Row { what, args, input: String::new(), exit, code, field, says }
+}
+
 fn rows(first: &str, second: &str) -> Vec<Row> {
-    let row = |what, line: &str, exit, code, field, says| {
-        let args = line.split(' ').chain(["--json"]).map(str::to_owned).collect();
-        Row { what, args, input: String::new(), exit, code, field, says }
-    };
     let import = |what, input: String, says| Row { input, ..row(what, "bead import -", 1, "rejected", None, says) };
     // One argument of a process holds at most 128 KiB on Linux, so the greatest title comes by a file.
     let long = "x".repeat(100 * 1024);
@@ -61,6 +75,30 @@ fn rows(first: &str, second: &str) -> Vec<Row> {
         row("a second node", "up --no-mdns --listen /ip4/127.0.0.1/tcp/0", 4, "conflict", None, "running"),
         row("a wrong flag", "bead list --colour", 2, "usage", None, "--colour"),
         row("a wrong priority", "bead create Title -p P9", 2, "usage", None, "P9"),
+    ]
+}
+
+/// Returns a row for every kind of ticket that lets nobody in.
+fn tickets(inviter: &Node) -> Vec<Row> {
+    let used = inviter.ticket();
+    drop(Rogue::joined(7, &used));
+    let open: Ticket = inviter.ticket().parse().unwrap();
+    let wrong = Ticket { secret: Secret::from_bytes([7; 16]), ..open.clone() };
+    let misled = Ticket { inviter: Author::seeded(9).node(), ..open };
+    let expired = inviter.json(&["invite", "--ttl", "1s"])["ticket"].as_str().unwrap().to_owned();
+    let over = expired.parse::<Ticket>().unwrap().expires;
+    // The inviter's clock counts, so it is the one to be asked.
+    let bead = inviter.create(&["A clock"]);
+    until("the end of the invite", || {
+        inviter.json(&["bead", "comment", &bead, "Tick"]);
+        Wall::parse(inviter.show(&bead)["updated_at"].as_str().unwrap()).unwrap() > over
+    });
+    let join = |what, ticket: &str, exit, code, says| row(what, &format!("join {ticket}"), exit, code, None, says);
+    vec![
+        join("a used ticket", &used, 6, "ticket_used", "used"),
+        join("a ticket with another secret", &wrong.to_string(), 6, "ticket_unknown", "not valid"),
+        join("an expired ticket", &expired, 6, "ticket_expired", "expired"),
+        join("a ticket whose address is another node's", &misled.to_string(), 7, "unreachable", "can not be reached"),
     ]
 }
 

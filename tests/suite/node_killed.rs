@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::support::{Node, settle, until};
 
 /// Times the node is killed.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
 
 /// Creates under way at one time.
 const WRITERS: usize = 2;
@@ -24,7 +24,7 @@ fn acknowledged_beads_survive_sigkill() {
     let mut node = Node::running("ada");
     let mut acknowledged = BTreeSet::new();
     for round in 0..ROUNDS {
-        acknowledged.extend(killed_under_creates(&mut node, 2 + round));
+        acknowledged.extend(killed_under_creates(&mut node, 2 + round % 5));
         // Whatever the writers did last, they did without the node.
         node.up();
         let held = node.json(&["bead", "list", "--all", "--limit", "0"]);

@@ -7,13 +7,15 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::support::Process;
 
 /// Disks that are cut at the same time.
 const DISKS: usize = 5;
@@ -122,8 +124,7 @@ impl Machine {
         if self.starts.is_multiple_of(4) {
             self.cut_while_starting(&mirror, self.starts as u64 * 7);
         }
-        let mut child = self.up(Some(&mirror));
-        let stdout = child.stdout.take().unwrap();
+        let (process, stdout) = self.up(Some(&mirror));
         if self.examine(stdout, losses) {
             let socket = UnixStream::connect(self.home().join("node.sock")).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -134,13 +135,12 @@ impl Machine {
             }
             send_create(&socket, count);
             thread::sleep(Duration::from_micros((self.starts * 977 % 5000) as u64));
-            child.kill().unwrap();
-            child.wait().unwrap();
+            drop(process);
             // What the node said before it died counts too.
             self.acknowledged.extend(alias(&mut replies));
+        } else {
+            drop(process);
         }
-        let _ = child.kill();
-        child.wait().unwrap();
         restore(&mirror, &self.home());
         losses.cuts += 1;
     }
@@ -148,10 +148,9 @@ impl Machine {
     /// Cuts the power some time after the start, wherever the node is then; it has promised nothing new.
     fn cut_while_starting(&self, mirror: &Path, millis: u64) {
         let mirror = mirror.with_added_extension("early");
-        let mut child = self.up(Some(&mirror));
+        let started = self.up(Some(&mirror));
         thread::sleep(Duration::from_millis(millis));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(started);
         // The double may not have seen a single call yet, and then the disk is as it was.
         if mirror.exists() {
             restore(&mirror, &self.home());
@@ -160,11 +159,9 @@ impl Machine {
 
     /// Examines what the last cut has left, with a running node and without one.
     fn check(&mut self, losses: &mut Losses) {
-        let mut child = self.up(None);
-        let stdout = child.stdout.take().unwrap();
+        let (process, stdout) = self.up(None);
         let is_up = self.examine(stdout, losses);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(process);
         if is_up {
             let output = self.command(&["bead", "export"]).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -199,7 +196,7 @@ impl Machine {
     }
 
     /// Starts the node, on the disk that forgets if there is a `mirror`.
-    fn up(&self, mirror: Option<&Path>) -> Child {
+    fn up(&self, mirror: Option<&Path>) -> (Process, ChildStdout) {
         let mut command = self.command(&["up", "--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
         if let Some(mirror) = mirror {
             let double = std::env::current_exe().unwrap().with_file_name("libpower_loss.so");
@@ -208,7 +205,9 @@ impl Machine {
             command.envs(self.env.iter().map(|(name, value)| (name, value)));
         }
         let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        command.stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        (Process(child), stdout)
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -3,8 +3,9 @@
 //! Every wait is bounded, and a node ends with the test that started it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -14,6 +15,14 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+mod cable;
+mod disk;
+mod rogue;
+
+pub(crate) use cable::{Cable, Place};
+pub(crate) use disk::Disk;
+pub(crate) use rogue::Rogue;
 
 /// How long anything may take before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -32,6 +41,8 @@ pub(crate) struct Node {
     /// Where the node listens once it has been up; a peer finds it there again.
     listen: String,
     process: Option<Process>,
+    /// The network namespace it runs in, if not that of the test.
+    namespace: Option<String>,
 }
 
 impl Node {
@@ -39,7 +50,26 @@ impl Node {
     pub(crate) fn new(name: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
-        Self { folder, name, listen: ANY_PORT.to_owned(), process: None }
+        Self { folder, name, listen: ANY_PORT.to_owned(), process: None, namespace: None }
+    }
+
+    /// Makes a machine whose node will have the key of a seed.
+    pub(crate) fn keyed(name: &'static str, seed: u8) -> Self {
+        let node = Self::new(name);
+        let home = node.home();
+        fs::create_dir(&home).unwrap();
+        fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+        fs::write(home.join("node.key"), [seed; 32]).unwrap();
+        fs::set_permissions(home.join("node.key"), Permissions::from_mode(0o600)).unwrap();
+        node
+    }
+
+    /// Makes a machine at one end of a cable.
+    pub(crate) fn placed(name: &'static str, place: Place) -> Self {
+        let mut node = Self::new(name);
+        node.listen = format!("/ip4/{}/tcp/0", place.address);
+        node.namespace = Some(place.namespace);
+        node
     }
 
     /// Makes a machine and starts its node.
@@ -79,9 +109,14 @@ impl Node {
     /// Stops the node as a user does.
     pub(crate) fn down(&mut self) {
         self.json(&["down"]);
+        assert_eq!(self.ended(), Some(0), "{}", self.logged());
+    }
+
+    /// Waits until the node has ended by itself, and returns its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let mut process = self.process();
         until(&format!("the end of {}", self.name), || process.0.try_wait().unwrap().is_some());
-        assert!(process.0.wait().unwrap().success(), "{}", self.logged());
+        process.0.wait().unwrap().code()
     }
 
     /// Ends the node with SIGKILL.
@@ -92,6 +127,16 @@ impl Node {
     /// Hands out the process of the node, which is killed when it is dropped.
     pub(crate) fn process(&mut self) -> Process {
         self.process.take().unwrap()
+    }
+
+    /// Returns a figure of the running node in `/proc/PID/status`, in bytes.
+    pub(crate) fn memory(&self, figure: &str) -> u64 {
+        let pid = self.process.as_ref().unwrap().0.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let kibibytes = status.lines().find_map(|line| {
+            line.strip_prefix(figure)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        });
+        kibibytes.unwrap() * 1_024
     }
 
     /// Runs the program on this machine and returns how it ended.
@@ -161,15 +206,28 @@ impl Node {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Returns the node's home, which the first command makes.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let folder: &Path = self.folder.path();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_beadmesh-tested"));
+        let binary = env!("CARGO_BIN_EXE_beadmesh-tested");
+        let mut command = match &self.namespace {
+            None => Command::new(binary),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, binary]);
+                command
+            }
+        };
         command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
-        command.env("BEADMESH_HOME", folder.join("home")).env("BEADMESH_NODE_NAME", self.name);
+        command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
         command
     }
@@ -186,13 +244,26 @@ impl Drop for Node {
 
 /// The process of a node; it does not outlive its handle.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Takes what only root can have, such as a disk; where it is denied, the test is left out and says why.
+///
+/// # Panics
+/// When it is denied under `CI=true`, where no test may be left out.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub(crate) fn granted<T>(wish: Result<T, String>) -> Option<T> {
+    wish.inspect_err(|error| {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
+        eprintln!("This test is left out: {error}");
+    })
+    .ok()
 }
 
 /// Waits until something is so.

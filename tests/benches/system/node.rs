@@ -83,13 +83,18 @@ impl Node {
         if end.success() { Ok(took) } else { Err(format!("{args:?} ended with {end}").into()) }
     }
 
-    /// Returns a figure of `/proc/PID/status` in bytes; nothing where there is no such file.
+    /// Returns a figure of the node's `/proc/PID/status` in bytes.
     pub(crate) fn memory(&self, figure: &str) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        Some(kibibytes * 1_024)
+        memory(&self.child.id().to_string(), figure)
     }
+}
+
+/// Returns a figure of a process in `/proc/PID/status` in bytes; nothing where there is no such file.
+pub(crate) fn memory(pid: &str, figure: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1_024)
 }
 
 impl Drop for Node {
