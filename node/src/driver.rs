@@ -31,7 +31,7 @@ const JOINS_MAX: usize = 8;
 pub(crate) struct Links {
     up: Mutex<BTreeMap<replica::LinkId, net::LinkId>>,
     count: AtomicU64,
-    /// Frames of members that did not decode, since the start.
+    /// Frames of members that did not decode or broke the protocol, since the start.
     violations: AtomicU64,
 }
 
@@ -91,8 +91,12 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
                 }
             }
         }
-        Output::Close(id, reason) => {
-            if let Some(link) = links.get(id) {
+        Output::Close { link, reason, violation } => {
+            if let Some(link) = links.get(link) {
+                if violation {
+                    let violations = links.count_violation();
+                    warn!(%link, reason, violations, "a peer broke the protocol");
+                }
                 handle.close(link, &reason);
             }
         }

@@ -69,8 +69,15 @@ pub enum Output {
     Reply(RequestId, Box<Result<Answer, CommandError>>),
     /// Send a frame.
     Frame(LinkId, Frame),
-    /// Close a link, for that reason.
-    Close(LinkId, String),
+    /// Close a link.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why, in words.
+        reason: String,
+        /// Whether the peer broke the protocol.
+        violation: bool,
+    },
     /// These nodes may connect and are to be dialled, each with where it says it can be reached.
     Members(Vec<(NodeId, Vec<String>)>),
     /// Whether strangers may ask to join now.
@@ -316,7 +323,7 @@ impl Replica {
 
     fn on_link_up(&mut self, link: LinkId, node: NodeId, path: String) -> Result<(), StoreError> {
         if !self.mesh.roster().members.contains_key(&node) {
-            self.outputs.push(Output::Close(link, "not a member".to_owned()));
+            self.outputs.push(Output::Close { link, reason: "not a member".to_owned(), violation: false });
             return Ok(());
         }
         let (here, now) = (self.entries.node(), self.now.mono);
@@ -389,9 +396,9 @@ impl Replica {
                     }
                     orders.extend(next);
                 }
-                Order::Close { reason, .. } => {
+                Order::Close { reason, violation } => {
                     self.outputs.push(Output::Frame(link, Frame::Bye(reason.clone())));
-                    self.outputs.push(Output::Close(link, reason));
+                    self.outputs.push(Output::Close { link, reason, violation });
                     self.on_link_down(link)?;
                     return Ok(());
                 }
@@ -477,7 +484,7 @@ impl Replica {
         }
         let members = self.mesh.roster().members.keys().copied().collect();
         for link in self.links.strangers(&members) {
-            self.outputs.push(Output::Close(link, "no longer a member".to_owned()));
+            self.outputs.push(Output::Close { link, reason: "no longer a member".to_owned(), violation: false });
         }
         Ok(())
     }

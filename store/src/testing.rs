@@ -282,7 +282,7 @@ impl Net {
                     let to = if *source == at { *target } else { *source };
                     self.wire.push_back((to, link, frame.encode()));
                 }
-                Output::Close(_, reason) => self.closed.push((at, reason)),
+                Output::Close { reason, .. } => self.closed.push((at, reason)),
                 Output::Event(event) => self.peers[at].events.push(event),
                 Output::Reply(..) | Output::Members(_) | Output::JoinOpen(_) => {}
             }
