@@ -10,7 +10,7 @@ pub mod edit;
 pub mod genesis;
 pub mod import;
 pub mod intake;
-mod item;
+pub(crate) mod item;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

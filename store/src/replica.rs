@@ -286,6 +286,7 @@ impl Replica {
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
+        self.beads.catch_up(&mut self.stage, &self.mesh)?;
         for (bead, alias, author) in self.beads.take_changed() {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
         }
@@ -312,6 +313,7 @@ impl Replica {
     }
 
     fn on_command(&mut self, request: RequestId, command: Command) -> Result<(), StoreError> {
+        self.beads.catch_up(&mut self.stage, &self.mesh)?;
         let reply = match self.obey(command) {
             Ok(answer) => Ok(answer),
             Err(Failure::Command(error)) => Err(error),
@@ -474,7 +476,7 @@ impl Replica {
         let after = self.mesh.roster();
         // Nothing is stored yet of a node that was not known before.
         let turned = before.known.iter().copied().filter(|node| before.may_write(*node) != after.may_write(*node));
-        self.beads.on_writers_changed(&mut self.stage, &self.mesh, &turned.collect())?;
+        self.beads.on_writers_changed(&self.stage, &turned.collect())?;
         if renamed {
             self.beads.forget_index();
         }
@@ -523,9 +525,11 @@ impl Replica {
                 folded += 1;
             }
             if folded % REBUILD_COMMIT == 0 {
+                self.beads.catch_up(&mut self.stage, &self.mesh)?;
                 self.stage.commit()?;
             }
         }
+        self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
         Ok(folded)
     }

@@ -77,7 +77,8 @@ impl Rows {
         self.rows.insert(place, row);
     }
 
-    fn remove(&mut self, id: BeadId) {
+    /// Takes a bead's row away.
+    pub(crate) fn remove(&mut self, id: BeadId) {
         let Some(place) = self.places.remove(&id) else { return };
         let Some(row) = self.rows.remove(&place) else { return };
         self.aliases.remove(&(row.alias, place.created_at, id));

@@ -121,7 +121,7 @@ impl Document {
     pub fn fold(id: BeadId, changes: impl IntoIterator<Item = Change>) -> (Self, Folded) {
         let mut document = Self::new(id);
         let changes: BTreeMap<ChangeHash, Change> = changes.into_iter().map(|change| (change.hash(), change)).collect();
-        for change in changes.values() {
+        for change in changes.values().filter(|change| !change.deps().is_empty()) {
             let slot = document.slots.entry((change.actor(), change.seq())).or_insert(change.hash());
             *slot = (*slot).min(change.hash());
         }
@@ -157,6 +157,10 @@ impl Document {
         }
         if let Some(reason) = self.void.get(&hash) {
             return Receipt::Void(*reason);
+        }
+        if change.deps().is_empty() {
+            // It can not have effect anywhere, so it takes no other change's place.
+            return self.refuse(hash, Void::Rootless);
         }
         let slot = (change.actor(), change.seq());
         match self.slots.get(&slot).copied() {
@@ -220,9 +224,6 @@ impl Document {
     }
 
     fn judge(&self, change: &Change) -> Verdict {
-        if change.deps().is_empty() {
-            return Verdict::Void(Void::Rootless);
-        }
         if let Some(dep) = change.deps().iter().find(|dep| self.void.contains_key(dep)) {
             return Verdict::Void(Void::Dependency(*dep));
         }

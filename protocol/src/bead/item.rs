@@ -103,6 +103,15 @@ pub(super) fn parse_comment(text: &str) -> Option<Comment> {
     Some(Comment { author, created_at, text, extra })
 }
 
+/// Puts comments in the order in which they are shown: by date, undated ones first, then by author and text.
+pub(crate) fn sort_comments(comments: &mut [Comment]) {
+    let instant = |comment: &Comment| comment.created_at.as_deref()?.parse::<jiff::Timestamp>().ok();
+    comments.sort_by_cached_key(|comment| {
+        let Comment { author, created_at, text, extra } = comment.clone();
+        (instant(comment), created_at, author, text, extra)
+    });
+}
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts, numbers and maps keyed by text are JSON")
 }

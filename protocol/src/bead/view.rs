@@ -158,12 +158,11 @@ fn add_item(bead: &mut Bead, container: Container, key: String, text: Option<Str
     }
 }
 
-/// Orders what was added in the order of keys, and dates the bead by its latest change, unless the imported date is
+/// Puts lists in order, and dates the bead by its latest change, unless the imported date is
 /// later or the same.
 fn finish(bead: &mut Bead, newest_time: u64) {
     bead.criteria.sort_by(|a, b| (a.order, &a.text).cmp(&(b.order, &b.text)));
-    // The order of keys stays among equal dates.
-    bead.comments.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+    item::sort_comments(&mut bead.comments);
     if newest_time == 0 {
         return;
     }

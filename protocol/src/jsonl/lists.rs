@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::fields::Fields;
 use super::json::Json;
 use super::{MAP_ITEMS_MAX, RecordError, TEXT_BYTES_MAX, WORD_BYTES_MAX};
+use crate::bead::item::sort_comments;
 use crate::bead::{Bead, Comment, Criterion, Dep, DepKey, Target};
 use crate::scope::Pattern;
 
@@ -102,11 +103,7 @@ fn comments(fields: &mut Fields, bead: &mut Bead) -> Result<(), RecordError> {
         let text = item.text("text", TEXT_BYTES_MAX)?.ok_or_else(|| RecordError::missing(&name))?;
         bead.comments.push(Comment { author, created_at, text, extra: item.rest()? });
     }
-    let instant = |comment: &Comment| comment.created_at.as_deref()?.parse::<jiff::Timestamp>().ok();
-    bead.comments.sort_by_cached_key(|comment| {
-        let Comment { author, created_at, text, extra } = comment.clone();
-        (instant(comment), created_at, author, text, extra)
-    });
+    sort_comments(&mut bead.comments);
     bead.comments.dedup_by(|next, kept| {
         (&next.author, &next.created_at, &next.text) == (&kept.author, &kept.created_at, &kept.text)
     });

@@ -14,6 +14,7 @@ use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
 use beadmesh_protocol::id::{BeadId, EntryId, NodeId, base32};
+use beadmesh_protocol::limits::NODES_MAX;
 use beadmesh_protocol::op::{BeadChange, Op};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,12 @@ struct ChangeRecord {
     op: u32,
     authors: Vec<NodeId>,
 }
+
+/// Bytes of a bead's view from which on it is not stored but derived when it is asked for.
+const VIEW_BYTES_MAX: usize = 64 * 1024;
+
+/// Nodes that are remembered to have brought in one change; each is 32 bytes of a record that has a bound.
+const AUTHORS_MAX: usize = 8 * NODES_MAX;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,15 +77,18 @@ pub(crate) struct Beads {
     index: Option<Index>,
     /// Beads changed since the last flush, with who changed each last.
     changed: BTreeMap<BeadId, NodeId>,
+    /// Beads whose views are behind their changes: however many came at once, each is derived once.
+    behind: BTreeSet<BeadId>,
 }
 
 impl Beads {
     /// Begins with nothing in memory; `secret` is drawn for this opening and makes its automerge actors.
     pub(crate) fn new(secret: [u8; 32], documents_max: usize) -> Self {
-        Self { secret, documents_max, warm: BTreeMap::new(), uses: 0, index: None, changed: BTreeMap::new() }
+        let (warm, changed, behind) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { secret, documents_max, warm, uses: 0, index: None, changed, behind }
     }
 
-    /// Gives effect to the bead operations of a stored entry.
+    /// Gives effect to the bead operations of a stored entry; `catch_up` derives the views.
     pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
         let author = entry.content().author;
         for (op, raw) in (0..).zip(&entry.content().ops) {
@@ -121,7 +131,7 @@ impl Beads {
         let had_effect = known.as_ref().is_some_and(|known| known.has_effect(mesh));
         match known {
             None => stage.put_record(key, arrived),
-            Some(mut known) if !known.authors.contains(&author) => {
+            Some(mut known) if !known.authors.contains(&author) && known.authors.len() < AUTHORS_MAX => {
                 known.authors.push(author);
                 stage.put_record(key, &known);
             }
@@ -135,6 +145,7 @@ impl Beads {
             self.put(stage, mesh, &BeadRecord { bead, conflicts: Vec::new() });
             return Ok(());
         }
+        self.behind.insert(bead);
         let received = match self.warm.get_mut(&bead) {
             Some(warm) if !warm.unsettled => warm.document.receive(change),
             _ => Receipt::Duplicate,
@@ -142,23 +153,41 @@ impl Beads {
         if received != Receipt::Applied {
             self.warm.remove(&bead);
         }
-        self.show(stage, mesh, bead)
+        Ok(())
+    }
+
+    /// Derives the views of beads whose changes came since this was last called.
+    pub(crate) fn catch_up(&mut self, stage: &mut Stage, mesh: &Mesh) -> Result<(), StoreError> {
+        while let Some(bead) = self.behind.pop_first() {
+            self.show(stage, mesh, bead)?;
+        }
+        Ok(())
     }
 
     /// Derives a bead's view from its document.
     fn show(&mut self, stage: &mut Stage, mesh: &Mesh, id: BeadId) -> Result<(), StoreError> {
-        let warm = self.document(stage, mesh, id)?;
-        // Genesis alone says nothing: a bead whose changes all wait is not shown yet.
-        let shown = warm.document.changes().nth(1).is_some();
-        let record = shown.then(|| BeadRecord { bead: warm.document.bead(), conflicts: warm.document.conflicts() });
-        if let Some(record) = record {
+        let document = &self.document(stage, mesh, id)?.document;
+        // Genesis alone says nothing: a bead whose changes all wait, or are void by now, is not shown.
+        if document.changes().nth(1).is_some() {
+            let record = view_of(document);
             self.put(stage, mesh, &record);
+        } else {
+            stage.delete(keys::bead(id));
+            if let Some(index) = &mut self.index {
+                index.rows.remove(id);
+                index.graph.remove(id);
+            }
         }
         Ok(())
     }
 
     fn put(&mut self, stage: &mut Stage, mesh: &Mesh, record: &BeadRecord) {
-        stage.put_record(keys::bead(record.bead.id), record);
+        let mut value = postcard::to_stdvec(record).expect("beads have a postcard form");
+        if value.len() > VIEW_BYTES_MAX {
+            // Nothing stands for a view that is derived when it is asked for.
+            value.clear();
+        }
+        stage.put(keys::bead(record.bead.id), value);
         if let Some(index) = &mut self.index {
             index.upsert(&record.bead, mesh);
         }
@@ -233,8 +262,13 @@ impl Beads {
     ) -> Vec<RawOp> {
         let ops = changes.iter().map(|change| op_of(bead.id, change)).collect();
         self.changed.insert(bead.id, author);
-        // The view of an import change is the record it was made from.
-        self.put(stage, mesh, &BeadRecord { bead: bead.clone(), conflicts: Vec::new() });
+        // Shown is what the changes say, as everywhere else, not the record that they were made from.
+        let alone = if let [change] = changes { Bead::of_first(bead.id, change) } else { None };
+        let record = match alone {
+            Some(bead) => BeadRecord { bead, conflicts: Vec::new() },
+            None => view_of(&Document::fold(bead.id, changes.iter().cloned()).0),
+        };
+        self.put(stage, mesh, &record);
         ops
     }
 
@@ -258,27 +292,29 @@ impl Beads {
     }
 
     /// Reads a bead as it is shown.
-    pub(crate) fn record(&self, stage: &Stage, id: BeadId) -> Result<Option<BeadRecord>, StoreError> {
-        stage.record(&keys::bead(id))
+    pub(crate) fn record(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Option<BeadRecord>, StoreError> {
+        let key = keys::bead(id);
+        stage.get(&key)?.map(|value| read(stage, mesh, &key, &value)).transpose()
     }
 
     /// Returns the rows and the graph, read from the store when first asked for.
     pub(crate) fn index(&mut self, stage: &Stage, mesh: &Mesh) -> Result<&Index, StoreError> {
         if self.index.is_none() {
             let mut index = Index::default();
-            let mut undecodable = None;
-            stage.scan(keys::BEADS, |key, value| match postcard::from_bytes::<BeadRecord>(value) {
-                Ok(record) => {
-                    index.upsert(&record.bead, mesh);
-                    ControlFlow::Continue(())
+            let (mut large, mut undecodable) = (Vec::new(), None);
+            stage.scan(keys::BEADS, |key, value| {
+                match postcard::from_bytes::<BeadRecord>(value) {
+                    _ if value.is_empty() => large.push(key.to_vec()),
+                    Ok(record) => index.upsert(&record.bead, mesh),
+                    Err(_) => undecodable = Some(StoreError::Undecodable { key: base32(key) }),
                 }
-                Err(_) => {
-                    undecodable = Some(StoreError::Undecodable { key: base32(key) });
-                    ControlFlow::Break(())
-                }
+                if undecodable.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             if let Some(error) = undecodable {
                 return Err(error);
+            }
+            for key in large {
+                index.upsert(&read(stage, mesh, &key, &[])?.bead, mesh);
             }
             self.index = Some(index);
         }
@@ -299,13 +335,8 @@ impl Beads {
         changed.into_iter().map(|(bead, author)| (bead, alias(bead), author)).collect()
     }
 
-    /// Shows beads anew whose authors have become writers, or are writers no more.
-    pub(crate) fn on_writers_changed(
-        &mut self,
-        stage: &mut Stage,
-        mesh: &Mesh,
-        turned: &BTreeSet<NodeId>,
-    ) -> Result<(), StoreError> {
+    /// Notes the beads to be shown anew because their authors have become writers, or are writers no more.
+    pub(crate) fn on_writers_changed(&mut self, stage: &Stage, turned: &BTreeSet<NodeId>) -> Result<(), StoreError> {
         if turned.is_empty() {
             return Ok(());
         }
@@ -317,7 +348,7 @@ impl Beads {
         }
         for bead in beads {
             self.warm.remove(&bead);
-            self.show(stage, mesh, bead)?;
+            self.behind.insert(bead);
         }
         Ok(())
     }
@@ -336,6 +367,7 @@ impl Beads {
             }
         }
         self.warm.clear();
+        self.behind.clear();
         self.index = None;
         Ok(())
     }
@@ -347,8 +379,7 @@ impl Beads {
 
     /// Derives a bead's view from its changes without keeping it, to compare with what is stored.
     pub(crate) fn derive(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
-        let (document, _) = Document::fold(id, changes_of(stage, mesh, id)?);
-        Ok(BeadRecord { bead: document.bead(), conflicts: document.conflicts() })
+        derive(stage, mesh, id)
     }
 }
 
@@ -366,17 +397,39 @@ impl Index {
     }
 }
 
+/// Reads a bead's view, derived if it is too large to be stored.
+fn read(stage: &Stage, mesh: &Mesh, key: &[u8], value: &[u8]) -> Result<BeadRecord, StoreError> {
+    let unread = || StoreError::Undecodable { key: base32(key) };
+    if value.is_empty() {
+        let id = BeadId::from_slice(&key[keys::BEADS.len()..]).ok_or_else(unread)?;
+        return derive(stage, mesh, id);
+    }
+    postcard::from_bytes(value).map_err(|_| unread())
+}
+
+fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
+    Ok(view_of(&Document::fold(id, changes_of(stage, mesh, id)?).0))
+}
+
+fn view_of(document: &Document) -> BeadRecord {
+    BeadRecord { bead: document.bead(), conflicts: document.conflicts() }
+}
+
 /// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
 fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
-    for (key, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
-        if !record.has_effect(mesh) {
-            continue;
+    let mut places: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
+    for (_, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
+        if record.has_effect(mesh) {
+            places.entry(record.entry).or_default().push(record.op);
         }
-        let entry = entries::load(stage, mesh.roster().mesh, record.entry)?;
-        let raw = entry.as_ref().and_then(|entry| entry.content().ops.get(usize::try_from(record.op).ok()?));
-        let (_, change) = raw.and_then(change_in).ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
-        changes.push(change);
+    }
+    let mut changes = Vec::new();
+    for (id, places) in places {
+        let missing = || StoreError::Undecodable { key: id.to_string() };
+        let entry = entries::load(stage, mesh.roster().mesh, id)?.ok_or_else(missing)?;
+        let ops = &entry.content().ops;
+        let carried = places.iter().filter_map(|place| change_in(ops.get(usize::try_from(*place).ok()?)?));
+        changes.extend(carried.map(|(_, change)| change));
     }
     Ok(changes)
 }

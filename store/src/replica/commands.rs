@@ -224,7 +224,7 @@ impl Replica {
         self.beads.index(&self.stage, &self.mesh)?;
         let mut lines = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(record) = self.beads.record(&self.stage, *id)? else { continue };
+            let Some(record) = self.beads.record(&self.stage, &self.mesh, *id)? else { continue };
             let index = self.beads.index(&self.stage, &self.mesh)?;
             let alias = index.rows.display(*id).unwrap_or_default();
             let target = |target: &beadmesh_protocol::bead::Target| show::target_alias(index, *id, target);
@@ -282,6 +282,7 @@ impl Replica {
         for entry in &entries {
             self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
         }
+        self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
         self.outputs.push(Output::Members(self.mesh.peers()));
         self.outputs.push(Output::Event(Event::Roster));

@@ -1,11 +1,14 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::import::import_change;
-use beadmesh_protocol::bead::{Bead, Dep, DepKey, Field, Target};
-use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::bead::{Bead, Comment, Dep, DepKey, Edit, Field, FieldValue, Target};
+use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::entry::{Content, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId};
 use beadmesh_protocol::limits::MAP_ITEMS_MAX;
+use beadmesh_protocol::op::{BeadChange, Op};
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
@@ -249,6 +252,83 @@ fn a_node_that_lost_its_disk_gets_back_from_a_peer_what_it_had_sent() {
     net.set(1, "sent", Field::Title, "written by the new instance");
     net.settle();
     assert!(net.export(0)[0].contains("new instance"));
+}
+
+#[test]
+fn a_bead_too_large_to_store_as_shown_is_shown_all_the_same() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.create(0, "large");
+    net.settle();
+    net.cut(link);
+    for at in 0..2 {
+        for number in 0..4 {
+            let text = format!("{at}{number}").repeat(25_000);
+            net.ask(at, edit("large", Action::Comment(text))).unwrap();
+        }
+    }
+    net.link(0, 1);
+    net.settle();
+    let export = net.export(0);
+    assert!((0..2).all(|at| (0..4).all(|number| export[0].contains(&format!("{at}{number}{at}{number}")))));
+    assert_eq!(net.export(1), export);
+    net.crash(0);
+    assert_eq!(net.export(0), export);
+    let Ok(Answer::Checked(findings)) = net.ask(0, Command::Check) else { panic!("findings") };
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn an_importer_shows_what_everybody_else_shows() {
+    let mut net = Net::joined(2);
+    let records = (0..20).map(|at| {
+        let mut bead = Bead::new(BeadId::from_bytes([at; 16]), format!("c-{at}"), "has comments".to_owned());
+        bead.comments = ["2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z", "2025-01-01T00:00:00Z"]
+            .map(|date| Comment {
+                author: format!("{}", at % 3),
+                created_at: Some(date.to_owned()),
+                text: format!("at {date}"),
+                extra: BTreeMap::new(),
+            })
+            .to_vec();
+        prepared(bead)
+    });
+    net.ask(0, Command::Import(records.collect())).unwrap();
+    net.link(0, 1);
+    net.settle();
+    assert_eq!(net.export(0), net.export(1));
+    for at in 0..2 {
+        let Ok(Answer::Checked(findings)) = net.ask(at, Command::Check) else { panic!("findings") };
+        assert_eq!(findings, []);
+    }
+}
+
+#[test]
+fn a_bead_whose_only_change_turns_void_is_shown_by_nobody() {
+    let bead = BeadId::from_bytes([4; 16]);
+    let title = |text: String| [Edit::Set(Field::Title, FieldValue::Text(text))];
+    let first = Document::new(bead).edit([7; 8], Wall::from_millis(1), &title("first".to_owned())).unwrap().remove(0);
+    // The same actor's first change once more, of a lower hash, on top of one that nobody has.
+    let twin = (0..).find_map(|number| {
+        let mut document = Document::new(bead);
+        document.edit([8; 8], Wall::from_millis(1), &title("withheld".to_owned())).unwrap();
+        let twin = document.edit([7; 8], Wall::from_millis(1), &title(format!("twin {number}"))).unwrap().remove(0);
+        (twin.hash() < first.hash()).then_some(twin)
+    });
+    let changes = [first, twin.unwrap()];
+    for order in [[0, 1], [1, 0]] {
+        let mut net = Net::joined(2);
+        let link = net.link(0, 1);
+        net.settle();
+        let (mesh, author) = (net.peers[0].replica.mesh(), net.peers[1].author.clone());
+        for (n, at) in (1..).zip(order) {
+            let op = Op::Bead(BeadChange { bead, change: changes[at].to_wire().to_vec() });
+            let entry = author.entry(mesh, n, net.now(0).wall, &[op]);
+            net.deliver(0, link, &Frame::Entries(vec![entry]).encode());
+            assert_eq!(net.status(0).beads, u64::from(order[0] == 0 && n == 1));
+        }
+        assert_eq!(net.export(0), Vec::<String>::new());
+    }
 }
 
 #[test]

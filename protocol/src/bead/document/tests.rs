@@ -341,6 +341,20 @@ fn a_change_that_does_not_build_on_genesis_is_void() {
 }
 
 #[test]
+fn a_change_that_does_not_build_on_genesis_takes_no_other_changes_place() {
+    let first = raw(ADA, 1, 9, &[genesis::change().hash()], "first");
+    let rootless = (0..).map(|n| raw(ADA, 1, 9, &[], &format!("{n}"))).find(|twin| twin.hash() < first.hash()).unwrap();
+    for order in [[&first, &rootless], [&rootless, &first]] {
+        let mut document = Document::new(ID);
+        order.into_iter().for_each(|change| _ = document.receive(change));
+        assert!(document.contains(&first.hash()));
+        let (folded, left) = Document::fold(ID, order.map(Clone::clone));
+        assert!(folded.contains(&first.hash()));
+        assert_eq!(left.void, BTreeMap::from([(rootless.hash(), Void::Rootless)]));
+    }
+}
+
+#[test]
 fn a_change_whose_operations_skip_or_repeat_numbers_is_void() {
     let genesis = genesis::change().hash();
     for found in [8, 10] {

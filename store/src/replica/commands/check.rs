@@ -30,7 +30,7 @@ impl Replica {
         for key in self.stage.keys(keys::BEADS)? {
             let Some(id) = BeadId::from_slice(&key[keys::BEADS.len()..]) else { continue };
             let derived = self.beads.derive(&self.stage, &self.mesh, id)?;
-            let stored = self.beads.record(&self.stage, id)?;
+            let stored = self.beads.record(&self.stage, &self.mesh, id)?;
             if stored.is_none_or(|stored| stored.bead != derived.bead || stored.conflicts != derived.conflicts) {
                 stale += 1;
             }

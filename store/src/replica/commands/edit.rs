@@ -165,7 +165,7 @@ impl Replica {
         match field {
             Field::Status => {
                 let status = Status::from(text.clone());
-                let present = self.beads.record(&self.stage, id)?.map(|record| record.bead.status);
+                let present = self.beads.record(&self.stage, &self.mesh, id)?.map(|record| record.bead.status);
                 match (&status, present) {
                     (status, Some(present)) if *status == present => Ok(Vec::new()),
                     (Status::Closed, _) => Ok(closing(&wall, None)),
@@ -185,7 +185,7 @@ impl Replica {
 
     /// Settles a conflict by writing a value over all concurrent ones.
     fn resolve(&mut self, id: BeadId, field: Field, value: Option<&FieldValue>) -> Result<Edit, Failure> {
-        let record = self.beads.record(&self.stage, id)?;
+        let record = self.beads.record(&self.stage, &self.mesh, id)?;
         let conflict = record
             .as_ref()
             .and_then(|record| record.conflicts.iter().find(|conflict| conflict.field == field.as_str()));
@@ -199,7 +199,7 @@ impl Replica {
     }
 
     fn dep_removals(&mut self, id: BeadId, kind: Option<&str>, target: &str) -> Result<Vec<Edit>, Failure> {
-        let record = self.beads.record(&self.stage, id)?;
+        let record = self.beads.record(&self.stage, &self.mesh, id)?;
         let wanted = self.find(target).ok();
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let keys = record.into_iter().flat_map(|record| record.bead.deps.into_keys());

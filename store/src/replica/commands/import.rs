@@ -40,7 +40,7 @@ impl Replica {
     fn merge(&mut self, record: &Prepared, report: &mut ImportReport) -> Result<Vec<RawOp>, Failure> {
         let id = record.bead.id;
         let note = |reason: String| LineNote { line: record.line, reason };
-        let Some(ours) = self.beads.record(&self.stage, id)?.map(|record| record.bead) else {
+        let Some(ours) = self.beads.record(&self.stage, &self.mesh, id)?.map(|record| record.bead) else {
             report.unchanged += 1;
             return Ok(Vec::new());
         };

@@ -17,7 +17,7 @@ impl Replica {
 
     /// Describes a bead, if it is shown here.
     pub(super) fn describe(&mut self, id: BeadId) -> Result<Option<BeadAnswer>, StoreError> {
-        let Some(record) = self.beads.record(&self.stage, id)? else { return Ok(None) };
+        let Some(record) = self.beads.record(&self.stage, &self.mesh, id)? else { return Ok(None) };
         let wall = self.now.wall;
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
