@@ -105,6 +105,15 @@ impl Home {
         Ok(home)
     }
 
+    /// Returns whether a recovery key waits to be shown.
+    ///
+    /// # Errors
+    /// When the home can not be looked into.
+    pub fn has_recovery(&self) -> Result<bool, HomeError> {
+        let path = self.dir.join(RECOVERY);
+        path.try_exists().map_err(|source| HomeError::io(&path, source))
+    }
+
     /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -27,21 +27,20 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
     let listen = Some(args.listen).filter(|addresses| !addresses.is_empty());
     let options = Options { listen, mdns: !args.no_mdns, names };
     let running = Service::start(home.clone(), options).await.map_err(|error| failure(&error, &home))?;
-    let is_founded = running.recovery.is_some();
-    match greet(&mut context.printer, running.router.clone(), is_founded).await {
+    match greet(&mut context.printer, running.router.clone()).await {
         // The node is there for others than the reader of its greeting.
         Err(failure) if failure.exit != Exit::Ok => {
             running.stop().await.map_err(|error| self::failure(&error, &home))?;
             return Err(failure);
         }
-        _ => {}
+        _ => running.remind(),
     }
     running.run().await.map_err(|error| failure(&error, &home))?;
     if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
 }
 
 /// Says what runs now; on a terminal, a recovery key that nobody has seen yet is shown.
-async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Result<(), Failure> {
+async fn greet(printer: &mut Printer, router: Router) -> Result<(), Failure> {
     let mut client = Client::within(router);
     let status: StatusBody = client.get("/v1/status").await?;
     if printer.json {
@@ -58,8 +57,6 @@ async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Resul
             Err(failure) if failure.exit == Exit::Conflict => {}
             Err(failure) => return Err(failure),
         }
-    } else if is_founded {
-        printer.note("A recovery key was made; `beadmesh recovery show --once` prints it.")?;
     }
     printer.flush()
 }

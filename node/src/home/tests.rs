@@ -60,8 +60,10 @@ fn the_recovery_key_is_handed_out_once() {
     let home = Home::open(temp.path()).unwrap();
     let kept = home.keep_recovery(&SigningKey::from_bytes(&[7; 32])).unwrap();
     assert!(kept.reveal().starts_with("bmr1"));
+    assert!(home.has_recovery().unwrap());
     assert_eq!(home.take_recovery().unwrap(), Some(kept));
     assert_eq!(home.take_recovery().unwrap(), None);
+    assert!(!home.has_recovery().unwrap());
 }
 
 #[test]
