@@ -86,7 +86,7 @@ impl ServiceError {
             Self::Running { .. } => "conflict",
             Self::Turn(error) => error.code(),
             Self::Opening(error) => error.code(),
-            Self::Net(NetError::Address { .. }) => "usage",
+            Self::Net(NetError::Address { .. } | NetError::Kind { .. }) => "usage",
             Self::Net(_) | Self::Socket { .. } | Self::Signal(_) => "internal",
             Self::Store(_) => "store_failed",
         }
@@ -98,7 +98,9 @@ impl ServiceError {
             Self::Running { .. } => "`beadmesh status` shows it, `beadmesh down` stops it".to_owned(),
             Self::Turn(error) => error.hint(),
             Self::Opening(error) => error.hint(),
-            Self::Net(NetError::Address { .. }) => "an address is written like /ip4/0.0.0.0/tcp/7117".to_owned(),
+            Self::Net(NetError::Address { .. } | NetError::Kind { .. }) => {
+                "an address is written like /ip4/0.0.0.0/tcp/7117".to_owned()
+            }
             Self::Net(_) => "choose another address to listen on".to_owned(),
             Self::Socket { path, .. } => format!("see to {}", path.display()),
             Self::Signal(_) => "try again".to_owned(),

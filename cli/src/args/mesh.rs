@@ -11,7 +11,7 @@ use super::value;
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     /// Listen on this multiaddress, such as /ip4/0.0.0.0/udp/4001/quic-v1; can be given several times.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
     pub(crate) listen: Vec<String>,
     /// Do not look for members on the local network.
     #[arg(long)]

@@ -142,6 +142,7 @@ fn the_commands_of_the_mesh_have_their_forms() {
         panic!()
     };
     assert_eq!((args.listen.len(), args.no_mdns), (2, true));
+    assert!(parse("up --listen garbage").is_err());
     assert!(matches!(parse("join -").unwrap().command, Command::Join(args) if args.ticket == "-"));
     let recovery = parse("recovery show --once").unwrap().command;
     assert!(matches!(recovery, Command::Recovery { command: RecoveryCommand::Show(args) } if args.once));

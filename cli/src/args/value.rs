@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use beadmesh_node::api::model::Scalar;
+use beadmesh_node::net::listen_address;
 
 /// The priority that counts least.
 const PRIORITY_MAX: u8 = 4;
@@ -56,6 +57,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         rest = &rest[end + 1..];
     }
     if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// Reads an address to listen on.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let wrong = |_| "write TCP or QUIC on an IP address, such as /ip4/0.0.0.0/tcp/7117".to_owned();
+    listen_address(text).map(|_| text.to_owned()).map_err(wrong)
 }
 
 /// Reads how often an invite may be used.

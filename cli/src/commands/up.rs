@@ -22,8 +22,8 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
         let failure = Failure::usage("the logs cannot be set up").caused_by(&error);
         failure.hint(format!("write {} like info or beadmesh_node=debug", logs::LOG_VARIABLE))
     })?;
-    let home = client::open_home(&context.home()?)?;
     let names = Names::resolve().map_err(|error| client::home_failure(&error))?;
+    let home = client::open_home(&context.home()?)?;
     let listen = Some(args.listen).filter(|addresses| !addresses.is_empty());
     let options = Options { listen, mdns: !args.no_mdns, names };
     let running = Service::start(home.clone(), options).await.map_err(|error| failure(&error, &home))?;
