@@ -75,6 +75,20 @@ fn a_path_that_no_socket_can_have_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_home_is_begun_once_it_has_a_store_and_looking_begins_none() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("home");
+    assert!(!Home::is_begun(&dir) && !dir.exists());
+    let home = Home::open(&dir).unwrap();
+    home.key().unwrap();
+    assert!(!Home::is_begun(&dir));
+    beadmesh_store::open(&home.store()).unwrap();
+    assert!(Home::is_begun(&dir));
+    // What is no home at all is for `open` to name.
+    assert!(Home::is_begun(&dir.join(KEY)));
+}
+
+#[test]
 fn a_place_that_takes_no_directory_is_named() {
     let error = Home::open(Path::new("/proc/beadmesh")).unwrap_err();
     assert!(error.to_string().contains("/proc/beadmesh"), "{error}");

@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) async fn import(context: &mut Context, file: &Path) -> Result<(), Failure> {
     let project = context.project()?.for_writing()?;
     let (source, total) = open(file)?;
-    let mut client = context.client().await?;
+    let mut client = context.founding_client().await?;
     let progress = Progress::bytes(&context.printer, "Importing", total);
     let counted = progress.clone();
     let reader = InspectReader::new(tokio::fs::File::from_std(source), move |bytes| counted.add(bytes.len()));
