@@ -201,7 +201,7 @@ pub(crate) struct FilterArgs {
 /// Beads to name.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
-    /// The beads.
+    /// The beads; with --json one is answered as `bead`, several as `beads`.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
 }
@@ -209,7 +209,7 @@ pub(crate) struct IdArgs {
 /// Arguments of `bead close` and `bead delete`.
 #[derive(Debug, Args)]
 pub(crate) struct CloseArgs {
-    /// The beads.
+    /// The beads; with --json one is answered as `bead`, several as `beads`.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// Why.
