@@ -222,6 +222,15 @@ async fn without_a_network_status_says_so_and_the_rest_asks_for_a_node() {
         let (status, error) = bench.refused(method, path, "").await;
         assert_eq!((status, &error["code"]), (503, &json!("no_node")), "{path}");
     }
+    for (wish, field) in [
+        (r#"{"ttl_s":0}"#, "ttl_s"),
+        (r#"{"ttl_s":2592001}"#, "ttl_s"),
+        (r#"{"uses":0}"#, "uses"),
+        (r#"{"uses":1001}"#, "uses"),
+    ] {
+        let (status, error) = bench.refused(Method::POST, "/v1/invites", wish).await;
+        assert_eq!((status, &error["code"], &error["field"]), (422, &json!("invalid"), &json!(field)), "{wish}");
+    }
     let (_, error) = bench.refused(Method::POST, "/v1/join", r#"{"ticket":"bm1x"}"#).await;
     assert_eq!(error["code"], "no_node");
 }
