@@ -207,4 +207,4 @@ fn estimate(minutes: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -138,6 +138,10 @@ async fn pages_follow_each_other() {
     let second = bench.get(&format!("/v1/beads?limit=2&after={next}")).await;
     assert_eq!(second["beads"].as_array().unwrap().len(), 1);
     assert!(second.get("next").is_none());
+    let last = first["beads"][1]["alias"].as_str().unwrap();
+    assert_eq!(bench.get(&format!("/v1/beads?limit=2&after={last}")).await, second);
+    let (status, error) = bench.refused(Method::GET, "/v1/beads?after=none-such", "").await;
+    assert_eq!((status, &error["code"], &error["field"]), (404, &json!("not_found"), &json!("after")));
     assert_eq!(bench.get("/v1/beads?limit=0").await["beads"].as_array().unwrap().len(), 3);
 }
 

@@ -6,7 +6,7 @@ use super::lines;
 use crate::output::list::{self, Kind};
 use crate::output::text;
 
-fn bead() -> Bead {
+pub(crate) fn bead() -> Bead {
     Bead {
         id: "ABCDEFGH".into(),
         alias: "bm-k7f3".into(),

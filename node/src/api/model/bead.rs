@@ -146,7 +146,7 @@ pub struct BeadPage {
     /// How many beads match on all pages; absent where counting would mean reading them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// The id to continue after; absent on the last page.
+    /// The id to continue after, as `after`; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
