@@ -1,7 +1,10 @@
 //! A bead in full, laid out as a page.
 
+use std::collections::BTreeMap;
+
 use beadmesh_node::api::model::{Bead, Comment, Conflict, Scalar};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::paint::Paint;
 use super::{text, time};
@@ -18,6 +21,8 @@ pub(crate) fn lines(bead: &Bead, columns: usize, now: Timestamp) -> Vec<String> 
     page.text("Notes", bead.notes.as_deref());
     page.graph(bead);
     page.items("Scopes", &bead.scopes);
+    page.values("Metadata", &bead.metadata);
+    page.values("Extra", &bead.extra);
     page.comments(&bead.comments, now);
     page.conflicts(bead);
     page.lines
@@ -130,20 +135,42 @@ impl Page {
             }
         }
         let direct = |alias: &&String| !bead.deps.iter().any(|dep| dep.target == **alias);
-        self.names("Held up by", bead.blocked_by.iter().filter(direct));
-        self.names("Part of", &bead.parent);
-        self.names("Parts", &bead.children);
-        self.names("Needed by", &bead.dependents);
+        let statuses = &bead.statuses;
+        self.names("Held up by", bead.blocked_by.iter().filter(direct), statuses);
+        self.names("Part of", &bead.parent, statuses);
+        self.names("Parts", &bead.children, statuses);
+        self.names("Needed by", &bead.dependents, statuses);
     }
 
-    fn names<'a>(&mut self, name: &str, aliases: impl IntoIterator<Item = &'a String>) {
-        let aliases: Vec<String> = aliases.into_iter().map(|alias| text::clean_line(alias)).collect();
+    /// Other beads, in the order of their names, each with where it stands.
+    fn names<'a>(
+        &mut self,
+        name: &str,
+        aliases: impl IntoIterator<Item = &'a String>,
+        statuses: &BTreeMap<String, String>,
+    ) {
+        let mut aliases: Vec<&String> = aliases.into_iter().collect();
         if aliases.is_empty() {
             return;
         }
         self.heading(name);
-        for row in text::wrap(&aliases.join("  "), self.columns.saturating_sub(2).max(20)) {
-            self.lines.push(format!("  {}", Paint::Name.on(&row)));
+        aliases.sort_by_cached_key(|alias| order(alias));
+        for alias in aliases {
+            let line = format!("  {}", Paint::Name.on(&text::clean_line(alias)));
+            let status = statuses.get(alias).map(|status| Paint::status(status).on(&text::clean_line(status)));
+            self.lines.push(status.map_or_else(|| line.clone(), |status| format!("{line}  ({status})")));
+        }
+    }
+
+    /// Values by key, one a line.
+    fn values(&mut self, name: &str, values: &BTreeMap<String, Value>) {
+        if values.is_empty() {
+            return;
+        }
+        self.heading(name);
+        for (key, value) in values {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.indented(&text::clean_line(&format!("{key}: {value}")), "  ");
         }
     }
 
@@ -195,6 +222,11 @@ impl Page {
             self.lines.push(format!("    {name}  {row}"));
         }
     }
+}
+
+/// Returns what a name is sorted by: its parts, those that are numbers by their value.
+fn order(alias: &str) -> Vec<(Option<u64>, String)> {
+    alias.split('.').map(|part| (part.parse().ok(), part.to_owned())).collect()
 }
 
 /// Returns minutes as people say them.

@@ -114,6 +114,8 @@ async fn dependencies_decide_what_is_ready_and_cycles_are_refused() {
     let dep = json!({"by": "ada", "on": first, "type": "blocks"});
     let answer = bench.post(&format!("/v1/beads/{second}/deps"), dep).await;
     assert_eq!(answer["bead"]["blocked_by"], json!([first]));
+    assert_eq!(answer["bead"]["statuses"], json!({first: "open"}));
+    assert_eq!(bench.get(&format!("/v1/beads/{first}")).await["bead"]["statuses"], json!({second: "open"}));
     let ready = bench.get("/v1/ready").await;
     assert_eq!(ready["beads"].as_array().unwrap().len(), 1);
     assert_eq!(bench.get("/v1/blocked").await["beads"][0]["alias"], second);

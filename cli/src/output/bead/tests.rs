@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use beadmesh_node::api::model::{Bead, Comment, Conflict, Dep, Scalar};
 
+use serde_json::json;
+
 use super::lines;
 use crate::output::list::{self, Kind};
 use crate::output::text;
@@ -41,14 +43,15 @@ pub(crate) fn bead() -> Bead {
             created_at: Some("2026-03-01T11:30:00Z".into()),
             text: "The vault is ready.".into(),
         }],
-        needs: BTreeMap::new(),
-        metadata: BTreeMap::new(),
+        needs: [("gpu".into(), "1".into())].into(),
+        metadata: [("sprint".into(), json!("spring")), ("sizes".into(), json!([1, "two"]))].into(),
         extra: BTreeMap::new(),
         ready: false,
         blocked_by: vec!["bm-2aaa".into()],
         parent: Some("bm-epic".into()),
-        children: vec![],
+        children: vec!["bm-k7f3.10".into(), "bm-k7f3.2".into()],
         dependents: vec!["bm-7ccc".into()],
+        statuses: [("bm-7ccc", "open"), ("bm-k7f3.2", "closed")].map(|(a, s)| (a.into(), s.into())).into(),
         conflicts: vec![Conflict {
             field: "assignee".into(),
             shown: Scalar::Text("ada".into()),
@@ -64,7 +67,7 @@ fn plain(lines: &[String]) -> String {
 #[test]
 fn a_bead_reads_as_a_page() {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    insta::assert_snapshot!(plain(&lines(&bead(), 60, now)), @r"
+    insta::assert_snapshot!(plain(&lines(&bead(), 60, now)), @r#"
     bm-k7f3  Rotate the signing keys before the old ones lapse
     in_progress · P1 · task · @ada
     Created 3 h ago by bob · Updated 1 h ago
@@ -72,6 +75,7 @@ fn a_bead_reads_as_a_page() {
     Labels    keys, security
     Estimate  1 h 30 min
     Due       2026-04-01
+    Needs     gpu:1
 
     Description
       Every node keeps its key for a year.
@@ -89,11 +93,19 @@ fn a_bead_reads_as_a_page() {
     Part of
       bm-epic
 
+    Parts
+      bm-k7f3.2  (closed)
+      bm-k7f3.10
+
     Needed by
-      bm-7ccc
+      bm-7ccc  (open)
 
     Scopes
       - src/keys/**
+
+    Metadata
+      sizes: [1,"two"]
+      sprint: spring
 
     Comments
       bob, 30 min ago
@@ -107,7 +119,7 @@ fn a_bead_reads_as_a_page() {
 
       To keep what is shown:  beadmesh bead resolve bm-k7f3 assignee
       To set another value:   beadmesh bead resolve bm-k7f3 assignee --value VALUE
-    ");
+    "#);
 }
 
 #[test]
