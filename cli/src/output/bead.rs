@@ -190,7 +190,7 @@ impl Page {
         }
     }
 
-    /// Fields that several people set at once: every value, and the commands that settle them.
+    /// Fields that several people set at once: every value, and the commands that settle each.
     fn conflicts(&mut self, bead: &Bead) {
         if bead.conflicts.is_empty() {
             return;
@@ -199,21 +199,28 @@ impl Page {
         for Conflict { field, shown, others } in &bead.conflicts {
             let field = text::clean_line(field);
             self.lines.push(format!("  {field}"));
-            self.value("shown", shown);
+            self.value("shown", &field, shown);
             for other in others {
-                self.value("other", other);
+                self.value("other", &field, other);
+            }
+            // An item of a map, as `metadata.sprint`, is no field that can be set.
+            if !field.contains('.') {
+                let command = format!("beadmesh bead resolve {} {field}", text::clean_line(&bead.alias));
+                self.command("keep ", &command);
+                self.command("set  ", &format!("{command} --value VALUE"));
             }
         }
-        let field = bead.conflicts.first().map(|conflict| text::clean_line(&conflict.field)).unwrap_or_default();
-        let command = format!("beadmesh bead resolve {} {field}", text::clean_line(&bead.alias));
-        self.lines.push(String::new());
-        self.lines.push(format!("  To keep what is shown:  {}", Paint::Name.on(&command)));
-        self.lines.push(format!("  To set another value:   {}", Paint::Name.on(&format!("{command} --value VALUE"))));
     }
 
-    fn value(&mut self, name: &str, value: &Scalar) {
+    /// A command that can be copied, so it is not wrapped.
+    fn command(&mut self, name: &str, command: &str) {
+        self.lines.push(format!("    {}  {}", Paint::Faint.on(name), Paint::Name.on(command)));
+    }
+
+    fn value(&mut self, name: &str, field: &str, value: &Scalar) {
         let value = match value {
             Scalar::Absent => "(nothing)".to_owned(),
+            Scalar::Number(number) if field == "priority" => format!("P{number}"),
             Scalar::Number(number) => number.to_string(),
             Scalar::Text(text) => text.clone(),
         };

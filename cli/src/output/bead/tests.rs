@@ -52,11 +52,19 @@ pub(crate) fn bead() -> Bead {
         children: vec!["bm-k7f3.10".into(), "bm-k7f3.2".into()],
         dependents: vec!["bm-7ccc".into()],
         statuses: [("bm-7ccc", "open"), ("bm-k7f3.2", "closed")].map(|(a, s)| (a.into(), s.into())).into(),
-        conflicts: vec![Conflict {
-            field: "assignee".into(),
-            shown: Scalar::Text("ada".into()),
-            others: vec![Scalar::Text("carol".into()), Scalar::Absent],
-        }],
+        conflicts: vec![
+            Conflict {
+                field: "assignee".into(),
+                shown: Scalar::Text("ada".into()),
+                others: vec![Scalar::Text("carol".into()), Scalar::Absent],
+            },
+            Conflict { field: "priority".into(), shown: Scalar::Number(1), others: vec![Scalar::Number(3)] },
+            Conflict {
+                field: "metadata.sprint".into(),
+                shown: Scalar::Text("spring".into()),
+                others: vec![Scalar::Text("summer".into())],
+            },
+        ],
     }
 }
 
@@ -116,9 +124,16 @@ fn a_bead_reads_as_a_page() {
         shown  ada
         other  carol
         other  (nothing)
-
-      To keep what is shown:  beadmesh bead resolve bm-k7f3 assignee
-      To set another value:   beadmesh bead resolve bm-k7f3 assignee --value VALUE
+        keep   beadmesh bead resolve bm-k7f3 assignee
+        set    beadmesh bead resolve bm-k7f3 assignee --value VALUE
+      priority
+        shown  P1
+        other  P3
+        keep   beadmesh bead resolve bm-k7f3 priority
+        set    beadmesh bead resolve bm-k7f3 priority --value VALUE
+      metadata.sprint
+        shown  spring
+        other  summer
     "#);
 }
 
