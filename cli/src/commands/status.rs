@@ -92,11 +92,16 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
         Some(date) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
         None => (Paint::Faint, "never seen".to_owned()),
     };
-    let holds = match (peer.progress, peer.lag_entries) {
+    let entries = if peer.lag_entries == 1 { "entry" } else { "entries" };
+    let holds = match (peer.progress.filter(|_| peer.connected), peer.lag_entries) {
         (Some(progress), _) => (Paint::Slow, format!("catching up, {} of {}", progress.done, progress.total)),
         (None, 0) => (Paint::Good, "all that is here".to_owned()),
-        (None, 1) => (Paint::Slow, "1 entry behind".to_owned()),
-        (None, lag) => (Paint::Slow, format!("{lag} entries behind")),
+        (None, lag) if peer.connected => (Paint::Slow, format!("{lag} {entries} behind")),
+        // What a node did not live to write down, or got from others since, is not known here.
+        (None, lag) => {
+            let then = peer.last_seen.as_deref().map(|date| format!(", as of {}", time::ago(date, now)));
+            (Paint::Slow, format!("at most {lag} {entries} behind{}", then.unwrap_or_default()))
+        }
     };
     let path = if peer.connected { peer.path.clone().unwrap_or_default() } else { String::new() };
     vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, path)]
@@ -159,10 +164,10 @@ mod tests {
         At     /ip4/10.0.0.5/udp/4001/quic-v1
         Peers  2 of 3 connected
 
-        PEER    LINK          HOLDS                    PATH
-        laptop  connected     all that is here         /ip4/10.0.0.7/udp/4001/quic-v1
-        vps     seen 2 h ago  14 entries behind
-        desk    connected     catching up, 120 of 400  /ip4/10.0.0.7/udp/4001/quic-v1
+        PEER    LINK          HOLDS                                     PATH
+        laptop  connected     all that is here                          /ip4/10.0.0.7/udp/4001/quic-v1
+        vps     seen 2 h ago  at most 14 entries behind, as of 2 h ago
+        desk    connected     catching up, 120 of 400                   /ip4/10.0.0.7/udp/4001/quic-v1
         ");
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
