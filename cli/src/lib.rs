@@ -114,6 +114,18 @@ mod tests {
         unexpected argument '--jsom' found
         a similar argument exists: '--json'
         ");
+        insta::assert_snapshot!(told("beadmesh bead list -p -1"), @r"
+        invalid value '-1' for '--priority <PRIORITY>': write P0 (first) to P4, or 0 to 4
+        the same with --help says what can be written
+        ");
+        insta::assert_snapshot!(told("beadmesh bead update x -e -1"), @r"
+        invalid value '-1' for '--estimate <MINUTES>': write whole minutes, such as 90
+        the same with --help says what can be written
+        ");
+        insta::assert_snapshot!(told("beadmesh bead list -n -1"), @r"
+        invalid value '-1' for '--limit <N>': write a whole number, 0 for all
+        the same with --help says what can be written
+        ");
         insta::assert_snapshot!(told("beadmesh bead"), @r"
         a command is missing
         `beadmesh --help` lists the commands

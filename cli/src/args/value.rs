@@ -22,6 +22,11 @@ pub(crate) fn priority_field(text: &str) -> Result<Scalar, String> {
     if text.is_empty() { Ok(Scalar::Absent) } else { priority(text).map(|priority| Scalar::Number(priority.into())) }
 }
 
+/// Reads how many to list.
+pub(crate) fn limit(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number, 0 for all".to_owned())
+}
+
 /// Reads whole minutes.
 pub(crate) fn minutes(text: &str) -> Result<u32, String> {
     text.parse::<u32>().map_err(|_| "write whole minutes, such as 90".to_owned())

@@ -23,8 +23,8 @@ pub(super) async fn run(context: &mut Context, command: BeadCommand) -> Result<(
     match command {
         BeadCommand::Create(args) => create::run(context, *args).await,
         BeadCommand::List(args) => list::run(context, args, Kind::All).await,
-        BeadCommand::Ready(args) => list::run(context, args, Kind::Ready).await,
-        BeadCommand::Blocked(args) => list::run(context, args, Kind::Blocked).await,
+        BeadCommand::Ready(args) => list::run(context, args.into(), Kind::Ready).await,
+        BeadCommand::Blocked(args) => list::run(context, args.into(), Kind::Blocked).await,
         BeadCommand::Show(args) => show::run(context, &args.ids).await,
         BeadCommand::Update(args) => edit::update(context, *args).await,
         BeadCommand::Close(args) => edit::close(context, args).await,

@@ -3,7 +3,7 @@
 use beadmesh_node::api::model::{BeadPage, ListQuery};
 
 use super::super::Context;
-use crate::args::FilterArgs;
+use crate::args::ListArgs;
 use crate::failure::Failure;
 use crate::output::list::{self, Kind};
 use crate::output::text;
@@ -13,9 +13,9 @@ use crate::project::Project;
 const SHOWN_DEFAULT: usize = 50;
 
 /// Lists beads.
-pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> Result<(), Failure> {
+pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Result<(), Failure> {
     let project = context.project()?;
-    let limit = args.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
+    let limit = args.filter.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
     let query = query(args, &project, limit);
     let path = match kind {
         Kind::All => "/v1/beads",
@@ -40,17 +40,18 @@ pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> 
     }
 }
 
-fn query(args: FilterArgs, project: &Project, limit: usize) -> ListQuery {
+fn query(args: ListArgs, project: &Project, limit: usize) -> ListQuery {
+    let ListArgs { status, parent, all, filter } = args;
     ListQuery {
         project: project.for_reading(),
-        status: args.status,
-        all: args.all,
-        priority: args.priority,
-        kind: args.kind,
-        label: args.label,
-        assignee: args.assignee,
-        parent: args.parent,
-        after: args.after,
+        status,
+        all,
+        priority: filter.priority,
+        kind: filter.kind,
+        label: filter.label,
+        assignee: filter.assignee,
+        parent,
+        after: filter.after,
         limit: Some(limit),
     }
 }
