@@ -37,7 +37,7 @@ impl Page {
     /// The title, and one line that says what kind of thing it is and where it stands.
     fn head(&mut self, bead: &Bead, now: Timestamp) {
         let alias = text::clean_line(&bead.alias);
-        let room = self.columns.saturating_sub(text::width(&alias) + 2).max(20);
+        let room = self.columns.saturating_sub(text::width(&alias) + 2).max(10);
         let rows = text::wrap(&text::clean_line(&bead.title), room);
         let indent = " ".repeat(text::width(&alias) + 2);
         for (at, row) in rows.iter().enumerate() {
@@ -52,16 +52,15 @@ impl Page {
             meta.push(Paint::Good.on("ready"));
         }
         meta.extend(bead.assignee.as_deref().map(|name| format!("@{}", text::clean_line(name))));
-        self.lines.push(meta.join(&Paint::Faint.on(" · ")));
+        self.lines.extend(text::flow(&meta, &Paint::Faint.on(" · "), self.columns));
         let by = bead.created_by.as_deref().map(|name| format!(" by {}", text::clean_line(name))).unwrap_or_default();
         let mut dates = Vec::new();
         dates.extend(bead.created_at.as_deref().map(|date| format!("Created {}{by}", time::ago(date, now))));
         dates.extend(bead.closed_at.as_deref().map(|date| format!("Closed {}", time::ago(date, now))));
         let updated = bead.updated_at.as_deref().filter(|date| Some(*date) != bead.created_at.as_deref());
         dates.extend(updated.map(|date| format!("Updated {}", time::ago(date, now))));
-        if !dates.is_empty() {
-            self.lines.push(Paint::Faint.on(&dates.join(" · ")));
-        }
+        let rows = text::flow(&dates, " · ", self.columns);
+        self.lines.extend(rows.iter().map(|row| Paint::Faint.on(row)));
     }
 
     /// Short fields, one a line.
@@ -85,7 +84,7 @@ impl Page {
         self.lines.push(String::new());
         let names = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in facts {
-            let rows = text::wrap(&text::clean_line(&value), self.columns.saturating_sub(names + 2).max(20));
+            let rows = text::wrap(&text::clean_line(&value), self.columns.saturating_sub(names + 2).max(10));
             for (at, row) in rows.iter().enumerate() {
                 let name = if at == 0 { name } else { "" };
                 self.lines.push(format!("{}  {row}", Paint::Faint.on(&format!("{name:names$}"))));
@@ -99,7 +98,7 @@ impl Page {
     }
 
     fn indented(&mut self, value: &str, indent: &str) {
-        for row in text::wrap(value, self.columns.saturating_sub(indent.len()).max(20)) {
+        for row in text::wrap(value, self.columns.saturating_sub(indent.len()).max(10)) {
             self.lines.push(format!("{indent}{row}").trim_end().to_owned());
         }
     }
@@ -131,7 +130,10 @@ impl Page {
                 let status = Paint::status(status).on(&text::clean_line(status));
                 let holds = if bead.blocked_by.contains(&dep.target) { ", holds it up" } else { "" };
                 let target = Paint::Name.on(&text::clean_line(&dep.target));
-                self.lines.push(format!("  {target}  {} ({status}{holds})", text::clean_line(&dep.kind)));
+                let parts = [target, format!("{} ({status}{holds})", text::clean_line(&dep.kind))];
+                for (at, row) in text::flow(&parts, "  ", self.columns.saturating_sub(4).max(10)).iter().enumerate() {
+                    self.lines.push(format!("{}{row}", if at == 0 { "  " } else { "    " }));
+                }
             }
         }
         let direct = |alias: &&String| !bead.deps.iter().any(|dep| dep.target == **alias);
@@ -224,7 +226,7 @@ impl Page {
             Scalar::Number(number) => number.to_string(),
             Scalar::Text(text) => text.clone(),
         };
-        for (at, row) in text::wrap(&value, self.columns.saturating_sub(11).max(20)).iter().enumerate() {
+        for (at, row) in text::wrap(&value, self.columns.saturating_sub(11).max(10)).iter().enumerate() {
             let name = Paint::Faint.on(if at == 0 { name } else { "     " });
             self.lines.push(format!("    {name}  {row}"));
         }

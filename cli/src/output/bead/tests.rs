@@ -141,10 +141,12 @@ fn a_bead_reads_as_a_page() {
 fn a_page_keeps_to_its_width() {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
     let mut bead = bead();
-    bead.conflicts.clear();
+    bead.conflicts.truncate(1);
+    bead.conflicts[0].field = "metadata.sprint".into();
+    bead.conflicts[0].others.push(Scalar::Text("word ".repeat(40)));
     bead.title = "word ".repeat(40);
     bead.description = Some("x".repeat(300));
-    for columns in [40, 80, 200] {
+    for columns in [30, 40, 80, 200] {
         for line in plain(&lines(&bead, columns, now)).lines() {
             assert!(text::width(line) <= columns, "{columns}: {line}");
         }
