@@ -10,8 +10,8 @@ mod mesh;
 mod value;
 
 pub(crate) use bead::{
-    BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, FilterArgs, IdArgs, ResolveArgs, UpdateArgs,
-    WordsArgs, WordsCommand,
+    BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ResolveArgs, UpdateArgs, WordsArgs,
+    WordsCommand,
 };
 pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
@@ -23,7 +23,6 @@ pub(crate) use value::{minutes_field, priority_field, text_field};
     version,
     about = "A task graph that several machines share without a server.",
     after_help = "Start with `beadmesh up`, then `beadmesh bead create \"What to do\"` in a repository.",
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {

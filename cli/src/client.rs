@@ -43,6 +43,15 @@ pub(crate) struct Client {
     way: Way,
 }
 
+/// Whether a home that is not there yet may be begun, with a mesh of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Founding {
+    /// For commands that make what they speak of.
+    Allowed,
+    /// For commands that look at something: where nothing is, that is the answer.
+    Refused,
+}
+
 enum Way {
     /// A running node.
     Socket(SendRequest<Body>),
@@ -57,10 +66,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Fails when the node does not answer, or the store cannot be opened.
-    pub(crate) async fn open(home: &Path, held: &mut Option<Local>) -> Result<Self, Failure> {
+    /// Fails when the node does not answer, the store cannot be opened, or there is none and none may be made.
+    pub(crate) async fn open(home: &Path, founding: Founding, held: &mut Option<Local>) -> Result<Self, Failure> {
         if let Some(stream) = connect(home).await? {
             return Self::over(stream).await;
+        }
+        if founding == Founding::Refused && !Home::is_begun(home) {
+            return Err(Failure::no_home(home));
         }
         match local::open(home).await? {
             local::Found::Node(stream) => Self::over(stream).await,
@@ -81,7 +93,8 @@ impl Client {
     pub(crate) async fn open_node(home: &Path) -> Result<Self, Failure> {
         match connect(home).await? {
             Some(stream) => Self::over(stream).await,
-            None => Err(Failure::no_node()),
+            None if Home::is_begun(home) => Err(Failure::no_node()),
+            None => Err(Failure::no_home(home)),
         }
     }
 

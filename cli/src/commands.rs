@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use beadmesh_node::Local;
 
 use crate::args::{Command, Global};
-use crate::client::{self, Client};
+use crate::client::{self, Client, Founding};
 use crate::failure::{Exit, Failure};
 use crate::output::Printer;
 use crate::project::{self, Project};
@@ -50,9 +50,14 @@ impl Context {
         client::home_directory(self.global.home.as_deref())
     }
 
-    /// Returns who answers: the node, or this process.
+    /// Returns who answers: the node, or this process; a home that is not there is not begun.
     async fn client(&mut self) -> Result<Client, Failure> {
-        Client::open(&self.home()?, &mut self.held).await
+        Client::open(&self.home()?, Founding::Refused, &mut self.held).await
+    }
+
+    /// Returns who answers: the node, or this process, which may have to begin a home.
+    async fn founding_client(&mut self) -> Result<Client, Failure> {
+        Client::open(&self.home()?, Founding::Allowed, &mut self.held).await
     }
 
     /// Returns the running node.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use axum::http::StatusCode;
 use beadmesh_node::api::model::ErrorBody;
@@ -17,7 +18,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// It was not understood.
     Usage = 2,
-    /// It needs a running node.
+    /// It needs a running node, or a home that is not there yet.
     NoNode = 3,
     /// Something is in the way.
     Conflict = 4,
@@ -76,6 +77,12 @@ impl Failure {
     /// Returns that no node is running where one is needed.
     pub(crate) fn no_node() -> Self {
         Self::new(Exit::NoNode, "no_node", "no node is running here").hint("start one with `beadmesh up`")
+    }
+
+    /// Returns that there is nothing to look at yet.
+    pub(crate) fn no_home(home: &Path) -> Self {
+        let failure = Self::new(Exit::NoNode, "no_home", format!("there is no home at {} yet", home.display()));
+        failure.hint("`beadmesh up` or `beadmesh init` begins one; if there should be one, look at BEADMESH_HOME")
     }
 
     /// Returns that an answer did not come in time.

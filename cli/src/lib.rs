@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Cli, Color};
 use crate::commands::Context;
@@ -78,10 +78,39 @@ fn usage_failure(error: &clap::Error) -> Failure {
     let told = lines.iter().take_while(|line| !["Usage:", "For more", "tip:"].iter().any(|end| line.starts_with(end)));
     let message = told.copied().collect::<Vec<_>>().join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+    let usage = lines.iter().find(|line| line.starts_with("Usage:"));
+    // Names of beads begin with no dash; a title or a word may.
+    let is_text = usage.is_some_and(|usage| usage.contains("<TITLE>") || usage.contains("<WORD>"));
     let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
-    let usage = || lines.iter().find(|line| line.starts_with("Usage:")).map(|line| line.replacen("Usage:", "write", 1));
+    let tip = elsewhere(error).or(tip.filter(|tip| is_text || !tip.starts_with("to pass ")));
+    let usage = || usage.map(|line| line.replacen("Usage:", "write", 1));
     let hint = tip.map(str::to_owned).or_else(usage);
     Failure::usage(message).hint(hint.unwrap_or_else(|| "the same with --help says what can be written".to_owned()))
+}
+
+/// Returns the command that changes what `bead update` does not, where one of its flags was looked for.
+fn elsewhere(error: &clap::Error) -> Option<&'static str> {
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let is_update = anstream::adapter::strip_str(&usage).to_string().contains("bead update");
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).filter(|_| is_update) else {
+        return None;
+    };
+    match flag.as_str() {
+        "-l" | "--label" | "--labels" | "--add-label" | "--remove-label" => {
+            Some("labels are changed by `beadmesh bead label add` and `beadmesh bead label remove`")
+        }
+        "--scope" | "--scopes" => {
+            Some("scopes are changed by `beadmesh bead scope add` and `beadmesh bead scope remove`")
+        }
+        "--parent" => Some("a parent is set by `beadmesh bead dep add ID --on PARENT --type parent-child`"),
+        "--blocks" | "--blocked-by" | "--deps" => {
+            Some("what holds a bead up is changed by `beadmesh bead dep add ID --on OTHER`, or `dep remove`")
+        }
+        "--criterion" | "--criteria" => {
+            Some("single criteria are given to `beadmesh bead create` alone; --acceptance can be changed")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +123,26 @@ mod tests {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
         let failure = usage_failure(&error);
         format!("{}\n{}", failure.message, failure.hint.unwrap())
+    }
+
+    #[test]
+    fn what_update_does_not_change_is_changed_elsewhere() {
+        insta::assert_snapshot!(told("beadmesh bead update x --label y"), @r"
+        unexpected argument '--label' found
+        labels are changed by `beadmesh bead label add` and `beadmesh bead label remove`
+        ");
+        insta::assert_snapshot!(told("beadmesh bead update x --parent=y"), @r"
+        unexpected argument '--parent' found
+        a parent is set by `beadmesh bead dep add ID --on PARENT --type parent-child`
+        ");
+        insta::assert_snapshot!(told("beadmesh bead update x --criterion y"), @r"
+        unexpected argument '--criterion' found
+        single criteria are given to `beadmesh bead create` alone; --acceptance can be changed
+        ");
+        insta::assert_snapshot!(told("beadmesh bead close x --label y"), @r"
+        unexpected argument '--label' found
+        write beadmesh bead close <ID>...
+        ");
     }
 
     #[test]
@@ -113,6 +162,18 @@ mod tests {
         insta::assert_snapshot!(told("beadmesh bead list --jsom"), @r"
         unexpected argument '--jsom' found
         a similar argument exists: '--json'
+        ");
+        insta::assert_snapshot!(told("beadmesh bead list -p -1"), @r"
+        invalid value '-1' for '--priority <PRIORITY>': write P0 (first) to P4, or 0 to 4
+        the same with --help says what can be written
+        ");
+        insta::assert_snapshot!(told("beadmesh bead update x -e -1"), @r"
+        invalid value '-1' for '--estimate <MINUTES>': write whole minutes, such as 90
+        the same with --help says what can be written
+        ");
+        insta::assert_snapshot!(told("beadmesh bead list -n -1"), @r"
+        invalid value '-1' for '--limit <N>': write a whole number, 0 for all
+        the same with --help says what can be written
         ");
         insta::assert_snapshot!(told("beadmesh bead"), @r"
         a command is missing

@@ -3,6 +3,7 @@
 //! A closed pipe ends a command without a word. Colour adds nothing that the text does not say.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 use beadmesh_node::api::model::Answer;
@@ -31,6 +32,8 @@ pub(crate) struct Printer {
     pub(crate) quiet: bool,
     /// Columns of the terminal; tables are not cut without one.
     pub(crate) columns: Option<u16>,
+    /// Columns that sentences are wrapped at, where a terminal shows them.
+    sentence_columns: usize,
     out: BufWriter<AutoStream<io::Stdout>>,
     err: AutoStream<io::Stderr>,
 }
@@ -54,6 +57,7 @@ impl Printer {
             json,
             quiet,
             columns,
+            sentence_columns: terminal_columns(&err).map_or(usize::MAX, usize::from),
             out: BufWriter::new(AutoStream::new(out, out_choice)),
             err: AutoStream::new(err, err_choice),
         }
@@ -92,7 +96,8 @@ impl Printer {
             return Ok(());
         }
         self.flush()?;
-        writeln!(self.err, "{}", sentence.as_ref()).map_err(|error| unwritten(&error))
+        let rows = text::wrap(sentence.as_ref(), self.sentence_columns);
+        writeln!(self.err, "{}", rows.join("\n")).map_err(|error| unwritten(&error))
     }
 
     /// Shows lines on stderr whatever the flags are, for what must not be missed.
@@ -115,7 +120,7 @@ impl Printer {
         };
         // What was printed before the failure still counts; whether it or the failure arrives cannot be mended here.
         let _ = self.out.flush();
-        let text = if self.json { report::json(&failure) } else { report::human(&failure) };
+        let text = if self.json { report::json(&failure) } else { report::human(&failure, self.sentence_columns) };
         let _ = self.err.write_all(text.as_bytes());
         failure.exit
     }
@@ -124,8 +129,13 @@ impl Printer {
 /// Returns the columns of the terminal, if there is one; `COLUMNS` overrides what it says.
 fn columns(out: &io::Stdout) -> Option<u16> {
     let given = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let asked = || rustix::termios::tcgetwinsize(out).ok().map(|size| size.ws_col);
-    given.or_else(|| if out.is_terminal() { asked() } else { None }).filter(|columns| *columns > 0)
+    given.or_else(|| terminal_columns(out)).filter(|columns| *columns > 0)
+}
+
+/// Returns the columns of a stream that is a terminal.
+fn terminal_columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
+    let size = if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None };
+    size.map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// Says why nothing more can be printed.

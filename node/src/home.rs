@@ -105,6 +105,26 @@ impl Home {
         Ok(home)
     }
 
+    /// Returns whether there is a home at `dir` already, so that opening it founds nothing.
+    ///
+    /// What can not be looked into counts as one: opening it says why.
+    pub fn is_begun(dir: &Path) -> bool {
+        let home = Self { dir: dir.to_owned() };
+        match fs::read_dir(home.store()) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Returns whether a recovery key waits to be shown.
+    ///
+    /// # Errors
+    /// When the home can not be looked into.
+    pub fn has_recovery(&self) -> Result<bool, HomeError> {
+        let path = self.dir.join(RECOVERY);
+        path.try_exists().map_err(|source| HomeError::io(&path, source))
+    }
+
     /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -27,7 +27,7 @@ pub use event::{Event, Events};
 pub use handle::{Handle, SendError};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
 pub use link::{DownReason, LinkId};
-pub use listen::{Listen, PORT_DEFAULT, listen_defaults};
+pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
 
 /// What a node's network is told at its start.
 #[derive(Debug, Clone)]
@@ -136,6 +136,12 @@ pub enum NetError {
         address: String,
         /// What is wrong with it.
         source: libp2p::multiaddr::Error,
+    },
+    /// A listen address is a multiaddress that no node listens on.
+    #[error("listen address {address:?} is neither TCP nor QUIC on an IP address")]
+    Kind {
+        /// The address as given.
+        address: String,
     },
     /// A listen address can not be listened on.
     #[error("can not listen on {address}")]

@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::model::SecretText;
 use crate::api::{self, Api};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
@@ -87,7 +86,7 @@ impl ServiceError {
             Self::Running { .. } => "conflict",
             Self::Turn(error) => error.code(),
             Self::Opening(error) => error.code(),
-            Self::Net(NetError::Address { .. }) => "usage",
+            Self::Net(NetError::Address { .. } | NetError::Kind { .. }) => "usage",
             Self::Net(_) | Self::Socket { .. } | Self::Signal(_) => "internal",
             Self::Store(_) => "store_failed",
         }
@@ -99,7 +98,9 @@ impl ServiceError {
             Self::Running { .. } => "`beadmesh status` shows it, `beadmesh down` stops it".to_owned(),
             Self::Turn(error) => error.hint(),
             Self::Opening(error) => error.hint(),
-            Self::Net(NetError::Address { .. }) => "an address is written like /ip4/0.0.0.0/tcp/7117".to_owned(),
+            Self::Net(NetError::Address { .. } | NetError::Kind { .. }) => {
+                "an address is written like /ip4/0.0.0.0/tcp/7117".to_owned()
+            }
             Self::Net(_) => "choose another address to listen on".to_owned(),
             Self::Socket { path, .. } => format!("see to {}", path.display()),
             Self::Signal(_) => "try again".to_owned(),
@@ -117,9 +118,6 @@ pub struct Service;
 /// A node that runs.
 #[derive(Debug)]
 pub struct Running {
-    /// The recovery key of the mesh, if it was founded just now: to be shown. It stays in the home until the API is
-    /// asked for it.
-    pub recovery: Option<SecretText>,
     /// Answers like the socket does.
     pub router: Router,
     core: Core,
@@ -180,7 +178,7 @@ impl Service {
             network.handle.listening(LISTEN_PATIENCE).await;
         }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
-        Ok(Running { recovery: opened.recovery, router, core, home, network, links, stop, server, driver })
+        Ok(Running { router, core, home, network, links, stop, server, driver })
     }
 }
 
@@ -188,6 +186,15 @@ impl Running {
     /// Returns where the node can be reached, as multiaddresses.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.network.handle.listen_addresses()
+    }
+
+    /// Logs that a recovery key waits to be shown, where one does; never the key.
+    pub fn remind(&self) {
+        match self.home.has_recovery() {
+            Ok(true) => info!("a recovery key waits: `beadmesh recovery show --once` shows it"),
+            Ok(false) => {}
+            Err(error) => warn!(%error, "whether a recovery key waits is not known"),
+        }
     }
 
     /// Returns what stops the node when it is cancelled.

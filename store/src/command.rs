@@ -2,6 +2,7 @@
 //!
 //! Commands are wishes; each is answered once, after everything the answer rests on is durable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use beadmesh_protocol::bead::intake::Change;
@@ -337,6 +338,8 @@ pub struct BeadAnswer {
     pub children: Vec<String>,
     /// Aliases of beads that depend on it, the children aside.
     pub dependents: Vec<String>,
+    /// Statuses of the beads that `blocked_by`, `parent`, `children` and `dependents` name, by alias.
+    pub statuses: BTreeMap<String, Status>,
     /// Fields of which other concurrent values are known.
     pub conflicts: Vec<Conflict>,
 }

@@ -13,11 +13,11 @@ pub(crate) enum BeadCommand {
     /// Create a bead.
     Create(Box<CreateArgs>),
     /// List beads; those that are not closed, unless asked otherwise.
-    List(FilterArgs),
+    List(ListArgs),
     /// List what can be worked on now, the most urgent first.
-    Ready(FilterArgs),
+    Ready(ReadyArgs),
     /// List what waits for other beads.
-    Blocked(FilterArgs),
+    Blocked(BlockedArgs),
     /// Show beads in full.
     Show(IdArgs),
     /// Change fields of a bead; an empty value clears a field.
@@ -65,7 +65,7 @@ pub(crate) struct CreateArgs {
     #[arg(short = 't', long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
     /// Urgency, P0 (first) to P4.
-    #[arg(short, long, value_name = "PRIORITY", value_parser = value::priority)]
+    #[arg(short, long, value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value::priority)]
     pub(crate) priority: Option<u8>,
     /// What is to be done, at length; - reads standard input.
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -86,7 +86,7 @@ pub(crate) struct CreateArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(crate) assignee: Option<String>,
     /// Minutes the work is thought to take.
-    #[arg(short, long, value_name = "MINUTES", value_parser = value::minutes)]
+    #[arg(short, long, value_name = "MINUTES", allow_negative_numbers = true, value_parser = value::minutes)]
     pub(crate) estimate: Option<u32>,
     /// When it is due, such as 2026-03-01.
     #[arg(long, value_name = "DATE")]
@@ -129,7 +129,7 @@ pub(crate) struct UpdateArgs {
     #[arg(short, long, value_name = "STATUS", value_parser = value::text_field)]
     pub(crate) status: Option<Scalar>,
     /// Urgency, P0 (first) to P4.
-    #[arg(short, long, value_name = "PRIORITY", value_parser = value::priority_field)]
+    #[arg(short, long, value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value::priority_field)]
     pub(crate) priority: Option<Scalar>,
     /// What kind of work it is.
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = value::text_field)]
@@ -150,7 +150,7 @@ pub(crate) struct UpdateArgs {
     #[arg(short, long, value_name = "NAME", value_parser = value::text_field)]
     pub(crate) assignee: Option<Scalar>,
     /// Minutes the work is thought to take.
-    #[arg(short, long, value_name = "MINUTES", value_parser = value::minutes_field)]
+    #[arg(short, long, value_name = "MINUTES", allow_negative_numbers = true, value_parser = value::minutes_field)]
     pub(crate) estimate: Option<Scalar>,
     /// When it is due.
     #[arg(long, value_name = "DATE", value_parser = value::text_field)]
@@ -166,12 +166,9 @@ pub(crate) struct UpdateArgs {
     pub(crate) alias: Option<Scalar>,
 }
 
-/// Which beads to list.
+/// Which beads to list, of whatever sort.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FilterArgs {
-    /// Only with this status; several may be given.
-    #[arg(short, long, value_name = "STATUS", value_delimiter = ',')]
-    pub(crate) status: Vec<String>,
     /// Only with this label; of several, a bead must carry all.
     #[arg(short, long, value_name = "LABEL", value_delimiter = ',')]
     pub(crate) label: Vec<String>,
@@ -179,29 +176,74 @@ pub(crate) struct FilterArgs {
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) kind: Vec<String>,
     /// Only of this priority; several may be given.
-    #[arg(short, long, value_name = "PRIORITY", value_delimiter = ',', value_parser = value::priority)]
+    #[arg(short, long, value_name = "PRIORITY", value_delimiter = ',', allow_negative_numbers = true, value_parser = value::priority)]
     pub(crate) priority: Vec<u8>,
     /// Only of this person or agent.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) assignee: Option<String>,
-    /// Only parts of this bead.
-    #[arg(long, value_name = "ID")]
-    pub(crate) parent: Option<String>,
-    /// Also what is closed or deleted.
-    #[arg(long)]
-    pub(crate) all: bool,
     /// How many to list, 0 for all; 50 unless --json is given.
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = value::limit)]
     pub(crate) limit: Option<usize>,
     /// Continue after this bead, the last of the page before.
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<String>,
 }
 
+/// Arguments of `bead list`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ListArgs {
+    /// Only with this status; several may be given.
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',')]
+    pub(crate) status: Vec<String>,
+    /// Only parts of this bead.
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<String>,
+    /// Also what is closed or deleted.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Which of them.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// Arguments of `bead ready`; what is ready is open, so there is no status to choose.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReadyArgs {
+    /// Only parts of this bead.
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// Arguments of `bead blocked`; what is closed waits for nothing.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct BlockedArgs {
+    /// Only with this status; several may be given.
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',')]
+    pub(crate) status: Vec<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+impl From<ReadyArgs> for ListArgs {
+    fn from(args: ReadyArgs) -> Self {
+        Self { parent: args.parent, filter: args.filter, ..Self::default() }
+    }
+}
+
+impl From<BlockedArgs> for ListArgs {
+    fn from(args: BlockedArgs) -> Self {
+        Self { status: args.status, filter: args.filter, ..Self::default() }
+    }
+}
+
 /// Beads to name.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
-    /// The beads.
+    /// The beads; with --json one is answered as `bead`, several as `beads`.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
 }
@@ -209,7 +251,7 @@ pub(crate) struct IdArgs {
 /// Arguments of `bead close` and `bead delete`.
 #[derive(Debug, Args)]
 pub(crate) struct CloseArgs {
-    /// The beads.
+    /// The beads; with --json one is answered as `bead`, several as `beads`.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// Why.
@@ -291,7 +333,7 @@ pub(crate) struct ImportArgs {
 /// Arguments of `bead export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Write to this file, which is replaced only when everything has been written.
+    /// Write to this file, which is replaced only when everything has been written; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

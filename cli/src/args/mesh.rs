@@ -11,7 +11,7 @@ use super::value;
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     /// Listen on this multiaddress, such as /ip4/0.0.0.0/udp/4001/quic-v1; can be given several times.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
     pub(crate) listen: Vec<String>,
     /// Do not look for members on the local network.
     #[arg(long)]
@@ -21,10 +21,10 @@ pub(crate) struct UpArgs {
 /// Arguments of `invite`.
 #[derive(Debug, Args)]
 pub(crate) struct InviteArgs {
-    /// How long the ticket is good, such as 30m, 1h or 2d.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::duration)]
+    /// How long the ticket is good, such as 30m, 1h or 2d; 30d at most.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::ttl)]
     pub(crate) ttl: Duration,
-    /// How many machines may come by it.
+    /// How many machines may come by it, 1000 at most.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value::uses)]
     pub(crate) uses: u32,
     /// What they may do.

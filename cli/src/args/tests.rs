@@ -6,7 +6,8 @@ use beadmesh_node::api::model::Scalar;
 use clap::{CommandFactory, Parser};
 
 use super::{
-    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, RecoveryCommand, UpdateArgs, WordsCommand, glance,
+    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, RecoveryCommand, UpdateArgs, WordsCommand,
+    glance,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -97,12 +98,18 @@ fn lists_are_filtered() {
     let line =
         "list --status open --status blocked -l x,y --type bug -p P0,1 -a ada --parent e --all --limit 0 --after id";
     let BeadCommand::List(args) = bead(line) else { panic!() };
-    assert_eq!((args.status, args.label), (vec!["open".into(), "blocked".into()], vec!["x".into(), "y".to_owned()]));
+    let ListArgs { status, parent, all, filter: args } = args;
+    assert_eq!((status, args.label), (vec!["open".into(), "blocked".into()], vec!["x".into(), "y".to_owned()]));
     assert_eq!((args.kind, args.priority), (vec!["bug".to_owned()], vec![0, 1]));
-    assert_eq!((args.assignee.as_deref(), args.parent.as_deref()), (Some("ada"), Some("e")));
-    assert_eq!((args.all, args.limit, args.after.as_deref()), (true, Some(0), Some("id")));
-    assert!(matches!(bead("ready"), BeadCommand::Ready(args) if args.limit.is_none()));
-    assert!(matches!(bead("blocked -n 5"), BeadCommand::Blocked(args) if args.limit == Some(5)));
+    assert_eq!((args.assignee.as_deref(), parent.as_deref()), (Some("ada"), Some("e")));
+    assert_eq!((all, args.limit, args.after.as_deref()), (true, Some(0), Some("id")));
+    assert!(matches!(bead("ready"), BeadCommand::Ready(args) if args.filter.limit.is_none()));
+    assert!(matches!(bead("blocked -n 5"), BeadCommand::Blocked(args) if args.filter.limit == Some(5)));
+    // What has no meaning there is no flag there.
+    for line in ["bead ready --all", "bead ready -s open", "bead blocked --all", "bead blocked --parent e"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    assert!(parse("bead ready --parent e").is_ok() && parse("bead blocked -s blocked").is_ok());
 }
 
 #[test]
@@ -142,6 +149,7 @@ fn the_commands_of_the_mesh_have_their_forms() {
         panic!()
     };
     assert_eq!((args.listen.len(), args.no_mdns), (2, true));
+    assert!(parse("up --listen garbage").is_err());
     assert!(matches!(parse("join -").unwrap().command, Command::Join(args) if args.ticket == "-"));
     let recovery = parse("recovery show --once").unwrap().command;
     assert!(matches!(recovery, Command::Recovery { command: RecoveryCommand::Show(args) } if args.once));
@@ -150,6 +158,13 @@ fn the_commands_of_the_mesh_have_their_forms() {
     assert!(matches!(parse("init --prefix api --name tool").unwrap().command, Command::Init(_)));
     for line in ["down", "status", "members", "peers", "completions bash"] {
         assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn help_is_a_command_too() {
+    for line in ["help", "help bead close", "bead help", "bead help dep"] {
+        assert_eq!(parse(line).unwrap_err().kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
     }
 }
 

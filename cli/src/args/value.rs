@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use beadmesh_node::api::model::Scalar;
+use beadmesh_node::api::model::{INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar};
+use beadmesh_node::net::listen_address;
 
 /// The priority that counts least.
 const PRIORITY_MAX: u8 = 4;
@@ -19,6 +20,11 @@ pub(crate) fn priority(text: &str) -> Result<u8, String> {
 /// Reads a priority for a field; nothing clears it.
 pub(crate) fn priority_field(text: &str) -> Result<Scalar, String> {
     if text.is_empty() { Ok(Scalar::Absent) } else { priority(text).map(|priority| Scalar::Number(priority.into())) }
+}
+
+/// Reads how many to list.
+pub(crate) fn limit(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number, 0 for all".to_owned())
 }
 
 /// Reads whole minutes.
@@ -58,16 +64,32 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
+/// Reads an address to listen on.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let wrong = |_| "write TCP or QUIC on an IP address, such as /ip4/0.0.0.0/tcp/7117".to_owned();
+    listen_address(text).map(|_| text.to_owned()).map_err(wrong)
+}
+
+/// Reads how long an invite is open.
+pub(crate) fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text)?;
+    if ttl.as_secs() > INVITE_TTL_S_MAX {
+        return Err(format!("an invite is open for 30d at most, which is {INVITE_TTL_S_MAX}s"));
+    }
+    Ok(ttl)
+}
+
 /// Reads how often an invite may be used.
 pub(crate) fn uses(text: &str) -> Result<u32, String> {
-    text.parse::<u32>().ok().filter(|uses| *uses > 0).ok_or_else(|| "write a whole number from 1".to_owned())
+    let uses = text.parse::<u32>().ok().filter(|uses| (1..=INVITE_USES_MAX).contains(uses));
+    uses.ok_or_else(|| format!("write a whole number from 1 to {INVITE_USES_MAX}"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, minutes_field, priority, priority_field, text_field};
+    use super::{duration, minutes_field, priority, priority_field, text_field, ttl, uses};
     use beadmesh_node::api::model::Scalar;
 
     #[test]
@@ -88,6 +110,17 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
         for wrong in ["", "0s", "60", "1y", "h", "1.5h", "-1h", "99999999999999999999h", "9999999999999999w", "1µ"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_invite_has_bounds() {
+        assert_eq!(ttl("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(ttl("30d"), Ok(Duration::from_secs(2_592_000)));
+        assert!(ttl("30d1s").unwrap_err().contains("30d"));
+        assert_eq!((uses("1"), uses("1000")), (Ok(1), Ok(1_000)));
+        for wrong in ["0", "1001", "99999999", "-1", "many"] {
+            assert!(uses(wrong).unwrap_err().ends_with("from 1 to 1000"), "{wrong}");
         }
     }
 

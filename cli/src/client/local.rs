@@ -24,8 +24,8 @@ pub(super) enum Found {
 ///
 /// Fails when the home or the store cannot be used.
 pub(super) async fn open(directory: &Path) -> Result<Found, Failure> {
-    let home = super::open_home(directory)?;
     let names = Names::resolve().map_err(|error| home_failure(&error))?;
+    let home = super::open_home(directory)?;
     match turn::take(&home, PATIENCE).await.map_err(|error| turn_failure(&error))? {
         Turn::Node(stream) => Ok(Found::Node(stream)),
         Turn::Ours(lock) => {

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::net::UnixListener;
 
-use super::Client;
+use super::{Client, Founding};
 use crate::failure::Exit;
 
 /// Serves a router on the socket of a home, as a node does.
@@ -34,7 +34,7 @@ async fn a_node_is_asked_over_its_socket() {
         .route("/v1/peers", get(|| async { Json(json!({"schema": 1, "peers": []})) }).post(count))
         .route("/v1/shutdown", post(|| async { refused }));
     serve(home.path(), router);
-    let mut client = Client::open(home.path(), &mut None).await.unwrap();
+    let mut client = Client::open(home.path(), Founding::Refused, &mut None).await.unwrap();
     assert!(!client.is_local());
     assert_eq!(client.get::<PeersBody>("/v1/peers").await.unwrap().peers, []);
     let failure = client.post::<Empty>("/v1/shutdown", &Empty {}).await.unwrap_err();
@@ -46,9 +46,27 @@ async fn a_node_is_asked_over_its_socket() {
 #[tokio::test]
 async fn where_no_node_runs_commands_that_need_one_say_so() {
     let home = tempfile::tempdir().unwrap();
-    let failure = Client::open_node(home.path()).await.err().unwrap();
-    assert_eq!(failure.exit, Exit::NoNode);
+    let code = || async { Client::open_node(home.path()).await.err().unwrap().code };
+    assert_eq!(&*code().await, "no_home");
+    let mut held = None;
+    Client::open(home.path(), Founding::Allowed, &mut held).await.unwrap();
+    held.take().unwrap().close().await.unwrap();
+    assert_eq!(&*code().await, "no_node");
     // A socket that a killed node left behind is no node either.
     drop(UnixListener::bind(home.path().join("node.sock")).unwrap());
     assert_eq!(Client::open_node(home.path()).await.err().unwrap().exit, Exit::NoNode);
+}
+
+#[tokio::test]
+async fn whoever_only_looks_begins_no_home() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let look = || async { Client::open(&home, Founding::Refused, &mut None).await.err() };
+    let failure = look().await.unwrap();
+    assert_eq!((failure.exit, &*failure.code), (Exit::NoNode, "no_home"));
+    assert!(!home.exists());
+    let mut held = None;
+    assert!(Client::open(&home, Founding::Allowed, &mut held).await.unwrap().is_local());
+    held.take().unwrap().close().await.unwrap();
+    assert!(look().await.is_none());
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::args::BeadCommand;
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::output::list::Kind;
@@ -22,8 +23,8 @@ pub(super) async fn run(context: &mut Context, command: BeadCommand) -> Result<(
     match command {
         BeadCommand::Create(args) => create::run(context, *args).await,
         BeadCommand::List(args) => list::run(context, args, Kind::All).await,
-        BeadCommand::Ready(args) => list::run(context, args, Kind::Ready).await,
-        BeadCommand::Blocked(args) => list::run(context, args, Kind::Blocked).await,
+        BeadCommand::Ready(args) => list::run(context, args.into(), Kind::Ready).await,
+        BeadCommand::Blocked(args) => list::run(context, args.into(), Kind::Blocked).await,
         BeadCommand::Show(args) => show::run(context, &args.ids).await,
         BeadCommand::Update(args) => edit::update(context, *args).await,
         BeadCommand::Close(args) => edit::close(context, args).await,
@@ -52,6 +53,33 @@ fn path(bead: &str, below: &str) -> Result<String, Failure> {
         return Err(Failure::usage(format!("{bead:?} names no bead")).field("id"));
     }
     Ok(format!("/v1/beads/{}{below}", encode_segment(bead)))
+}
+
+/// Finds every bead that is named, each one time, before anything is done with one.
+///
+/// # Errors
+///
+/// Fails at the first name that means no bead, or several.
+async fn found(client: &mut Client, ids: &[String]) -> Result<Vec<Bead>, Failure> {
+    let mut beads: Vec<Bead> = Vec::new();
+    for id in ids {
+        let body: BeadBody = client.get(&path(id, "")?).await?;
+        if !beads.iter().any(|bead| bead.id == body.bead.id) {
+            beads.push(body.bead);
+        }
+    }
+    Ok(beads)
+}
+
+/// Prints beads as JSON: as `bead` where one was named, as `beads` where several were.
+fn answer(printer: &mut Printer, mut beads: Vec<Bead>, ids: &[String]) -> Result<(), Failure> {
+    match (ids, beads.pop()) {
+        ([_], Some(bead)) => printer.answer(&BeadBody { bead }),
+        (_, last) => {
+            beads.extend(last);
+            printer.answer(&BeadsBody { beads })
+        }
+    }
 }
 
 /// Prints a bead that was changed: as JSON, or as a sentence; with --quiet nothing.

@@ -9,6 +9,10 @@ use crate::failure::Failure;
 
 /// Prints the script for a shell.
 pub(super) fn run(context: &mut Context, shell: Shell) -> Result<(), Failure> {
+    if context.printer.json {
+        let failure = Failure::usage("a completion script is no JSON");
+        return Err(failure.hint("leave --json out, and hand what is printed to the shell"));
+    }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "beadmesh", &mut script);
     context.printer.bytes(&script)

@@ -25,7 +25,7 @@ pub(super) async fn run(context: &mut Context, args: InitArgs) -> Result<(), Fai
         let failure = Failure::usage("nothing here names a project");
         return Err(failure.hint("run this in a repository with a remote or a commit, or give --name"));
     }
-    let mut client = context.client().await?;
+    let mut client = context.founding_client().await?;
     let body: ProjectBody = client.post("/v1/projects", &ProjectRequest { keys, prefix: args.prefix }).await?;
     let printer = &mut context.printer;
     if printer.json {

@@ -5,6 +5,7 @@ use beadmesh_node::api::model::{Empty, RecoveryBody, SecretText};
 use super::Context;
 use crate::args::RecoveryCommand;
 use crate::failure::Failure;
+use crate::output::text;
 
 /// Prints the key; it alone goes to stdout, so that it can be piped into a safe.
 pub(super) async fn run(context: &mut Context, command: RecoveryCommand) -> Result<(), Failure> {
@@ -20,8 +21,8 @@ pub(super) async fn run(context: &mut Context, command: RecoveryCommand) -> Resu
     printer.note("Keep it where you keep passwords. It will not be shown again.")
 }
 
-/// Returns a frame that shows the key to whoever founded a mesh just now.
-pub(super) fn frame(key: &SecretText) -> String {
+/// Returns a frame that shows the key to whoever founded a mesh just now; without its lines where they do not fit.
+pub(super) fn frame(key: &SecretText, columns: Option<u16>) -> String {
     let lines = [
         "RECOVERY KEY",
         "",
@@ -31,6 +32,16 @@ pub(super) fn frame(key: &SecretText) -> String {
         "Keep it where you keep passwords: it is not shown again.",
     ];
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    if columns.is_some_and(|columns| usize::from(columns) < width + 6) {
+        let room = columns.map_or(usize::MAX, usize::from);
+        // The key is left to the terminal, so that it is copied in one piece.
+        let rows = lines.iter().flat_map(|line| match *line {
+            "" => vec![String::new()],
+            line if line == key.reveal() => vec![line.to_owned()],
+            line => text::wrap(line, room),
+        });
+        return rows.collect::<Vec<_>>().join("\n");
+    }
     let rule = "─".repeat(width + 4);
     let mut frame = format!("┌{rule}┐\n");
     for line in lines {
@@ -48,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_key_stands_in_a_frame() {
-        insta::assert_snapshot!(frame(&SecretText::new("bmr1abcdefgh".into())), @r"
+        insta::assert_snapshot!(frame(&SecretText::new("bmr1abcdefgh".into()), Some(80)), @r"
         ┌────────────────────────────────────────────────────────────┐
         │  RECOVERY KEY                                              │
         │                                                            │
@@ -57,6 +68,16 @@ mod tests {
         │  It can take this mesh over when its owner is lost.        │
         │  Keep it where you keep passwords: it is not shown again.  │
         └────────────────────────────────────────────────────────────┘
+        ");
+        insta::assert_snapshot!(frame(&SecretText::new("bmr1abcdefgh".into()), Some(40)), @r"
+        RECOVERY KEY
+
+        bmr1abcdefgh
+
+        It can take this mesh over when its
+        owner is lost.
+        Keep it where you keep passwords: it is
+        not shown again.
         ");
     }
 }

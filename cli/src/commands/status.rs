@@ -11,7 +11,7 @@ use crate::output::{text, time};
 
 /// The columns of the list of peers.
 const LAYOUT: [Column; 4] =
-    [Column::new("PEER"), Column::new("LINK"), Column::new("HOLDS").flexible(), Column::new("PATH").spare(1)];
+    [Column::new("PEER"), Column::new("LINK").spare(1), Column::new("HOLDS").flexible(), Column::new("PATH").spare(2)];
 
 /// Prints the state of the node.
 pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
@@ -45,39 +45,48 @@ pub(super) async fn peers(context: &mut Context) -> Result<(), Failure> {
 }
 
 fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String> {
-    let fact = |name: &str, value: String| format!("{}  {value}", Paint::Faint.on(&format!("{name:5}")));
+    let room = columns.map_or(usize::MAX, |columns| usize::from(columns).saturating_sub(7).max(20));
     let mut lines = Vec::new();
+    let mut fact = |name: &str, parts: &[String]| {
+        for (at, row) in text::flow(parts, "  ", room).iter().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            lines.push(format!("{}  {row}", Paint::Faint.on(&format!("{name:5}"))));
+        }
+    };
     let state = if body.running { Paint::Good.on("running") } else { Paint::Slow.on("not running") };
     let name = Paint::Strong.on(&text::clean_line(&body.node.name));
-    lines.push(fact("Node", format!("{name}  {state}  {}", Paint::Faint.on(&short(&body.node.id)))));
+    fact("Node", &[name, state, Paint::Faint.on(&short(&body.node.id))]);
     let members = match body.peers.len() + 1 {
         1 => "1 member".to_owned(),
         count => format!("{count} members"),
     };
     let mesh = Paint::Strong.on(&text::clean_line(&body.mesh.name));
     let role = members::role(body.role);
-    lines.push(fact("Mesh", format!("{mesh}  {members}, {role} here  {}", Paint::Faint.on(&short(&body.mesh.id)))));
-    lines.push(fact("Beads", format!("{}, {} ready", body.beads, body.ready)));
-    if body.running && !body.listen.is_empty() {
-        lines.push(fact("At", text::clean_line(&body.listen.join("  "))));
+    fact("Mesh", &[mesh, format!("{members}, {role} here"), Paint::Faint.on(&short(&body.mesh.id))]);
+    fact("Beads", &[format!("{}, {} ready", body.beads, body.ready)]);
+    if body.running {
+        let addresses: Vec<String> = body.listen.iter().map(|address| text::clean_line(address)).collect();
+        fact("At", &addresses);
     }
     if body.entries_from_future > 0 {
         let entries = body.entries_from_future;
-        lines.push(fact("Clock", Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))));
+        fact("Clock", &[Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))]);
     }
     if !body.peers.is_empty() {
         let connected = body.peers.iter().filter(|peer| peer.connected).count();
-        lines.push(fact("Peers", format!("{connected} of {} connected", body.peers.len())));
+        fact("Peers", &[format!("{connected} of {} connected", body.peers.len())]);
         lines.push(String::new());
         lines.extend(peer_lines(&body.peers, columns, now));
     }
-    if !body.running {
-        lines.push(String::new());
-        lines.push("No node is running: nothing is sent or received. Start one with `beadmesh up`.".to_owned());
+    let sentence = if !body.running {
+        "No node is running: nothing is sent or received. Start one with `beadmesh up`."
     } else if body.peers.is_empty() {
-        lines.push(String::new());
-        lines.push("This mesh is this node. `beadmesh invite` prints a ticket for another machine.".to_owned());
-    }
+        "This mesh is this node. `beadmesh invite` prints a ticket for another machine."
+    } else {
+        return lines;
+    };
+    lines.push(String::new());
+    lines.extend(text::wrap(sentence, columns.map_or(usize::MAX, usize::from)));
     lines
 }
 
@@ -92,11 +101,16 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
         Some(date) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
         None => (Paint::Faint, "never seen".to_owned()),
     };
-    let holds = match (peer.progress, peer.lag_entries) {
+    let entries = if peer.lag_entries == 1 { "entry" } else { "entries" };
+    let holds = match (peer.progress.filter(|_| peer.connected), peer.lag_entries) {
         (Some(progress), _) => (Paint::Slow, format!("catching up, {} of {}", progress.done, progress.total)),
         (None, 0) => (Paint::Good, "all that is here".to_owned()),
-        (None, 1) => (Paint::Slow, "1 entry behind".to_owned()),
-        (None, lag) => (Paint::Slow, format!("{lag} entries behind")),
+        (None, lag) if peer.connected => (Paint::Slow, format!("{lag} {entries} behind")),
+        // What a node did not live to write down, or got from others since, is not known here.
+        (None, lag) => {
+            let then = peer.last_seen.as_deref().map(|date| format!(", as of {}", time::ago(date, now)));
+            (Paint::Slow, format!("at most {lag} {entries} behind{}", then.unwrap_or_default()))
+        }
     };
     let path = if peer.connected { peer.path.clone().unwrap_or_default() } else { String::new() };
     vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, path)]
@@ -159,18 +173,33 @@ mod tests {
         At     /ip4/10.0.0.5/udp/4001/quic-v1
         Peers  2 of 3 connected
 
-        PEER    LINK          HOLDS                    PATH
-        laptop  connected     all that is here         /ip4/10.0.0.7/udp/4001/quic-v1
-        vps     seen 2 h ago  14 entries behind
-        desk    connected     catching up, 120 of 400  /ip4/10.0.0.7/udp/4001/quic-v1
+        PEER    LINK          HOLDS                                     PATH
+        laptop  connected     all that is here                          /ip4/10.0.0.7/udp/4001/quic-v1
+        vps     seen 2 h ago  at most 14 entries behind, as of 2 h ago
+        desk    connected     catching up, 120 of 400                   /ip4/10.0.0.7/udp/4001/quic-v1
         ");
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
         Node   gpu-box  not running  abcdefghij
-        Mesh   lab  1 member, admin here  qrstuvwxyz
+        Mesh   lab  1 member, admin here
+               qrstuvwxyz
         Beads  311, 42 ready
 
-        No node is running: nothing is sent or received. Start one with `beadmesh up`.
+        No node is running: nothing is sent or
+        received. Start one with `beadmesh up`.
+        ");
+        insta::assert_snapshot!(plain(&status(), 40), @r"
+        Node   gpu-box  running  abcdefghij
+        Mesh   lab  4 members, admin here
+               qrstuvwxyz
+        Beads  311, 42 ready
+        At     /ip4/10.0.0.5/udp/4001/quic-v1
+        Peers  2 of 3 connected
+
+        PEER    HOLDS
+        laptop  all that is here
+        vps     at most 14 entries behind, as o…
+        desk    catching up, 120 of 400
         ");
     }
 }

@@ -22,26 +22,25 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
         let failure = Failure::usage("the logs cannot be set up").caused_by(&error);
         failure.hint(format!("write {} like info or beadmesh_node=debug", logs::LOG_VARIABLE))
     })?;
-    let home = client::open_home(&context.home()?)?;
     let names = Names::resolve().map_err(|error| client::home_failure(&error))?;
+    let home = client::open_home(&context.home()?)?;
     let listen = Some(args.listen).filter(|addresses| !addresses.is_empty());
     let options = Options { listen, mdns: !args.no_mdns, names };
     let running = Service::start(home.clone(), options).await.map_err(|error| failure(&error, &home))?;
-    let is_founded = running.recovery.is_some();
-    match greet(&mut context.printer, running.router.clone(), is_founded).await {
+    match greet(&mut context.printer, running.router.clone()).await {
         // The node is there for others than the reader of its greeting.
         Err(failure) if failure.exit != Exit::Ok => {
             running.stop().await.map_err(|error| self::failure(&error, &home))?;
             return Err(failure);
         }
-        _ => {}
+        _ => running.remind(),
     }
     running.run().await.map_err(|error| failure(&error, &home))?;
     if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
 }
 
 /// Says what runs now; on a terminal, a recovery key that nobody has seen yet is shown.
-async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Result<(), Failure> {
+async fn greet(printer: &mut Printer, router: Router) -> Result<(), Failure> {
     let mut client = Client::within(router);
     let status: StatusBody = client.get("/v1/status").await?;
     if printer.json {
@@ -53,13 +52,11 @@ async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Resul
     }
     if stdout().is_terminal() {
         match client.post::<RecoveryBody>("/v1/recovery", &Empty {}).await {
-            Ok(body) => printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key)))?,
+            Ok(body) => printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key, printer.columns)))?,
             // It was shown before, or this node did not found the mesh.
             Err(failure) if failure.exit == Exit::Conflict => {}
             Err(failure) => return Err(failure),
         }
-    } else if is_founded {
-        printer.note("A recovery key was made; `beadmesh recovery show --once` prints it.")?;
     }
     printer.flush()
 }

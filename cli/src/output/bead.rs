@@ -1,7 +1,10 @@
 //! A bead in full, laid out as a page.
 
+use std::collections::BTreeMap;
+
 use beadmesh_node::api::model::{Bead, Comment, Conflict, Scalar};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::paint::Paint;
 use super::{text, time};
@@ -18,6 +21,8 @@ pub(crate) fn lines(bead: &Bead, columns: usize, now: Timestamp) -> Vec<String> 
     page.text("Notes", bead.notes.as_deref());
     page.graph(bead);
     page.items("Scopes", &bead.scopes);
+    page.values("Metadata", &bead.metadata);
+    page.values("Extra", &bead.extra);
     page.comments(&bead.comments, now);
     page.conflicts(bead);
     page.lines
@@ -32,7 +37,7 @@ impl Page {
     /// The title, and one line that says what kind of thing it is and where it stands.
     fn head(&mut self, bead: &Bead, now: Timestamp) {
         let alias = text::clean_line(&bead.alias);
-        let room = self.columns.saturating_sub(text::width(&alias) + 2).max(20);
+        let room = self.columns.saturating_sub(text::width(&alias) + 2).max(10);
         let rows = text::wrap(&text::clean_line(&bead.title), room);
         let indent = " ".repeat(text::width(&alias) + 2);
         for (at, row) in rows.iter().enumerate() {
@@ -47,16 +52,15 @@ impl Page {
             meta.push(Paint::Good.on("ready"));
         }
         meta.extend(bead.assignee.as_deref().map(|name| format!("@{}", text::clean_line(name))));
-        self.lines.push(meta.join(&Paint::Faint.on(" · ")));
+        self.lines.extend(text::flow(&meta, &Paint::Faint.on(" · "), self.columns));
         let by = bead.created_by.as_deref().map(|name| format!(" by {}", text::clean_line(name))).unwrap_or_default();
         let mut dates = Vec::new();
         dates.extend(bead.created_at.as_deref().map(|date| format!("Created {}{by}", time::ago(date, now))));
         dates.extend(bead.closed_at.as_deref().map(|date| format!("Closed {}", time::ago(date, now))));
         let updated = bead.updated_at.as_deref().filter(|date| Some(*date) != bead.created_at.as_deref());
         dates.extend(updated.map(|date| format!("Updated {}", time::ago(date, now))));
-        if !dates.is_empty() {
-            self.lines.push(Paint::Faint.on(&dates.join(" · ")));
-        }
+        let rows = text::flow(&dates, " · ", self.columns);
+        self.lines.extend(rows.iter().map(|row| Paint::Faint.on(row)));
     }
 
     /// Short fields, one a line.
@@ -80,7 +84,7 @@ impl Page {
         self.lines.push(String::new());
         let names = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in facts {
-            let rows = text::wrap(&text::clean_line(&value), self.columns.saturating_sub(names + 2).max(20));
+            let rows = text::wrap(&text::clean_line(&value), self.columns.saturating_sub(names + 2).max(10));
             for (at, row) in rows.iter().enumerate() {
                 let name = if at == 0 { name } else { "" };
                 self.lines.push(format!("{}  {row}", Paint::Faint.on(&format!("{name:names$}"))));
@@ -94,7 +98,7 @@ impl Page {
     }
 
     fn indented(&mut self, value: &str, indent: &str) {
-        for row in text::wrap(value, self.columns.saturating_sub(indent.len()).max(20)) {
+        for row in text::wrap(value, self.columns.saturating_sub(indent.len()).max(10)) {
             self.lines.push(format!("{indent}{row}").trim_end().to_owned());
         }
     }
@@ -126,24 +130,49 @@ impl Page {
                 let status = Paint::status(status).on(&text::clean_line(status));
                 let holds = if bead.blocked_by.contains(&dep.target) { ", holds it up" } else { "" };
                 let target = Paint::Name.on(&text::clean_line(&dep.target));
-                self.lines.push(format!("  {target}  {} ({status}{holds})", text::clean_line(&dep.kind)));
+                let parts = [target, format!("{} ({status}{holds})", text::clean_line(&dep.kind))];
+                for (at, row) in text::flow(&parts, "  ", self.columns.saturating_sub(4).max(10)).iter().enumerate() {
+                    self.lines.push(format!("{}{row}", if at == 0 { "  " } else { "    " }));
+                }
             }
         }
         let direct = |alias: &&String| !bead.deps.iter().any(|dep| dep.target == **alias);
-        self.names("Held up by", bead.blocked_by.iter().filter(direct));
-        self.names("Part of", &bead.parent);
-        self.names("Parts", &bead.children);
-        self.names("Needed by", &bead.dependents);
+        let statuses = &bead.statuses;
+        self.names("Held up by", bead.blocked_by.iter().filter(direct), statuses);
+        self.names("Part of", &bead.parent, statuses);
+        self.names("Parts", &bead.children, statuses);
+        self.names("Needed by", &bead.dependents, statuses);
     }
 
-    fn names<'a>(&mut self, name: &str, aliases: impl IntoIterator<Item = &'a String>) {
-        let aliases: Vec<String> = aliases.into_iter().map(|alias| text::clean_line(alias)).collect();
+    /// Other beads, in the order of their names, each with where it stands.
+    fn names<'a>(
+        &mut self,
+        name: &str,
+        aliases: impl IntoIterator<Item = &'a String>,
+        statuses: &BTreeMap<String, String>,
+    ) {
+        let mut aliases: Vec<&String> = aliases.into_iter().collect();
         if aliases.is_empty() {
             return;
         }
         self.heading(name);
-        for row in text::wrap(&aliases.join("  "), self.columns.saturating_sub(2).max(20)) {
-            self.lines.push(format!("  {}", Paint::Name.on(&row)));
+        aliases.sort_by_cached_key(|alias| order(alias));
+        for alias in aliases {
+            let line = format!("  {}", Paint::Name.on(&text::clean_line(alias)));
+            let status = statuses.get(alias).map(|status| Paint::status(status).on(&text::clean_line(status)));
+            self.lines.push(status.map_or_else(|| line.clone(), |status| format!("{line}  ({status})")));
+        }
+    }
+
+    /// Values by key, one a line.
+    fn values(&mut self, name: &str, values: &BTreeMap<String, Value>) {
+        if values.is_empty() {
+            return;
+        }
+        self.heading(name);
+        for (key, value) in values {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.indented(&text::clean_line(&format!("{key}: {value}")), "  ");
         }
     }
 
@@ -163,7 +192,7 @@ impl Page {
         }
     }
 
-    /// Fields that several people set at once: every value, and the commands that settle them.
+    /// Fields that several people set at once: every value, and the commands that settle each.
     fn conflicts(&mut self, bead: &Bead) {
         if bead.conflicts.is_empty() {
             return;
@@ -172,29 +201,41 @@ impl Page {
         for Conflict { field, shown, others } in &bead.conflicts {
             let field = text::clean_line(field);
             self.lines.push(format!("  {field}"));
-            self.value("shown", shown);
+            self.value("shown", &field, shown);
             for other in others {
-                self.value("other", other);
+                self.value("other", &field, other);
+            }
+            // An item of a map, as `metadata.sprint`, is no field that can be set.
+            if !field.contains('.') {
+                let command = format!("beadmesh bead resolve {} {field}", text::clean_line(&bead.alias));
+                self.command("keep ", &command);
+                self.command("set  ", &format!("{command} --value VALUE"));
             }
         }
-        let field = bead.conflicts.first().map(|conflict| text::clean_line(&conflict.field)).unwrap_or_default();
-        let command = format!("beadmesh bead resolve {} {field}", text::clean_line(&bead.alias));
-        self.lines.push(String::new());
-        self.lines.push(format!("  To keep what is shown:  {}", Paint::Name.on(&command)));
-        self.lines.push(format!("  To set another value:   {}", Paint::Name.on(&format!("{command} --value VALUE"))));
     }
 
-    fn value(&mut self, name: &str, value: &Scalar) {
+    /// A command that can be copied, so it is not wrapped.
+    fn command(&mut self, name: &str, command: &str) {
+        self.lines.push(format!("    {}  {}", Paint::Faint.on(name), Paint::Name.on(command)));
+    }
+
+    fn value(&mut self, name: &str, field: &str, value: &Scalar) {
         let value = match value {
             Scalar::Absent => "(nothing)".to_owned(),
+            Scalar::Number(number) if field == "priority" => format!("P{number}"),
             Scalar::Number(number) => number.to_string(),
             Scalar::Text(text) => text.clone(),
         };
-        for (at, row) in text::wrap(&value, self.columns.saturating_sub(11).max(20)).iter().enumerate() {
+        for (at, row) in text::wrap(&value, self.columns.saturating_sub(11).max(10)).iter().enumerate() {
             let name = Paint::Faint.on(if at == 0 { name } else { "     " });
             self.lines.push(format!("    {name}  {row}"));
         }
     }
+}
+
+/// Returns what a name is sorted by: its parts, those that are numbers by their value.
+fn order(alias: &str) -> Vec<(Option<u64>, String)> {
+    alias.split('.').map(|part| (part.parse().ok(), part.to_owned())).collect()
 }
 
 /// Returns minutes as people say them.
@@ -207,4 +248,4 @@ fn estimate(minutes: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

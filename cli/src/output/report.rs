@@ -6,16 +6,21 @@ use super::paint::Paint;
 use super::text;
 use crate::failure::Failure;
 
-/// Returns the failure as lines for people.
-pub(super) fn human(failure: &Failure) -> String {
-    let mut out = format!("{} {}\n", Paint::Bad.on("Error:"), text::clean(&failure.message));
+/// Returns the failure as lines for people, at most `columns` wide.
+pub(super) fn human(failure: &Failure, columns: usize) -> String {
+    let mut out = told(Paint::Bad, "Error:", &failure.message, columns);
     for cause in &failure.causes {
-        out.push_str(&format!("{} {}\n", Paint::Strong.on("Caused by:"), text::clean(cause)));
+        out.push_str(&told(Paint::Strong, "Caused by:", cause, columns));
     }
     if let Some(hint) = &failure.hint {
-        out.push_str(&format!("{} {}\n", Paint::Strong.on("Hint:"), text::clean(hint)));
+        out.push_str(&told(Paint::Strong, "Hint:", hint, columns));
     }
     out
+}
+
+fn told(paint: Paint, label: &str, text: &str, columns: usize) -> String {
+    let rows = text::wrap(&format!("{label} {text}"), columns).join("\n");
+    format!("{}{}\n", paint.on(label), rows.strip_prefix(label).unwrap_or(&rows))
 }
 
 /// Returns the failure as one JSON object on one line.
@@ -45,10 +50,22 @@ mod tests {
 
     #[test]
     fn an_error_names_its_causes_and_what_to_do() {
-        insta::assert_snapshot!(anstream::adapter::strip_str(&human(&failure())), @r"
+        insta::assert_snapshot!(anstream::adapter::strip_str(&human(&failure(), usize::MAX)), @r"
         Error: tasks.jsonl cannot be read
         Caused by: No such file or directory
         Hint: name a file that exists, or - for standard input
+        ");
+    }
+
+    #[test]
+    fn an_error_keeps_to_the_width_of_the_terminal() {
+        insta::assert_snapshot!(anstream::adapter::strip_str(&human(&failure(), 30)), @r"
+        Error: tasks.jsonl cannot be
+        read
+        Caused by: No such file or
+        directory
+        Hint: name a file that exists,
+        or - for standard input
         ");
     }
 
@@ -61,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_another_machine_wrote_does_not_steer_the_terminal() {
-        let text = human(&Failure::usage("no bead \"\u{1b}[2Jx\""));
+        let text = human(&Failure::usage("no bead \"\u{1b}[2Jx\""), usize::MAX);
         assert!(!text.contains("\u{1b}[2J"), "{text:?}");
     }
 }

@@ -56,9 +56,67 @@ fn wrap_line(line: &str, columns: usize) -> Vec<String> {
     }
     let room = columns.saturating_sub(indent + hang).max(1);
     let (mark, rest) = body.split_at(hang);
-    let rows = fit(rest, room, None);
+    let rows = fill(rest, room);
     let lead = |at: usize| if at == 0 { mark.to_owned() } else { " ".repeat(hang) };
     rows.iter().enumerate().map(|(at, row)| format!("{}{}{row}", " ".repeat(indent), lead(at))).collect()
+}
+
+/// Returns parts side by side, in rows of at most `columns`; a part is broken only when it is wider than that.
+///
+/// The parts may be painted.
+pub(crate) fn flow(parts: &[String], between: &str, columns: usize) -> Vec<String> {
+    let wide = |part: &str| width(&anstream::adapter::strip_str(part).to_string());
+    let mut rows: Vec<String> = Vec::new();
+    let mut taken = 0;
+    for part in parts {
+        let needed = wide(part);
+        match rows.last_mut() {
+            Some(row) if taken + wide(between) + needed <= columns => {
+                row.push_str(between);
+                row.push_str(part);
+                taken += wide(between) + needed;
+            }
+            _ if needed > columns => {
+                // What is broken loses its paint.
+                rows.extend(wrap(&anstream::adapter::strip_str(part).to_string(), columns));
+                taken = rows.last().map_or(0, |row| width(row));
+            }
+            _ => {
+                rows.push(part.clone());
+                taken = needed;
+            }
+        }
+    }
+    rows
+}
+
+/// Breaks a line between its words into rows of at most `columns`; a word that is longer begins a row and is broken.
+fn fill(line: &str, columns: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    let mut taken = 0;
+    for word in line.split(' ') {
+        let needed = if word.is_ascii() { word.len() } else { width(word) };
+        if taken > 0 && taken + 1 + needed > columns {
+            rows.push(std::mem::take(&mut row));
+            taken = 0;
+        }
+        if needed > columns {
+            let mut broken = fit(word, columns, None);
+            row = broken.pop().unwrap_or_default();
+            taken = width(&row);
+            rows.extend(broken);
+        } else if taken > 0 {
+            row.push(' ');
+            row.push_str(word);
+            taken += 1 + needed;
+        } else {
+            row.push_str(word);
+            taken = needed;
+        }
+    }
+    rows.push(row);
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
 }
 
 /// Breaks a line into rows of at most `columns`, and keeps at most `rows` of them.
@@ -80,7 +138,7 @@ fn fit(line: &str, columns: usize, rows: Option<usize>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, cut, width, wrap};
+    use super::{clean, cut, flow, width, wrap};
 
     #[test]
     fn what_steers_a_terminal_is_made_visible() {
@@ -108,6 +166,21 @@ mod tests {
         let text = "One two three four five.\n\n  let code = 1;\n- an item that is long\n";
         let lines = wrap(text, 16);
         assert_eq!(lines, ["One two three", "four five.", "", "  let code = 1;", "- an item that", "  is long"]);
+    }
+
+    #[test]
+    fn a_long_word_begins_a_row() {
+        let lines = wrap("see https://example.org/a/long/path for more", 20);
+        assert_eq!(lines, ["see", "https://example.org/", "a/long/path for more"]);
+        assert_eq!(wrap("日本語 の題名 はとても", 10), ["日本語", "の題名", "はとても"]);
+    }
+
+    #[test]
+    fn parts_stay_whole_while_they_fit_a_row() {
+        let parts = ["Created 3 h ago by bob".to_owned(), "\u{1b}[2mUpdated 1 h ago\u{1b}[0m".to_owned()];
+        assert_eq!(flow(&parts, " · ", 40).len(), 1);
+        assert_eq!(flow(&parts, " · ", 39), parts);
+        assert_eq!(flow(&parts, " · ", 16), ["Created 3 h ago", "by bob", &parts[1]]);
     }
 
     #[test]

@@ -82,21 +82,21 @@ async fn create(
 #[utoipa::path(get, path = "/v1/beads", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn list(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
-    page(&api, Command::List(filter(query)?)).await
+    page(&api, Command::List(filter(&api, query).await?)).await
 }
 
 /// Lists beads that can be worked on now, in the order in which they are best taken.
 #[utoipa::path(get, path = "/v1/ready", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn ready(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
-    page(&api, Command::Ready(filter(query)?)).await
+    page(&api, Command::Ready(filter(&api, query).await?)).await
 }
 
 /// Lists open beads that something holds up.
 #[utoipa::path(get, path = "/v1/blocked", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn blocked(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
-    page(&api, Command::Blocked(filter(query)?)).await
+    page(&api, Command::Blocked(filter(&api, query).await?)).await
 }
 
 /// Shows a bead.
@@ -253,9 +253,11 @@ fn new_bead(request: CreateRequest) -> NewBead {
     }
 }
 
-fn filter(query: ListQuery) -> Result<Filter, Problem> {
-    let after = query.after.map(|text| text.parse::<BeadId>()).transpose();
-    let after = after.map_err(|error| Problem::invalid("after", error, "give the `next` of the page before"))?;
+async fn filter(api: &Api, query: ListQuery) -> Result<Filter, Problem> {
+    let after = match query.after {
+        Some(name) => Some(named(api, name).await.map_err(|problem| problem.field("after"))?),
+        None => None,
+    };
     let project = (!query.project.is_empty()).then_some(ProjectContext { keys: query.project, prefix: None });
     Ok(Filter {
         project,
@@ -269,6 +271,14 @@ fn filter(query: ListQuery) -> Result<Filter, Problem> {
         after,
         limit: query.limit.unwrap_or(PAGE_BEADS),
     })
+}
+
+/// Returns the id of the bead that a name means.
+async fn named(api: &Api, name: String) -> Result<BeadId, Problem> {
+    match api.core.call(Command::Show(name)).await? {
+        Answer::Bead(bead) => Ok(bead.bead.id),
+        other => Err(super::unexpected(&other)),
+    }
 }
 
 fn settable(key: &str) -> Result<Field, Problem> {

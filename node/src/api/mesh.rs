@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::extract::{Json, Said};
 use super::model::{
-    self, DoctorBody, DoctorRequest, Empty, Finding, InviteBody, InviteRequest, JoinBody, JoinRequest, Member,
-    MembersBody, Mesh, Node, Peer, PeersBody, Rebuilt, RecoveryBody, SecretText, StatusBody,
+    self, DoctorBody, DoctorRequest, Empty, Finding, INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteBody, InviteRequest,
+    JoinBody, JoinRequest, Member, MembersBody, Mesh, Node, Peer, PeersBody, Rebuilt, RecoveryBody, SecretText,
+    StatusBody,
 };
 use super::{Api, unexpected};
 
@@ -75,14 +76,16 @@ async fn peers(State(api): State<Api>) -> Told<PeersBody> {
 #[utoipa::path(post, path = "/v1/invites", tag = "mesh", request_body = InviteRequest,
     responses((status = 200, body = model::Answer<InviteBody>)))]
 async fn invite(State(api): State<Api>, Json(request): Json<InviteRequest>) -> Told<InviteBody> {
-    let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
     let InviteRequest { ttl_s, uses, role } = request;
-    if ttl_s == 0 {
-        return Err(Problem::invalid("ttl_s", "an invite is open for at least 1 s", "3600 is an hour"));
+    if !(1..=INVITE_TTL_S_MAX).contains(&ttl_s) {
+        let problem = format!("an invite is open for 1 s to {INVITE_TTL_S_MAX} s, which is 30 days");
+        return Err(Problem::invalid("ttl_s", problem, "3600 is an hour"));
     }
-    if uses == 0 {
-        return Err(Problem::invalid("uses", "an invite is good for at least 1 node", "1 lets one node in"));
+    if !(1..=INVITE_USES_MAX).contains(&uses) {
+        let problem = format!("an invite is good for 1 to {INVITE_USES_MAX} nodes");
+        return Err(Problem::invalid("uses", problem, "1 lets one node in"));
     }
+    let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
     let addresses = network.handle.listen_addresses();
     if addresses.is_empty() {
         let hint = "start the node with an address to listen on";

@@ -20,8 +20,8 @@ pub use mesh::{
 };
 pub use query::{ListQuery, ProjectQuery, QueryError, encode_segment};
 pub use request::{
-    ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest, InviteRequest,
-    JoinRequest, NewDep, ProjectRequest, ResolveRequest, UndepRequest, WordsRequest,
+    ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest, INVITE_TTL_S_MAX,
+    INVITE_USES_MAX, InviteRequest, JoinRequest, NewDep, ProjectRequest, ResolveRequest, UndepRequest, WordsRequest,
 };
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.

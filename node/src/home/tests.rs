@@ -60,8 +60,10 @@ fn the_recovery_key_is_handed_out_once() {
     let home = Home::open(temp.path()).unwrap();
     let kept = home.keep_recovery(&SigningKey::from_bytes(&[7; 32])).unwrap();
     assert!(kept.reveal().starts_with("bmr1"));
+    assert!(home.has_recovery().unwrap());
     assert_eq!(home.take_recovery().unwrap(), Some(kept));
     assert_eq!(home.take_recovery().unwrap(), None);
+    assert!(!home.has_recovery().unwrap());
 }
 
 #[test]
@@ -70,6 +72,20 @@ fn a_path_that_no_socket_can_have_is_refused_before_anything_is_made() {
     let dir = temp.path().join("x".repeat(110));
     assert!(matches!(Home::open(&dir).unwrap_err(), HomeError::SocketPath { .. }));
     assert!(!dir.exists());
+}
+
+#[test]
+fn a_home_is_begun_once_it_has_a_store_and_looking_begins_none() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("home");
+    assert!(!Home::is_begun(&dir) && !dir.exists());
+    let home = Home::open(&dir).unwrap();
+    home.key().unwrap();
+    assert!(!Home::is_begun(&dir));
+    beadmesh_store::open(&home.store()).unwrap();
+    assert!(Home::is_begun(&dir));
+    // What is no home at all is for `open` to name.
+    assert!(Home::is_begun(&dir.join(KEY)));
 }
 
 #[test]

@@ -114,6 +114,8 @@ async fn dependencies_decide_what_is_ready_and_cycles_are_refused() {
     let dep = json!({"by": "ada", "on": first, "type": "blocks"});
     let answer = bench.post(&format!("/v1/beads/{second}/deps"), dep).await;
     assert_eq!(answer["bead"]["blocked_by"], json!([first]));
+    assert_eq!(answer["bead"]["statuses"], json!({first: "open"}));
+    assert_eq!(bench.get(&format!("/v1/beads/{first}")).await["bead"]["statuses"], json!({second: "open"}));
     let ready = bench.get("/v1/ready").await;
     assert_eq!(ready["beads"].as_array().unwrap().len(), 1);
     assert_eq!(bench.get("/v1/blocked").await["beads"][0]["alias"], second);
@@ -138,6 +140,10 @@ async fn pages_follow_each_other() {
     let second = bench.get(&format!("/v1/beads?limit=2&after={next}")).await;
     assert_eq!(second["beads"].as_array().unwrap().len(), 1);
     assert!(second.get("next").is_none());
+    let last = first["beads"][1]["alias"].as_str().unwrap();
+    assert_eq!(bench.get(&format!("/v1/beads?limit=2&after={last}")).await, second);
+    let (status, error) = bench.refused(Method::GET, "/v1/beads?after=none-such", "").await;
+    assert_eq!((status, &error["code"], &error["field"]), (404, &json!("not_found"), &json!("after")));
     assert_eq!(bench.get("/v1/beads?limit=0").await["beads"].as_array().unwrap().len(), 3);
 }
 
@@ -221,6 +227,15 @@ async fn without_a_network_status_says_so_and_the_rest_asks_for_a_node() {
     for (method, path) in [(Method::GET, "/v1/peers"), (Method::POST, "/v1/invites"), (Method::POST, "/v1/shutdown")] {
         let (status, error) = bench.refused(method, path, "").await;
         assert_eq!((status, &error["code"]), (503, &json!("no_node")), "{path}");
+    }
+    for (wish, field) in [
+        (r#"{"ttl_s":0}"#, "ttl_s"),
+        (r#"{"ttl_s":2592001}"#, "ttl_s"),
+        (r#"{"uses":0}"#, "uses"),
+        (r#"{"uses":1001}"#, "uses"),
+    ] {
+        let (status, error) = bench.refused(Method::POST, "/v1/invites", wish).await;
+        assert_eq!((status, &error["code"], &error["field"]), (422, &json!("invalid"), &json!(field)), "{wish}");
     }
     let (_, error) = bench.refused(Method::POST, "/v1/join", r#"{"ticket":"bm1x"}"#).await;
     assert_eq!(error["code"], "no_node");

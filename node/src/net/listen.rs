@@ -49,6 +49,25 @@ pub fn listen_defaults(saved_port: Option<u16>) -> Vec<Multiaddr> {
     ips.into_iter().flat_map(both).collect()
 }
 
+/// Reads a multiaddress that a node may be told to listen on: TCP or QUIC on an IP address.
+///
+/// # Errors
+/// When it is no multiaddress, or one of another kind.
+pub fn listen_address(text: &str) -> Result<Multiaddr, NetError> {
+    let address: Multiaddr = text.parse().map_err(|source| NetError::Address { address: text.to_owned(), source })?;
+    let mut parts = address.iter();
+    let is_ip = matches!(parts.next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)));
+    let is_ours = match parts.next() {
+        Some(Protocol::Tcp(_)) => true,
+        Some(Protocol::Udp(_)) => matches!(parts.next(), Some(Protocol::QuicV1)),
+        _ => false,
+    };
+    if is_ip && is_ours && matches!(parts.next(), None | Some(Protocol::P2p(_))) {
+        return Ok(address);
+    }
+    Err(NetError::Kind { address: text.to_owned() })
+}
+
 /// Starts listening; returns what was asked for explicitly.
 pub(super) fn open(swarm: &mut Swarm<Behaviour>, listen: &Listen) -> Result<BTreeSet<Multiaddr>, NetError> {
     match listen {
@@ -76,8 +95,7 @@ pub(super) fn open(swarm: &mut Swarm<Behaviour>, listen: &Listen) -> Result<BTre
         Listen::Explicit(texts) => {
             let mut explicit = BTreeSet::new();
             for text in texts {
-                let address: Multiaddr =
-                    text.parse().map_err(|source| NetError::Address { address: text.clone(), source })?;
+                let address = listen_address(text)?;
                 probe(&address).map_err(|source| NetError::Listen { address: text.clone(), source })?;
                 swarm.listen_on(address.clone()).map_err(|error| refusal(&address, error))?;
                 explicit.insert(address);
@@ -132,6 +150,17 @@ fn free_port() -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_is_tcp_or_quic_on_an_ip() {
+        for good in ["/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/7117/quic-v1", "/ip4/10.0.0.5/tcp/7117"] {
+            assert_eq!(listen_address(good).unwrap().to_string(), good);
+        }
+        assert!(matches!(listen_address("garbage"), Err(NetError::Address { .. })));
+        for other in ["/dns4/box/tcp/1", "/ip4/10.0.0.5", "/ip4/10.0.0.5/udp/1", "/ip4/10.0.0.5/tcp/1/ws", ""] {
+            assert!(matches!(listen_address(other), Err(NetError::Kind { .. } | NetError::Address { .. })), "{other}");
+        }
+    }
 
     #[test]
     fn a_taken_port_is_worked_around() {

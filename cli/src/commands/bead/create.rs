@@ -14,7 +14,7 @@ use crate::project::{self, Project};
 pub(super) async fn run(context: &mut Context, args: CreateArgs) -> Result<(), Failure> {
     let project = context.project()?;
     let request = request(args, &project, context.actor())?;
-    let mut client = context.client().await?;
+    let mut client = context.founding_client().await?;
     let body: BeadBody = client.post("/v1/beads", &request).await?;
     let is_local = client.is_local();
     let printer = &mut context.printer;

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use beadmesh_node::api::model::{
-    BeadBody, ByRequest, CloseRequest, CommentRequest, DepRequest, EditRequest, ResolveRequest, Scalar, UndepRequest,
-    WordsRequest,
+    Bead, BeadBody, ByRequest, CloseRequest, CommentRequest, DepRequest, EditRequest, ResolveRequest, Scalar,
+    UndepRequest, WordsRequest,
 };
 use serde::Serialize;
 
 use super::super::Context;
 use super::super::input::Input;
-use super::{BeadsBody, changed, path};
+use super::{answer, changed, found, path};
 use crate::args::{self, CloseArgs, CommentArgs, DepCommand, IdArgs, ResolveArgs, UpdateArgs, WordsArgs, WordsCommand};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::text;
 
@@ -76,7 +77,9 @@ pub(super) async fn delete(context: &mut Context, args: CloseArgs) -> Result<(),
     each(context, &args.ids, "/delete", &wish, "Deleted").await
 }
 
-/// Sends one wish for each of several beads, and ends at the first that fails; what was done before is told.
+/// Sends one wish for each of several beads, once every one of them was found.
+///
+/// The first that fails ends it: what was done before is told, and printed as a success of its own.
 async fn each(
     context: &mut Context,
     ids: &[String],
@@ -85,29 +88,61 @@ async fn each(
     did: &str,
 ) -> Result<(), Failure> {
     let mut client = context.client().await?;
-    let mut beads = Vec::new();
-    let mut outcome = Ok(());
-    for id in ids {
-        let answer = match path(id, below) {
+    let found = found(&mut client, ids).await?;
+    let (done, outcome) = send(&mut client, &found, below, wish, did).await;
+    if context.printer.json {
+        if !done.is_empty() {
+            answer(&mut context.printer, done, ids)?;
+        }
+        return outcome;
+    }
+    for bead in done {
+        changed(&mut context.printer, &BeadBody { bead }, |name| format!("{did} {name}."))?;
+    }
+    outcome
+}
+
+/// Sends a wish for each bead until one fails; returns the beads as they are now, and how it ended.
+async fn send(
+    client: &mut Client,
+    beads: &[Bead],
+    below: &str,
+    wish: &impl Serialize,
+    did: &str,
+) -> (Vec<Bead>, Result<(), Failure>) {
+    let mut done: Vec<Bead> = Vec::new();
+    for bead in beads {
+        let sent = match path(&bead.id, below) {
             Ok(path) => client.post::<BeadBody>(&path, wish).await,
             Err(failure) => Err(failure),
         };
-        match answer {
-            Ok(body) if context.printer.json => beads.push(body.bead),
-            Ok(body) => changed(&mut context.printer, &body, |name| format!("{did} {name}."))?,
+        match sent {
+            Ok(body) => done.push(body.bead),
+            Err(failure) if beads.len() == 1 => return (done, Err(failure)),
             Err(failure) => {
-                outcome = Err(failure);
-                break;
+                let failure = partly(failure, bead, &done, did);
+                return (done, Err(failure));
             }
         }
     }
-    let printer = &mut context.printer;
-    if printer.json && ids.len() > 1 {
-        printer.answer(&BeadsBody { beads })?;
-    } else if let Some(bead) = beads.pop() {
-        printer.answer(&BeadBody { bead })?;
-    }
-    outcome
+    (done, Ok(()))
+}
+
+/// Adds to a failure which bead it is about, and what was done before it.
+fn partly(failure: Failure, bead: &Bead, done: &[Bead], did: &str) -> Failure {
+    let message = format!("{}: {}", bead.alias, failure.message);
+    let before = match done {
+        [] => "nothing was changed".to_owned(),
+        done => {
+            let names: Vec<&str> = done.iter().map(|bead| bead.alias.as_str()).collect();
+            format!("{} before that: {}", did.to_lowercase(), names.join(", "))
+        }
+    };
+    let hint = match &failure.hint {
+        Some(hint) => format!("{before}; {hint}"),
+        None => before,
+    };
+    Failure { message, ..failure }.hint(hint)
 }
 
 /// Settles a field that several people set at once.
@@ -182,3 +217,6 @@ pub(super) async fn comment(context: &mut Context, args: CommentArgs) -> Result<
     let body: BeadBody = client.post(&path, &wish).await?;
     changed(&mut context.printer, &body, |name| format!("Commented on {name}."))
 }
+
+#[cfg(test)]
+mod tests;

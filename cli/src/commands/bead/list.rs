@@ -3,18 +3,19 @@
 use beadmesh_node::api::model::{BeadPage, ListQuery};
 
 use super::super::Context;
-use crate::args::FilterArgs;
+use crate::args::ListArgs;
 use crate::failure::Failure;
 use crate::output::list::{self, Kind};
+use crate::output::text;
 use crate::project::Project;
 
 /// Beads that people are shown unless they ask for more.
 const SHOWN_DEFAULT: usize = 50;
 
 /// Lists beads.
-pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> Result<(), Failure> {
+pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Result<(), Failure> {
     let project = context.project()?;
-    let limit = args.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
+    let limit = args.filter.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
     let query = query(args, &project, limit);
     let path = match kind {
         Kind::All => "/v1/beads",
@@ -39,17 +40,18 @@ pub(super) async fn run(context: &mut Context, args: FilterArgs, kind: Kind) -> 
     }
 }
 
-fn query(args: FilterArgs, project: &Project, limit: usize) -> ListQuery {
+fn query(args: ListArgs, project: &Project, limit: usize) -> ListQuery {
+    let ListArgs { status, parent, all, filter } = args;
     ListQuery {
         project: project.for_reading(),
-        status: args.status,
-        all: args.all,
-        priority: args.priority,
-        kind: args.kind,
-        label: args.label,
-        assignee: args.assignee,
-        parent: args.parent,
-        after: args.after,
+        status,
+        all,
+        priority: filter.priority,
+        kind: filter.kind,
+        label: filter.label,
+        assignee: filter.assignee,
+        parent,
+        after: filter.after,
         limit: Some(limit),
     }
 }
@@ -72,16 +74,15 @@ fn none(kind: Kind, query: &ListQuery) -> String {
     }
 }
 
-/// Says how much of the list is shown, where it is not all.
+/// Says how much of the list is shown and how to go on, where more follows.
 fn shown(body: &BeadPage) -> Option<String> {
+    let (_, last) = (body.next.as_ref()?, body.beads.last()?);
     let shown = body.beads.len();
-    match body.total {
-        Some(total) if total > u64::try_from(shown).unwrap_or(u64::MAX) => {
-            Some(format!("{shown} of {total} shown; --limit 0 shows all."))
-        }
-        None if body.next.is_some() => Some(format!("{shown} shown, there are more; --limit 0 shows all.")),
-        _ => None,
-    }
+    let much = match body.total {
+        Some(total) => format!("{shown} of {total} shown."),
+        None => format!("{shown} shown, there are more."),
+    };
+    Some(format!("{much} Add --after {} to go on, or --limit 0 to see all.", text::clean_line(&last.alias)))
 }
 
 #[cfg(test)]
@@ -89,13 +90,23 @@ mod tests {
     use beadmesh_node::api::model::{BeadPage, ListQuery};
 
     use super::{Kind, none, shown};
+    use crate::output::bead::tests as sample;
 
     #[test]
-    fn a_page_says_how_much_is_missing() {
-        let page = |total, next: Option<&str>| BeadPage { beads: vec![], total, next: next.map(str::to_owned) };
-        assert_eq!(shown(&page(Some(311), Some("x"))).as_deref(), Some("0 of 311 shown; --limit 0 shows all."));
-        assert_eq!(shown(&page(None, Some("x"))).as_deref(), Some("0 shown, there are more; --limit 0 shows all."));
-        assert_eq!(shown(&page(Some(0), None)), None);
+    fn a_page_that_is_cut_says_how_to_go_on() {
+        let page = |total, next: Option<&str>| {
+            let beads = vec![sample::bead()];
+            shown(&BeadPage { beads, total, next: next.map(str::to_owned) }).unwrap_or_default()
+        };
+        insta::assert_snapshot!(
+            page(Some(311), Some("x")),
+            @"1 of 311 shown. Add --after bm-k7f3 to go on, or --limit 0 to see all."
+        );
+        insta::assert_snapshot!(
+            page(None, Some("x")),
+            @"1 shown, there are more. Add --after bm-k7f3 to go on, or --limit 0 to see all."
+        );
+        assert_eq!(page(Some(311), None), "");
     }
 
     #[test]

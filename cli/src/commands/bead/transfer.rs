@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) async fn import(context: &mut Context, file: &Path) -> Result<(), Failure> {
     let project = context.project()?.for_writing()?;
     let (source, total) = open(file)?;
-    let mut client = context.client().await?;
+    let mut client = context.founding_client().await?;
     let progress = Progress::bytes(&context.printer, "Importing", total);
     let counted = progress.clone();
     let reader = InspectReader::new(tokio::fs::File::from_std(source), move |bytes| counted.add(bytes.len()));
@@ -106,7 +106,7 @@ pub(super) async fn export(context: &mut Context, output: Option<&Path>) -> Resu
     let query = ProjectQuery { project: context.project()?.for_reading(), prefix: None };
     let mut client = context.client().await?;
     let mut stream = client.download(&format!("/v1/export{}", query.to_query())).await?;
-    let Some(path) = output else {
+    let Some(path) = output.filter(|path| path.as_os_str() != "-") else {
         return each_chunk(&mut stream, |bytes| context.printer.bytes(bytes)).await;
     };
     let progress = Progress::bytes(&context.printer, "Exporting", None);
@@ -146,6 +146,10 @@ async fn each_chunk(stream: &mut Body, mut take: impl FnMut(&[u8]) -> Result<(),
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    // A pipe may have a name, as /dev/stdout has.
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::closed_pipe();
+    }
     Failure::io(format!("{} cannot be written", path.display()), error)
 }
 
@@ -202,8 +206,17 @@ mod tests {
     use std::fs;
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
-    use super::Target;
+    use super::{Target, unwritable};
+    use crate::failure::Exit;
+
+    #[test]
+    fn a_named_pipe_that_is_closed_is_no_failure() {
+        let failure = |kind: std::io::ErrorKind| unwritable(Path::new("/dev/stdout"), &kind.into());
+        assert_eq!(failure(std::io::ErrorKind::BrokenPipe).exit, Exit::Ok);
+        assert_eq!(failure(std::io::ErrorKind::StorageFull).exit, Exit::Failed);
+    }
 
     #[test]
     fn a_file_is_replaced_only_when_it_is_whole() {

@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 
 use beadmesh_node::api::model::{Bead, Comment, Conflict, Dep, Scalar};
 
+use serde_json::json;
+
 use super::lines;
 use crate::output::list::{self, Kind};
 use crate::output::text;
 
-fn bead() -> Bead {
+pub(crate) fn bead() -> Bead {
     Bead {
         id: "ABCDEFGH".into(),
         alias: "bm-k7f3".into(),
@@ -41,19 +43,28 @@ fn bead() -> Bead {
             created_at: Some("2026-03-01T11:30:00Z".into()),
             text: "The vault is ready.".into(),
         }],
-        needs: BTreeMap::new(),
-        metadata: BTreeMap::new(),
+        needs: [("gpu".into(), "1".into())].into(),
+        metadata: [("sprint".into(), json!("spring")), ("sizes".into(), json!([1, "two"]))].into(),
         extra: BTreeMap::new(),
         ready: false,
         blocked_by: vec!["bm-2aaa".into()],
         parent: Some("bm-epic".into()),
-        children: vec![],
+        children: vec!["bm-k7f3.10".into(), "bm-k7f3.2".into()],
         dependents: vec!["bm-7ccc".into()],
-        conflicts: vec![Conflict {
-            field: "assignee".into(),
-            shown: Scalar::Text("ada".into()),
-            others: vec![Scalar::Text("carol".into()), Scalar::Absent],
-        }],
+        statuses: [("bm-7ccc", "open"), ("bm-k7f3.2", "closed")].map(|(a, s)| (a.into(), s.into())).into(),
+        conflicts: vec![
+            Conflict {
+                field: "assignee".into(),
+                shown: Scalar::Text("ada".into()),
+                others: vec![Scalar::Text("carol".into()), Scalar::Absent],
+            },
+            Conflict { field: "priority".into(), shown: Scalar::Number(1), others: vec![Scalar::Number(3)] },
+            Conflict {
+                field: "metadata.sprint".into(),
+                shown: Scalar::Text("spring".into()),
+                others: vec![Scalar::Text("summer".into())],
+            },
+        ],
     }
 }
 
@@ -64,7 +75,7 @@ fn plain(lines: &[String]) -> String {
 #[test]
 fn a_bead_reads_as_a_page() {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    insta::assert_snapshot!(plain(&lines(&bead(), 60, now)), @r"
+    insta::assert_snapshot!(plain(&lines(&bead(), 60, now)), @r#"
     bm-k7f3  Rotate the signing keys before the old ones lapse
     in_progress · P1 · task · @ada
     Created 3 h ago by bob · Updated 1 h ago
@@ -72,6 +83,7 @@ fn a_bead_reads_as_a_page() {
     Labels    keys, security
     Estimate  1 h 30 min
     Due       2026-04-01
+    Needs     gpu:1
 
     Description
       Every node keeps its key for a year.
@@ -89,11 +101,19 @@ fn a_bead_reads_as_a_page() {
     Part of
       bm-epic
 
+    Parts
+      bm-k7f3.2  (closed)
+      bm-k7f3.10
+
     Needed by
-      bm-7ccc
+      bm-7ccc  (open)
 
     Scopes
       - src/keys/**
+
+    Metadata
+      sizes: [1,"two"]
+      sprint: spring
 
     Comments
       bob, 30 min ago
@@ -104,20 +124,29 @@ fn a_bead_reads_as_a_page() {
         shown  ada
         other  carol
         other  (nothing)
-
-      To keep what is shown:  beadmesh bead resolve bm-k7f3 assignee
-      To set another value:   beadmesh bead resolve bm-k7f3 assignee --value VALUE
-    ");
+        keep   beadmesh bead resolve bm-k7f3 assignee
+        set    beadmesh bead resolve bm-k7f3 assignee --value VALUE
+      priority
+        shown  P1
+        other  P3
+        keep   beadmesh bead resolve bm-k7f3 priority
+        set    beadmesh bead resolve bm-k7f3 priority --value VALUE
+      metadata.sprint
+        shown  spring
+        other  summer
+    "#);
 }
 
 #[test]
 fn a_page_keeps_to_its_width() {
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
     let mut bead = bead();
-    bead.conflicts.clear();
+    bead.conflicts.truncate(1);
+    bead.conflicts[0].field = "metadata.sprint".into();
+    bead.conflicts[0].others.push(Scalar::Text("word ".repeat(40)));
     bead.title = "word ".repeat(40);
     bead.description = Some("x".repeat(300));
-    for columns in [40, 80, 200] {
+    for columns in [30, 40, 80, 200] {
         for line in plain(&lines(&bead, columns, now)).lines() {
             assert!(text::width(line) <= columns, "{columns}: {line}");
         }

@@ -80,6 +80,9 @@ pub struct Bead {
     pub children: Vec<String>,
     /// Aliases of beads that depend on it, the children aside.
     pub dependents: Vec<String>,
+    /// Statuses of the beads that `blocked_by`, `parent`, `children` and `dependents` name, by alias.
+    #[serde(default)]
+    pub statuses: BTreeMap<String, String>,
     /// Fields of which other concurrent values are known.
     pub conflicts: Vec<Conflict>,
 }
@@ -146,7 +149,7 @@ pub struct BeadPage {
     /// How many beads match on all pages; absent where counting would mean reading them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// The id to continue after; absent on the last page.
+    /// The id to continue after, as `after`; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -197,7 +200,8 @@ pub struct LineNote {
 
 impl From<BeadAnswer> for Bead {
     fn from(answer: BeadAnswer) -> Self {
-        let BeadAnswer { bead, alias, ready, deps, blocked_by, parent, children, dependents, conflicts } = answer;
+        let BeadAnswer { bead, alias, ready, deps, blocked_by, parent, children, dependents, statuses, conflicts } =
+            answer;
         Self {
             id: bead.id.to_string(),
             alias,
@@ -233,6 +237,7 @@ impl From<BeadAnswer> for Bead {
             parent,
             children,
             dependents,
+            statuses: statuses.into_iter().map(|(alias, status)| (alias, status.into())).collect(),
             conflicts: conflicts.into_iter().map(Conflict::from).collect(),
         }
     }

@@ -30,7 +30,7 @@ pub struct ListQuery {
     pub assignee: Option<String>,
     /// The bead whose children are wanted.
     pub parent: Option<String>,
-    /// The id that the page before ended with.
+    /// The bead that the page before ended with: its id, its alias or another name of it.
     pub after: Option<String>,
     /// How many to list; 0 lists all.
     pub limit: Option<usize>,

@@ -190,14 +190,20 @@ pub struct UndepRequest {
     pub kind: Option<String>,
 }
 
+/// Seconds an invite may be open at most: 30 days.
+pub const INVITE_TTL_S_MAX: u64 = 30 * 24 * 60 * 60;
+
+/// Nodes that may come by one invite at most.
+pub const INVITE_USES_MAX: u32 = 1_000;
+
 /// An invite to open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InviteRequest {
-    /// Seconds it is open.
+    /// Seconds it is open, 1 to 2592000 (30 days).
     #[serde(default = "ttl_default")]
     pub ttl_s: u64,
-    /// How many nodes may come by it.
+    /// How many nodes may come by it, 1 to 1000.
     #[serde(default = "uses_default")]
     pub uses: u32,
     /// What they may do.

@@ -32,17 +32,21 @@ impl Replica {
         });
         let children = index.graph.children(id);
         let dependents = index.graph.dependents(id).into_iter().map(|(dependent, _)| dependent);
-        let mut dependents: Vec<String> =
-            dependents.filter(|dependent| !children.contains(dependent)).map(alias).collect();
+        let mut dependents: Vec<BeadId> = dependents.filter(|dependent| !children.contains(dependent)).collect();
         dependents.dedup();
+        let blockers = index.graph.blockers(id).into_iter().map(|(blocker, _)| blocker);
+        let (blockers, parent): (Vec<BeadId>, _) = (blockers.collect(), index.graph.parent(id));
+        let named = blockers.iter().chain(&parent).chain(&children).chain(&dependents);
+        let status = |id: &BeadId| Some((alias(*id), index.rows.get(*id)?.status.clone()));
         Ok(Some(BeadAnswer {
             alias: alias(id),
             ready: index.graph.is_ready(id, wall),
             deps: deps.collect(),
-            blocked_by: index.graph.blockers(id).into_iter().map(|(blocker, _)| alias(blocker)).collect(),
-            parent: index.graph.parent(id).map(alias),
+            statuses: named.filter_map(status).collect(),
+            blocked_by: blockers.into_iter().map(alias).collect(),
+            parent: parent.map(alias),
             children: children.iter().copied().map(alias).collect(),
-            dependents,
+            dependents: dependents.into_iter().map(alias).collect(),
             conflicts: record.conflicts,
             bead: record.bead,
         }))
