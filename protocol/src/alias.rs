@@ -9,6 +9,9 @@ use crate::limits::ALIAS_BYTES_MAX;
 /// Characters of the id in a minted alias, and in the suffix that tells two beads of one alias apart.
 const ID_CHARS_MIN: usize = 4;
 
+/// Characters of the start of an alias or id that finds a bead, as of a commit in git.
+const START_CHARS_MIN: usize = 4;
+
 /// What stands between an alias and the suffix that tells its bearers apart.
 const SUFFIX_MARK: char = '~';
 
@@ -130,6 +133,8 @@ impl Reference {
     /// Finds the bead that is meant among candidates of alias, id and age.
     ///
     /// A whole id or alias comes first, and of beads that share an alias the oldest; else one bead alone may start so.
+    /// A start has at least 4 characters, and cuts neither a number nor a child from its parent: `bd-1` starts neither
+    /// `bd-10` nor `bd-1.1`.
     ///
     /// # Errors
     ///
@@ -163,12 +168,21 @@ impl Reference {
                 (wanted == alias && id.to_string().starts_with(suffix)).then_some(Fit::Start)
             }
             Self::Name(name) if name == alias => Some(Fit::Whole),
+            Self::Name(name) if name.chars().count() < START_CHARS_MIN => None,
             Self::Name(name) => {
                 let starts_id = || is_base32(name) && id.to_string().starts_with(&name.to_ascii_lowercase());
-                (alias.starts_with(name.as_str()) || starts_id()).then_some(Fit::Start)
+                (starts_alias(name, alias) || starts_id()).then_some(Fit::Start)
             }
         }
     }
+}
+
+/// Returns whether an alias starts so, and goes on in a way that a person would leave out.
+fn starts_alias(start: &str, alias: &str) -> bool {
+    let Some(rest) = alias.strip_prefix(start) else { return false };
+    let cuts_number =
+        start.ends_with(|char: char| char.is_ascii_digit()) && rest.starts_with(|char: char| char.is_ascii_digit());
+    !cuts_number && !rest.starts_with('.')
 }
 
 /// How a bead fits a reference.
@@ -234,11 +248,35 @@ mod tests {
         let find = |text: &str| Reference::parse(text).expect("a reference").find(beads);
         assert_eq!(find("bd-1"), Ok(ADA));
         assert_eq!(find("bd-12"), Ok(BOB));
-        assert_eq!(find("bd-"), Err(FindError::Several(vec![ADA, BOB])));
         assert_eq!(find("7777"), Ok(BOB));
         assert_eq!(find(&ADA.to_string()), Ok(ADA));
         assert_eq!(find(&format!("bead:{BOB}")), Ok(BOB));
         assert_eq!(find("bd-2"), Err(FindError::None));
+    }
+
+    #[test]
+    fn a_start_is_long_enough_and_cuts_no_number_and_no_child_off() {
+        for (start, alias, fits) in [
+            ("bd-k", "bd-k7f3", true),
+            ("bd-", "bd-k7f3", false),
+            ("VED-D", "VED-D01", true),
+            ("VED-D0", "VED-D01", false),
+            ("bd-1", "bd-10", false),
+            ("bd-1", "bd-1a", true),
+            ("bd-10", "bd-10.1", false),
+            ("bd-k7f3", "bd-k7f3.1", false),
+            ("bd-k7f3.", "bd-k7f3.1", true),
+            ("bd-k7f3.1", "bd-k7f3.12", false),
+            ("bd-k7f3.1", "bd-k7f3.1.2", false),
+        ] {
+            let found = Reference::parse(start).expect("a reference").find([(alias, ADA, OLD)]);
+            assert_eq!(found.is_ok(), fits, "{start} of {alias}");
+        }
+        let find = |text: &str| Reference::parse(text).expect("a reference").find([("a", ADA, NEW), ("b", BOB, OLD)]);
+        assert_eq!((find("777"), find("7777")), (Err(FindError::None), Ok(BOB)));
+        let both = [("bd-kx", ADA, NEW), ("bd-ky", BOB, OLD)];
+        let several = Reference::parse("bd-k").expect("a reference").find(both);
+        assert_eq!(several, Err(FindError::Several(vec![ADA, BOB])));
     }
 
     #[test]
