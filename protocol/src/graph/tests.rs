@@ -196,6 +196,19 @@ fn an_alias_means_the_bead_of_the_same_project_else_the_oldest() {
 }
 
 #[test]
+fn beads_of_one_age_go_by_alias() {
+    let named = |letter, alias: &str| Node { alias: alias.to_owned(), created_at: NOW, ..bead(letter) };
+    let mut graph = graph([named('a', "x-3"), named('b', "x-1"), named('c', "x-2")]);
+    assert_eq!(letters(graph.ready(None, NOW)), "bca");
+    graph.upsert(named('b', "x-4"));
+    assert_eq!(letters(graph.ready(Some(HERE), NOW)), "cab");
+    graph.upsert(bead('d'));
+    graph.upsert(named('a', "x-3").under('d'));
+    graph.upsert(named('c', "x-2").under('d'));
+    assert_eq!(letters(graph.children(id(b'd'))), "ca");
+}
+
+#[test]
 fn one_project_is_listed_by_itself() {
     let graph = graph([bead('a'), Node { project: Some(THERE), ..bead('b') }, Node { project: None, ..bead('c') }]);
     assert_eq!(letters(graph.ready(Some(THERE), NOW)), "b");
@@ -286,9 +299,9 @@ impl Plain {
                 && !self.is_blocked(node.id)
                 && !self.is_under_held(node.id, now)
         });
-        let mut ready: Vec<_> = ready.map(|node| (node.priority, node.created_at, node.id)).collect();
+        let mut ready: Vec<_> = ready.map(|node| (node.priority, node.created_at, &node.alias, node.id)).collect();
         ready.sort();
-        ready.into_iter().map(|(_, _, id)| id).collect()
+        ready.into_iter().map(|(.., id)| id).collect()
     }
 }
 
