@@ -226,6 +226,8 @@ fn a_node_takes_marks_and_dates_from_its_bead() {
     let node = Node::of(&bead);
     assert!(node.is_marked);
     assert_eq!(node.defer_until, Some(LATER));
+    bead.defer_until = Some("1970-01-02".to_owned());
+    assert_eq!(Node::of(&bead).defer_until, Some(Wall::from_millis(86_400_000)));
 }
 
 /// The rule read plainly over the whole set, for comparison.
