@@ -22,6 +22,7 @@ mod check;
 mod edit;
 mod import;
 mod show;
+mod value;
 
 impl Replica {
     /// Carries a command out.
@@ -349,3 +350,6 @@ impl From<&EditError> for CommandError {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests;

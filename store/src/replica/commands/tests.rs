@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue};
+use beadmesh_protocol::id::BeadId;
+
+use crate::command::{Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, NewBead};
+use crate::testing::{Net, bead, edit};
+
+fn told(net: &mut Net, at: usize, command: Command) -> BeadAnswer {
+    match net.ask(at, command) {
+        Ok(Answer::Bead(bead)) => *bead,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn close(reason: Option<&str>) -> Action {
+    Action::Close(reason.map(str::to_owned))
+}
+
+fn set(field: Field, text: &str) -> Action {
+    Action::Set(vec![(field, FieldValue::Text(text.to_owned()))])
+}
+
+/// The field that a refusal names.
+fn invalid(answer: Result<Answer, CommandError>) -> String {
+    match answer {
+        Err(CommandError::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn two_that_close_one_bead_differ_over_the_reason_alone() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.create(0, "one");
+    net.settle();
+    net.cut(link);
+    told(&mut net, 0, edit("one", close(Some("done"))));
+    net.elapse(Duration::from_secs(60));
+    told(&mut net, 1, edit("one", close(Some("no longer wanted"))));
+    net.link(0, 1);
+    net.settle();
+    let conflicts: Vec<Conflict> = told(&mut net, 0, Command::Show("one".to_owned())).conflicts;
+    assert_eq!(conflicts.iter().map(|conflict| conflict.field.as_str()).collect::<Vec<_>>(), ["close_reason"]);
+    let resolved = told(&mut net, 0, edit("one", Action::Resolve(Field::CloseReason, None)));
+    assert_eq!(resolved.conflicts, []);
+}
+
+#[test]
+fn the_start_of_a_number_closes_nothing() {
+    let mut net = Net::alone(1);
+    net.create(0, "task-10");
+    net.create(0, "epic-1.1");
+    for name in ["task-1", "epic-1", "task"] {
+        let found = net.ask(0, edit(name, close(None)));
+        assert_eq!(found.is_ok(), name == "task", "{name}");
+    }
+}
+
+#[test]
+fn what_people_write_is_checked_and_made_canonical() {
+    let mut net = Net::alone(1);
+    let with = |field, text: &str| {
+        let mut new = bead("new");
+        new.fields.push((field, FieldValue::Text(text.to_owned())));
+        Command::Create(Box::new(new))
+    };
+    assert_eq!(invalid(net.ask(0, with(Field::DueAt, "xx"))), "due_at");
+    let made = told(&mut net, 0, with(Field::DeferUntil, "2999-01-01"));
+    assert_eq!((made.bead.defer_until.as_deref(), made.ready), (Some("2999-01-01T00:00:00Z"), false));
+    let made = told(&mut net, 0, edit("new", set(Field::DueAt, "2027-01-01T12:00")));
+    assert_eq!(made.bead.due_at.as_deref(), Some("2027-01-01T12:00:00Z"));
+    assert_eq!(invalid(net.ask(0, edit("new", set(Field::DeferUntil, "tomorrow")))), "defer_until");
+    for (field, action) in [
+        ("title", set(Field::Title, "two\nlines")),
+        ("id", set(Field::Alias, "a\u{202e}b")),
+        ("assignee", set(Field::Assignee, "ada\t")),
+        ("labels", Action::Labels { add: vec!["a\u{0}".to_owned()], remove: Vec::new() }),
+    ] {
+        assert_eq!(invalid(net.ask(0, edit("new", action))), field);
+    }
+    let wrong = [
+        ("labels", NewBead { labels: vec!["a\nb".to_owned()], ..bead("wrong") }),
+        ("id", NewBead { alias: Some("a\u{2066}b".to_owned()), ..bead("wrong") }),
+        ("by", NewBead { by: "ada\n".to_owned(), ..bead("wrong") }),
+    ];
+    for (field, new) in wrong {
+        assert_eq!(invalid(net.ask(0, Command::Create(Box::new(new)))), field);
+    }
+    let by_nobody = BeadEdit { bead: "new".to_owned(), action: close(None), by: "\u{1b}".to_owned() };
+    assert_eq!(invalid(net.ask(0, Command::Edit(by_nobody))), "by");
+}
+
+#[test]
+fn a_child_can_not_block_what_it_is_under() {
+    let mut net = Net::alone(1);
+    net.create(0, "epic");
+    let names = |name: &str| vec![name.to_owned()];
+    let child = NewBead { parent: Some("epic".to_owned()), blocks: names("epic"), ..bead("child") };
+    let refused = net.ask(0, Command::Create(Box::new(child)));
+    assert!(matches!(refused, Err(CommandError::Cycle { path }) if path == ["epic", "child", "epic"]));
+    net.create(0, "other");
+    let child = NewBead { parent: Some("epic".to_owned()), blocks: names("other"), ..bead("child") };
+    net.ask(0, Command::Create(Box::new(child))).unwrap();
+}
+
+#[test]
+fn beads_without_a_date_are_listed_by_alias() {
+    let mut net = Net::alone(1);
+    let records = [("x-2", 1), ("x-3", 2), ("x-1", 3)].map(|(alias, id)| {
+        let bead = Bead::new(BeadId::from_bytes([id; 16]), alias.to_owned(), "undated".to_owned());
+        let changes = beadmesh_protocol::bead::import::import_change(&bead).unwrap();
+        crate::command::Prepared { line: 1, bead, changes, has_updated_at: false, has_created_at: false }
+    });
+    net.ask(0, Command::Import(records.into())).unwrap();
+    let filter = Filter { limit: 2, ..Filter::default() };
+    let Ok(Answer::Beads(page)) = net.ask(0, Command::List(filter.clone())) else { panic!("a list") };
+    assert_eq!(page.beads.iter().map(|bead| bead.alias.as_str()).collect::<Vec<_>>(), ["x-1", "x-2"]);
+    let Ok(Answer::Beads(rest)) = net.ask(0, Command::List(Filter { after: page.next, ..filter.clone() })) else {
+        panic!("a list")
+    };
+    assert_eq!(rest.beads[0].alias, "x-3");
+    let Ok(Answer::Beads(ready)) = net.ask(0, Command::Ready(filter)) else { panic!("a list") };
+    assert_eq!(ready.beads[0].alias, "x-1");
+}
