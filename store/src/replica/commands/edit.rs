@@ -17,6 +17,11 @@ use crate::command::{Action, Answer, BeadEdit, CommandError, NewBead};
 
 const PARENT_CHILD: &str = "parent-child";
 
+/// What beads itself writes beside the status of a tombstone: when, by whom and why.
+const DELETED_AT: &str = "deleted_at";
+const DELETED_BY: &str = "deleted_by";
+const DELETE_REASON: &str = "delete_reason";
+
 impl Replica {
     /// Creates a bead.
     pub(super) fn create(&mut self, new: &NewBead) -> Result<Answer, Failure> {
@@ -117,11 +122,24 @@ impl Replica {
         let id = self.find(&edit.bead)?;
         let missing = || CommandError::NotFound { what: "bead", name: edit.bead.clone() };
         let present = self.beads.record(&self.stage, id)?.ok_or_else(missing)?;
+        self.refuse_deleted(&present.bead, &edit.action)?;
         let edits = self.edits_of(&present, edit)?;
         check_all(&edits)?;
         let ops = self.edit_beads(self.now.wall, &[(id, edits)])?;
         self.author(ops)?;
         self.bead_answer(id)
+    }
+
+    /// Refuses to change a deleted bead, unless the change says what becomes of it.
+    fn refuse_deleted(&mut self, present: &Bead, action: &Action) -> Result<(), Failure> {
+        let decides = matches!(action, Action::Reopen | Action::Delete(_) | Action::Resolve(..));
+        if present.status != Status::Tombstone || decides {
+            return Ok(());
+        }
+        let index = self.beads.index(&self.stage, &self.mesh)?;
+        let alias = index.rows.display(present.id).unwrap_or_else(|| present.id.to_string());
+        let hint = format!("`beadmesh bead reopen {alias}` brings it back");
+        Err(CommandError::Conflict { problem: format!("{alias} was deleted"), hint }.into())
     }
 
     fn edits_of(&mut self, present: &BeadRecord, edit: &BeadEdit) -> Result<Vec<Edit>, Failure> {
@@ -134,9 +152,10 @@ impl Replica {
                 }
                 Ok(edits)
             }
-            Action::Close(reason) => Ok(closing(&wall, reason.as_deref())),
-            Action::Reopen => Ok(opening(&Status::Open)),
-            Action::Delete(reason) => Ok(deleting(&wall, &edit.by, reason.as_deref())),
+            Action::Close(reason) => Ok(closing(bead, &wall, reason.as_deref())),
+            Action::Reopen if bead.status == Status::Open => Ok(Vec::new()),
+            Action::Reopen => Ok(opening(bead, &Status::Open)),
+            Action::Delete(reason) => Ok(deleting(bead, &wall, (&edit.by, reason.as_deref()))),
             Action::Resolve(field, value) => Ok(vec![resolving(present, *field, value.as_ref())?]),
             Action::Labels { add, remove } => {
                 let removed = remove.iter().cloned().map(Edit::RemoveLabel);
@@ -172,8 +191,8 @@ impl Replica {
         match field {
             Field::Status => match Status::from(text.clone()) {
                 status if status == bead.status => Ok(Vec::new()),
-                Status::Closed => Ok(closing(&self.now.wall.to_string(), None)),
-                status if bead.status.is_done() => Ok(opening(&status)),
+                Status::Closed => Ok(closing(bead, &self.now.wall.to_string(), None)),
+                status if bead.status.is_done() => Ok(opening(bead, &status)),
                 status => Ok(vec![set(Field::Status, FieldValue::Text(status.to_string()))?]),
             },
             Field::Alias => {
@@ -246,30 +265,45 @@ fn resolving(present: &BeadRecord, field: Field, value: Option<&FieldValue>) -> 
     }
 }
 
-fn closing(wall: &str, reason: Option<&str>) -> Vec<Edit> {
+/// Closes a bead; one that is closed keeps its date, and its reason unless another is given.
+fn closing(bead: &Bead, wall: &str, reason: Option<&str>) -> Vec<Edit> {
+    let reason = text_or_absent(reason);
+    if bead.status == Status::Closed {
+        let is_new = reason != FieldValue::Absent && reason != text_or_absent(bead.close_reason.as_deref());
+        return is_new.then_some(Edit::Set(Field::CloseReason, reason)).into_iter().collect();
+    }
     vec![
         Edit::Set(Field::Status, FieldValue::Text(Status::Closed.to_string())),
         Edit::Set(Field::ClosedAt, FieldValue::Text(wall.to_owned())),
-        Edit::Set(Field::CloseReason, text_or_absent(reason)),
+        Edit::Set(Field::CloseReason, reason),
     ]
 }
 
-fn opening(status: &Status) -> Vec<Edit> {
-    vec![
+fn opening(bead: &Bead, status: &Status) -> Vec<Edit> {
+    let mut edits = vec![
         Edit::Set(Field::Status, FieldValue::Text(status.to_string())),
         Edit::Set(Field::ClosedAt, FieldValue::Absent),
         Edit::Set(Field::CloseReason, FieldValue::Absent),
-    ]
+    ];
+    if bead.status == Status::Tombstone {
+        edits.extend([DELETED_AT, DELETED_BY, DELETE_REASON].map(|key| Edit::Extra(key.to_owned(), None)));
+    }
+    edits
 }
 
-/// Marks a bead deleted, with the keys that beads itself writes for a tombstone.
-fn deleting(wall: &str, by: &str, reason: Option<&str>) -> Vec<Edit> {
+/// Marks a bead deleted; one that is deleted takes another reason at most.
+fn deleting(bead: &Bead, wall: &str, (by, reason): (&str, Option<&str>)) -> Vec<Edit> {
     let json = |text: &str| Some(serde_json::Value::from(text).to_string());
+    let reason = reason.filter(|reason| !reason.is_empty()).and_then(json);
+    if bead.status == Status::Tombstone {
+        let is_new = reason.is_some() && reason.as_ref() != bead.extra.get(DELETE_REASON);
+        return is_new.then_some(Edit::Extra(DELETE_REASON.to_owned(), reason)).into_iter().collect();
+    }
     vec![
         Edit::Set(Field::Status, FieldValue::Text(Status::Tombstone.to_string())),
-        Edit::Extra("deleted_at".to_owned(), json(wall)),
-        Edit::Extra("deleted_by".to_owned(), json(by)),
-        Edit::Extra("delete_reason".to_owned(), reason.and_then(json)),
+        Edit::Extra(DELETED_AT.to_owned(), json(wall)),
+        Edit::Extra(DELETED_BY.to_owned(), json(by)),
+        Edit::Extra(DELETE_REASON.to_owned(), reason),
     ]
 }
 

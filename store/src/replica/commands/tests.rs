@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue};
+use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
 
 use crate::command::{Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, NewBead};
@@ -27,6 +27,61 @@ fn invalid(answer: Result<Answer, CommandError>) -> String {
         Err(CommandError::Invalid { field, .. }) => field,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_bead_that_is_closed_is_closed_again_only_for_another_reason() {
+    let mut net = Net::alone(1);
+    net.create(0, "one");
+    let closed = told(&mut net, 0, edit("one", close(Some("done"))));
+    net.elapse(Duration::from_secs(60));
+    for same in [close(None), close(Some("")), close(Some("done")), set(Field::Status, "closed")] {
+        let entries = net.status(0).entries;
+        assert_eq!(told(&mut net, 0, edit("one", same)), closed);
+        assert_eq!(net.status(0).entries, entries);
+    }
+    let again = told(&mut net, 0, edit("one", close(Some("done well"))));
+    assert_eq!(
+        (&again.bead.closed_at, again.bead.close_reason.as_deref()),
+        (&closed.bead.closed_at, Some("done well"))
+    );
+    let open = told(&mut net, 0, edit("one", Action::Reopen));
+    assert_eq!((&open.bead.status, open.bead.closed_at.as_deref()), (&Status::Open, None));
+    let entries = net.status(0).entries;
+    assert_eq!(told(&mut net, 0, edit("one", Action::Reopen)), open);
+    assert_eq!(net.status(0).entries, entries);
+}
+
+#[test]
+fn a_deleted_bead_is_changed_by_nothing_until_it_is_reopened() {
+    let mut net = Net::alone(1);
+    net.create(0, "gone");
+    net.create(0, "other");
+    let before = told(&mut net, 0, edit("gone", Action::Labels { add: vec!["x".to_owned()], remove: Vec::new() }));
+    let deleted = told(&mut net, 0, edit("gone", Action::Delete(Some("a slip".to_owned()))));
+    let words = |word: &str| vec![word.to_owned()];
+    for action in [
+        set(Field::Title, "new"),
+        set(Field::Status, "open"),
+        close(None),
+        Action::Comment("late".to_owned()),
+        Action::Labels { add: words("y"), remove: Vec::new() },
+        Action::Scopes { add: words("src/"), remove: Vec::new() },
+        Action::AddDep("blocks".to_owned(), "other".to_owned()),
+        Action::RemoveDep(None, "other".to_owned()),
+    ] {
+        let Err(error) = net.ask(0, edit("gone", action.clone())) else { panic!("{action:?}") };
+        assert_eq!((error.code(), error.to_string().as_str()), ("conflict", "gone was deleted"), "{action:?}");
+        assert_eq!(error.hint(), "`beadmesh bead reopen gone` brings it back");
+    }
+    net.elapse(Duration::from_secs(60));
+    assert_eq!(told(&mut net, 0, edit("gone", Action::Delete(None))), deleted);
+    let again = told(&mut net, 0, edit("gone", Action::Delete(Some("for good".to_owned()))));
+    assert_eq!(again.bead.extra["delete_reason"], "\"for good\"");
+    assert_eq!(again.bead.extra["deleted_at"], deleted.bead.extra["deleted_at"]);
+    let back = told(&mut net, 0, edit("gone", Action::Reopen));
+    assert_eq!(Bead { updated_at: before.bead.updated_at.clone(), ..back.bead }, before.bead);
+    net.set(0, "gone", Field::Title, "new");
 }
 
 #[test]
