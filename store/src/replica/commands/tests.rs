@@ -3,7 +3,7 @@ use std::time::Duration;
 use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
 
-use crate::command::{Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, NewBead};
+use crate::command::{Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead};
 use crate::testing::{Net, bead, edit};
 
 fn told(net: &mut Net, at: usize, command: Command) -> BeadAnswer {
@@ -161,6 +161,30 @@ fn a_child_can_not_block_what_it_is_under() {
 }
 
 #[test]
+fn the_doctor_names_the_dependencies_that_close_cycles() {
+    let mut net = Net::joined(2);
+    let link = net.link(0, 1);
+    net.create(0, "cyc-1");
+    net.create(0, "cyc-1.1");
+    net.settle();
+    net.cut(link);
+    net.ask(0, edit("cyc-1.1", Action::AddDep("parent-child".to_owned(), "cyc-1".to_owned()))).unwrap();
+    net.elapse(Duration::from_secs(60));
+    net.ask(1, edit("cyc-1", Action::AddDep("blocks".to_owned(), "cyc-1.1".to_owned()))).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let Ok(Answer::Checked(findings)) = net.ask(0, Command::Check) else { panic!("findings") };
+    let expected = Finding {
+        check: "beads.cycle",
+        message: "1 dependency closes a cycle and is ignored for readiness: cyc-1 → cyc-1.1.".to_owned(),
+        remedy: "run `beadmesh bead dep remove cyc-1 --on cyc-1.1`".to_owned(),
+    };
+    assert_eq!(findings, [expected]);
+    net.ask(0, edit("cyc-1", Action::RemoveDep(None, "cyc-1.1".to_owned()))).unwrap();
+    assert!(matches!(net.ask(0, Command::Check), Ok(Answer::Checked(findings)) if findings.is_empty()));
+}
+
+#[test]
 fn beads_without_a_date_are_listed_by_alias() {
     let mut net = Net::alone(1);
     let records = [("x-2", 1), ("x-3", 2), ("x-1", 3)].map(|(alias, id)| {
@@ -178,4 +202,14 @@ fn beads_without_a_date_are_listed_by_alias() {
     assert_eq!(rest.beads[0].alias, "x-3");
     let Ok(Answer::Beads(ready)) = net.ask(0, Command::Ready(filter)) else { panic!("a list") };
     assert_eq!(ready.beads[0].alias, "x-1");
+}
+
+#[test]
+fn what_is_not_found_points_at_commands_that_exist() {
+    let mut net = Net::alone(1);
+    net.create(0, "one");
+    let Err(error) = net.ask(0, Command::Show("none".to_owned())) else { panic!("nothing") };
+    assert_eq!(error.hint(), "`beadmesh bead list --all` shows what there is");
+    let Err(error) = net.ask(0, edit("one", Action::RemoveDep(None, "none".to_owned()))) else { panic!("nothing") };
+    assert_eq!(error.hint(), "`beadmesh bead show` lists what a bead depends on");
 }
