@@ -4,7 +4,7 @@
 
 use crate::clock::Wall;
 use crate::id::BeadId;
-use crate::limits::ALIAS_BYTES_MAX;
+use crate::limits::{ALIAS_BYTES_MAX, ALIAS_PREFIX_BYTES_MAX};
 
 /// Characters of the id in a minted alias, and in the suffix that tells two beads of one alias apart.
 const ID_CHARS_MIN: usize = 4;
@@ -73,6 +73,40 @@ pub fn check(text: &str) -> Result<(), AliasError> {
         Some(char) => Err(AliasError::Character(char)),
         None => Ok(()),
     }
+}
+
+/// Checks that minted aliases can begin with a text: 1 to 20 ASCII letters, digits, `-`, `_` or `.`, a letter or digit
+/// first.
+///
+/// # Errors
+///
+/// Names the bound or the character that is not allowed.
+pub fn check_prefix(text: &str) -> Result<(), PrefixError> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    if let Some(char) = text.chars().find(|char| !allowed(*char)) {
+        return Err(PrefixError::Character(char));
+    }
+    if text.len() > ALIAS_PREFIX_BYTES_MAX {
+        return Err(PrefixError::Bytes(text.len()));
+    }
+    match text.chars().next() {
+        Some(first) if first.is_ascii_alphanumeric() => Ok(()),
+        _ => Err(PrefixError::Start),
+    }
+}
+
+/// Why minted aliases can not begin with a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// More bytes than allowed.
+    #[error("a prefix has at most {ALIAS_PREFIX_BYTES_MAX} bytes, this one has {0}")]
+    Bytes(usize),
+    /// A character that not every shell and tool takes as it is.
+    #[error("a prefix can not contain {0:?}")]
+    Character(char),
+    /// Neither a letter nor a digit comes first.
+    #[error("a prefix starts with a letter or a digit")]
+    Start,
 }
 
 /// Why a text can not be an alias.
@@ -297,5 +331,18 @@ mod tests {
         assert_eq!(check("bead:x"), Err(AliasError::BeadMark));
         let error = check(&"x".repeat(129)).expect_err("129 bytes are over the bound");
         assert_eq!(error.to_string(), "an alias has at most 128 bytes, this one has 129");
+    }
+
+    #[test]
+    fn a_prefix_is_short_and_plain() {
+        for prefix in ["bm", "VED-D", "a_b.c", "7"] {
+            assert_eq!(check_prefix(prefix), Ok(()), "{prefix}");
+        }
+        assert_eq!(check_prefix("ü x"), Err(PrefixError::Character('ü')));
+        assert_eq!(check_prefix("a b"), Err(PrefixError::Character(' ')));
+        assert_eq!(check_prefix(""), Err(PrefixError::Start));
+        assert_eq!(check_prefix("-x"), Err(PrefixError::Start));
+        assert_eq!(check_prefix(&"x".repeat(20)), Ok(()));
+        assert_eq!(check_prefix(&"x".repeat(21)), Err(PrefixError::Bytes(21)));
     }
 }

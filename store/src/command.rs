@@ -22,8 +22,11 @@ pub enum Command {
     Status,
     /// Lists the members of the mesh.
     Members,
-    /// Makes sure a project is known, and sets its alias prefix; answers `Project`.
+    /// Makes sure a project is known by the strongest of its keys, and sets its alias prefix; answers `Project`.
     Project(ProjectContext),
+    /// Makes a project known by all its keys, which unites those known by one each, and sets its alias prefix; answers
+    /// `Project`.
+    Unite(ProjectContext),
     /// Creates a bead; answers `Bead`.
     Create(Box<NewBead>),
     /// Shows a bead; answers `Bead`.

@@ -3,8 +3,15 @@ use std::time::Duration;
 use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
 
-use crate::command::{Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead};
+use crate::command::{
+    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, ProjectAnswer,
+    ProjectContext,
+};
 use crate::testing::{Net, bead, edit};
+
+const REMOTE: &str = "github.com/ada/tool";
+const FORK: &str = "github.com/bob/tool";
+const ROOT: &str = "root:0123456789abcdef0123456789abcdef01234567";
 
 fn told(net: &mut Net, at: usize, command: Command) -> BeadAnswer {
     match net.ask(at, command) {
@@ -25,6 +32,31 @@ fn set(field: Field, text: &str) -> Action {
 fn invalid(answer: Result<Answer, CommandError>) -> String {
     match answer {
         Err(CommandError::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn keys(keys: &[&str]) -> ProjectContext {
+    ProjectContext { keys: keys.iter().map(|key| (*key).to_owned()).collect(), prefix: None }
+}
+
+fn in_project(alias: &str, named: &[&str]) -> Command {
+    Command::Create(Box::new(NewBead { project: keys(named), ..bead(alias) }))
+}
+
+/// The aliases that a list of a project names, which ready and export agree with.
+fn listed(net: &mut Net, named: &[&str]) -> Vec<String> {
+    let filter = Filter { project: Some(keys(named)), limit: 0, ..Filter::default() };
+    let Ok(Answer::Beads(list)) = net.ask(0, Command::List(filter.clone())) else { panic!("a list") };
+    let Ok(Answer::Beads(ready)) = net.ask(0, Command::Ready(filter)) else { panic!("a list") };
+    let Ok(Answer::ExportIndex(export)) = net.ask(0, Command::ExportIndex(Some(keys(named)))) else { panic!("ids") };
+    assert_eq!((list.beads.len(), list.beads.len()), (ready.beads.len(), export.len()));
+    list.beads.into_iter().map(|bead| bead.alias).collect()
+}
+
+fn project(net: &mut Net, command: Command) -> ProjectAnswer {
+    match net.ask(0, command) {
+        Ok(Answer::Project(project)) => project,
         other => panic!("{other:?}"),
     }
 }
@@ -182,6 +214,50 @@ fn the_doctor_names_the_dependencies_that_close_cycles() {
     assert_eq!(findings, [expected]);
     net.ask(0, edit("cyc-1", Action::RemoveDep(None, "cyc-1.1".to_owned()))).unwrap();
     assert!(matches!(net.ask(0, Command::Check), Ok(Answer::Checked(findings)) if findings.is_empty()));
+}
+
+#[test]
+fn beads_made_before_a_remote_was_added_stay_in_their_project() {
+    let mut net = Net::alone(1);
+    net.ask(0, in_project("early", &[ROOT])).unwrap();
+    assert_eq!(listed(&mut net, &[REMOTE, ROOT]), ["early"]);
+    net.ask(0, in_project("late", &[REMOTE, ROOT])).unwrap();
+    for named in [&[REMOTE, ROOT][..], &[REMOTE], &[ROOT]] {
+        assert_eq!(listed(&mut net, named), ["early", "late"]);
+    }
+    let entries = net.status(0).entries;
+    project(&mut net, Command::Project(keys(&[REMOTE, ROOT])));
+    assert_eq!(net.status(0).entries, entries);
+}
+
+#[test]
+fn forks_are_united_by_nothing_but_a_wish() {
+    let mut net = Net::alone(1);
+    net.ask(0, in_project("ours", &[REMOTE, ROOT])).unwrap();
+    net.ask(0, in_project("theirs", &[FORK, ROOT])).unwrap();
+    assert_eq!(listed(&mut net, &[REMOTE, ROOT]), ["ours"]);
+    assert_eq!(listed(&mut net, &[FORK, ROOT]), ["theirs"]);
+    let united = project(&mut net, Command::Unite(keys(&[FORK, REMOTE, ROOT])));
+    assert_eq!(united.keys, [REMOTE, FORK, ROOT]);
+    assert_eq!(listed(&mut net, &[FORK]), ["ours", "theirs"]);
+}
+
+#[test]
+fn a_project_nobody_has_heard_of_is_empty_in_every_list() {
+    let mut net = Net::alone(1);
+    net.create(0, "one");
+    assert_eq!(listed(&mut net, &["name:unknown"]), [""; 0]);
+    assert_eq!(listed(&mut net, &["name:default"]), ["one"]);
+}
+
+#[test]
+fn a_prefix_must_be_fit_to_begin_an_alias() {
+    let mut net = Net::alone(1);
+    let named = |prefix: &str| ProjectContext { prefix: Some(prefix.to_owned()), ..keys(&["name:x"]) };
+    for prefix in ["ü x", "", "a~b", "much-longer-than-anybody-types"] {
+        assert_eq!(invalid(net.ask(0, Command::Unite(named(prefix)))), "prefix", "{prefix:?}");
+    }
+    assert_eq!(project(&mut net, Command::Unite(named("api"))).prefix, "api");
 }
 
 #[test]
