@@ -1,6 +1,6 @@
 //! The project around the current directory: found by walking up to the repository, and named as every clone names it.
 //!
-//! Git itself is asked only for a repository without a remote, because starting it takes longer than the rest.
+//! Git itself is asked for the first commit alone, and once where there is a remote: it walks the whole history for it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,6 +13,9 @@ use crate::failure::Failure;
 
 /// The project of beads made outside of any repository.
 pub(crate) const DEFAULT_NAME: &str = "default";
+
+/// Where the first commit of a repository with a remote is noted, among what git keeps for all worktrees.
+const ROOT_NOTE: &str = "beadmesh-root";
 
 /// Which project a command is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +50,10 @@ impl Project {
     fn around(directory: &Path) -> Self {
         let Some(repository) = Repository::around(directory) else { return Self::Nowhere };
         let remote = repository.remote().and_then(|remote| ProjectKey::from_remote(&remote).ok());
-        let root = || repository.root_commit().and_then(|commit| ProjectKey::from_root_commit(&commit).ok());
-        match remote.or_else(root) {
-            Some(key) => Self::Known(vec![key.as_str().to_owned()]),
-            None => Self::Nameless(repository.folder),
-        }
+        // Beads that were made before there was a remote are known by the first commit.
+        let root = if remote.is_some() { repository.noted_root() } else { repository.root() };
+        let keys: Vec<String> = remote.into_iter().chain(root).map(|key| key.as_str().to_owned()).collect();
+        if keys.is_empty() { Self::Nameless(repository.folder) } else { Self::Known(keys) }
     }
 
     /// Returns the project to put new beads into.
@@ -135,6 +137,26 @@ impl Repository {
             None if remotes.len() == 1 => remotes.pop().map(|(_, url)| url),
             None => None,
         }
+    }
+
+    /// Returns the key made from the first commit, as it was noted when git was first asked for it.
+    ///
+    /// Beside a remote it is a second name only, so it may stay as it was when history is written anew.
+    fn noted_root(&self) -> Option<ProjectKey> {
+        let note = self.common.join(ROOT_NOTE);
+        let noted = fs::read_to_string(&note).ok().and_then(|text| ProjectKey::from_root_commit(text.trim()).ok());
+        noted.or_else(|| {
+            let root = self.root()?;
+            let commit = root.as_str().strip_prefix("root:").unwrap_or_default();
+            // Where it can not be noted, git is asked again the next time.
+            let _ = fs::write(note, format!("{commit}\n"));
+            Some(root)
+        })
+    }
+
+    /// Returns the key made from the first commit.
+    fn root(&self) -> Option<ProjectKey> {
+        self.root_commit().and_then(|commit| ProjectKey::from_root_commit(&commit).ok())
     }
 
     /// Asks git for the first commit; a shallow clone does not know it.

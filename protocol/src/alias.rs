@@ -4,10 +4,13 @@
 
 use crate::clock::Wall;
 use crate::id::BeadId;
-use crate::limits::ALIAS_BYTES_MAX;
+use crate::limits::{ALIAS_BYTES_MAX, ALIAS_PREFIX_BYTES_MAX};
 
 /// Characters of the id in a minted alias, and in the suffix that tells two beads of one alias apart.
 const ID_CHARS_MIN: usize = 4;
+
+/// Characters of the start of an alias or id that finds a bead, as of a commit in git.
+const START_CHARS_MIN: usize = 4;
 
 /// What stands between an alias and the suffix that tells its bearers apart.
 const SUFFIX_MARK: char = '~';
@@ -72,6 +75,40 @@ pub fn check(text: &str) -> Result<(), AliasError> {
     }
 }
 
+/// Checks that minted aliases can begin with a text: 1 to 20 ASCII letters, digits, `-`, `_` or `.`, a letter or digit
+/// first.
+///
+/// # Errors
+///
+/// Names the bound or the character that is not allowed.
+pub fn check_prefix(text: &str) -> Result<(), PrefixError> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    if let Some(char) = text.chars().find(|char| !allowed(*char)) {
+        return Err(PrefixError::Character(char));
+    }
+    if text.len() > ALIAS_PREFIX_BYTES_MAX {
+        return Err(PrefixError::Bytes(text.len()));
+    }
+    match text.chars().next() {
+        Some(first) if first.is_ascii_alphanumeric() => Ok(()),
+        _ => Err(PrefixError::Start),
+    }
+}
+
+/// Why minted aliases can not begin with a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// More bytes than allowed.
+    #[error("a prefix has at most {ALIAS_PREFIX_BYTES_MAX} bytes, this one has {0}")]
+    Bytes(usize),
+    /// A character that not every shell and tool takes as it is.
+    #[error("a prefix can not contain {0:?}")]
+    Character(char),
+    /// Neither a letter nor a digit comes first.
+    #[error("a prefix starts with a letter or a digit")]
+    Start,
+}
+
 /// Why a text can not be an alias.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasError {
@@ -130,6 +167,8 @@ impl Reference {
     /// Finds the bead that is meant among candidates of alias, id and age.
     ///
     /// A whole id or alias comes first, and of beads that share an alias the oldest; else one bead alone may start so.
+    /// A start has at least 4 characters, and cuts neither a number nor a child from its parent: `bd-1` starts neither
+    /// `bd-10` nor `bd-1.1`.
     ///
     /// # Errors
     ///
@@ -163,12 +202,21 @@ impl Reference {
                 (wanted == alias && id.to_string().starts_with(suffix)).then_some(Fit::Start)
             }
             Self::Name(name) if name == alias => Some(Fit::Whole),
+            Self::Name(name) if name.chars().count() < START_CHARS_MIN => None,
             Self::Name(name) => {
                 let starts_id = || is_base32(name) && id.to_string().starts_with(&name.to_ascii_lowercase());
-                (alias.starts_with(name.as_str()) || starts_id()).then_some(Fit::Start)
+                (starts_alias(name, alias) || starts_id()).then_some(Fit::Start)
             }
         }
     }
+}
+
+/// Returns whether an alias starts so, and goes on in a way that a person would leave out.
+fn starts_alias(start: &str, alias: &str) -> bool {
+    let Some(rest) = alias.strip_prefix(start) else { return false };
+    let cuts_number =
+        start.ends_with(|char: char| char.is_ascii_digit()) && rest.starts_with(|char: char| char.is_ascii_digit());
+    !cuts_number && !rest.starts_with('.')
 }
 
 /// How a bead fits a reference.
@@ -234,11 +282,35 @@ mod tests {
         let find = |text: &str| Reference::parse(text).expect("a reference").find(beads);
         assert_eq!(find("bd-1"), Ok(ADA));
         assert_eq!(find("bd-12"), Ok(BOB));
-        assert_eq!(find("bd-"), Err(FindError::Several(vec![ADA, BOB])));
         assert_eq!(find("7777"), Ok(BOB));
         assert_eq!(find(&ADA.to_string()), Ok(ADA));
         assert_eq!(find(&format!("bead:{BOB}")), Ok(BOB));
         assert_eq!(find("bd-2"), Err(FindError::None));
+    }
+
+    #[test]
+    fn a_start_is_long_enough_and_cuts_no_number_and_no_child_off() {
+        for (start, alias, fits) in [
+            ("bd-k", "bd-k7f3", true),
+            ("bd-", "bd-k7f3", false),
+            ("VED-D", "VED-D01", true),
+            ("VED-D0", "VED-D01", false),
+            ("bd-1", "bd-10", false),
+            ("bd-1", "bd-1a", true),
+            ("bd-10", "bd-10.1", false),
+            ("bd-k7f3", "bd-k7f3.1", false),
+            ("bd-k7f3.", "bd-k7f3.1", true),
+            ("bd-k7f3.1", "bd-k7f3.12", false),
+            ("bd-k7f3.1", "bd-k7f3.1.2", false),
+        ] {
+            let found = Reference::parse(start).expect("a reference").find([(alias, ADA, OLD)]);
+            assert_eq!(found.is_ok(), fits, "{start} of {alias}");
+        }
+        let find = |text: &str| Reference::parse(text).expect("a reference").find([("a", ADA, NEW), ("b", BOB, OLD)]);
+        assert_eq!((find("777"), find("7777")), (Err(FindError::None), Ok(BOB)));
+        let both = [("bd-kx", ADA, NEW), ("bd-ky", BOB, OLD)];
+        let several = Reference::parse("bd-k").expect("a reference").find(both);
+        assert_eq!(several, Err(FindError::Several(vec![ADA, BOB])));
     }
 
     #[test]
@@ -259,5 +331,18 @@ mod tests {
         assert_eq!(check("bead:x"), Err(AliasError::BeadMark));
         let error = check(&"x".repeat(129)).expect_err("129 bytes are over the bound");
         assert_eq!(error.to_string(), "an alias has at most 128 bytes, this one has 129");
+    }
+
+    #[test]
+    fn a_prefix_is_short_and_plain() {
+        for prefix in ["bm", "VED-D", "a_b.c", "7"] {
+            assert_eq!(check_prefix(prefix), Ok(()), "{prefix}");
+        }
+        assert_eq!(check_prefix("ü x"), Err(PrefixError::Character('ü')));
+        assert_eq!(check_prefix("a b"), Err(PrefixError::Character(' ')));
+        assert_eq!(check_prefix(""), Err(PrefixError::Start));
+        assert_eq!(check_prefix("-x"), Err(PrefixError::Start));
+        assert_eq!(check_prefix(&"x".repeat(20)), Ok(()));
+        assert_eq!(check_prefix(&"x".repeat(21)), Err(PrefixError::Bytes(21)));
     }
 }

@@ -61,6 +61,20 @@ impl Wall {
         let instant: jiff::Timestamp = text.trim().parse().ok()?;
         Some(Self(u64::try_from(instant.as_millisecond()).unwrap_or(0)))
     }
+
+    /// Reads what `parse` reads, and also `2027-01-31` or `2027-01-31T09:00`, which mean UTC.
+    pub fn parse_lenient(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| {
+            let text = text.trim();
+            // Our own forms and no more: the crate also reads weeks, short forms and names of zones, which it drops.
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
+            let is_day_first =
+                text.as_bytes().get(4) == Some(&b'-') && matches!(text.as_bytes().get(10), None | Some(b'T'));
+            let civil: jiff::civil::DateTime = text.parse().ok().filter(|_| is_plain && is_day_first)?;
+            let instant = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+            u64::try_from(instant.as_millisecond()).ok().map(Self)
+        })
+    }
 }
 
 impl fmt::Display for Wall {
@@ -182,5 +196,22 @@ mod tests {
         assert_eq!(NOON.to_string(), "2023-11-14T22:13:20Z");
         assert_eq!(Wall::parse("2023-11-14T23:13:20.5+01:00"), Some(Wall::from_millis(1_700_000_000_500)));
         assert_eq!(Wall::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn a_date_and_a_time_without_a_zone_mean_utc_where_they_are_let_in() {
+        for (text, instant) in [
+            ("2023-11-14T23:13:20+01:00", "2023-11-14T22:13:20Z"),
+            (" 2023-11-14 ", "2023-11-14T00:00:00Z"),
+            ("2023-11-14T22:13:20.5", "2023-11-14T22:13:20.5Z"),
+            ("2023-11-14T22:13", "2023-11-14T22:13:00Z"),
+        ] {
+            assert_eq!(Wall::parse_lenient(text).map(|wall| wall.to_string()).as_deref(), Some(instant), "{text}");
+        }
+        for text in ["", "tomorrow", "2026-13-45", "2026-02-30", "2026-1-1", "20260101", "2026-01", "2026-W01-1"] {
+            assert_eq!(Wall::parse_lenient(text), None, "{text}");
+        }
+        assert_eq!(Wall::parse_lenient("2026-01-01T00:00[Europe/Berlin]"), None);
+        assert_eq!(Wall::parse("2023-11-14"), None);
     }
 }

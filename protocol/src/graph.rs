@@ -7,7 +7,7 @@
 //! `is_template`, `ephemeral`; its `defer_until` has passed; nothing it depends on by `blocks`, `conditional-blocks` or
 //! `waits-for` is still to be done (neither closed nor tombstone; what is missing does not block); and no ancestor by
 //! `parent-child` that is itself still to be done is blocked (by its status or by such a dependency) or deferred. An open
-//! parent does not block its children. Ready beads go by priority, then age, then id.
+//! parent does not block its children. Ready beads go by priority, then age, then alias, then id.
 //!
 //! A cycle holds nobody up: edges of these four types count in order of age (date, source, type, target; an edge without a
 //! date is the oldest), and one that closes a cycle with those before it is ignored and reported. A tombstone's edges do
@@ -150,10 +150,10 @@ impl Graph {
 
     /// Returns whether the published rule lets work on the bead begin.
     pub fn is_ready(&self, id: BeadId, now: Wall) -> bool {
-        self.find(id).is_some_and(|slot| self.ready.contains(&self[slot]) && !self.is_put_off(slot, now))
+        self.find(id).is_some_and(|slot| self.ready.contains(&self.rank(slot)) && !self.is_put_off(slot, now))
     }
 
-    /// Returns the ready beads, of one project or of all, by priority, then age, then id.
+    /// Returns the ready beads, of one project or of all, by priority, then age, then alias.
     ///
     /// A page costs what it holds, and a step for each bead before its end that a date puts off.
     pub fn ready(&self, project: Option<ProjectId>, now: Wall) -> impl Iterator<Item = BeadId> {
@@ -179,17 +179,18 @@ impl Graph {
         self.open_blockers(slot).map(|(target, kind)| (self[target].id, self.kinds.text(kind))).collect()
     }
 
-    /// Returns the beads whose parent this is, oldest first.
+    /// Returns the beads whose parent this is, oldest first, then by alias.
     pub fn children(&self, id: BeadId) -> Vec<BeadId> {
         let Some(slot) = self.find(id) else { return Vec::new() };
         let mut children = BTreeSet::new();
         for source in &self[slot].incoming {
             let counts = |edge: &slot::Link| edge.found == Some(slot) && edge.is_counted_parent();
             if self[*source].links.iter().any(counts) {
-                children.insert((self[*source].created_at, self[*source].id));
+                let child = &self[*source];
+                children.insert((child.created_at, self.names.text(child.name), child.id));
             }
         }
-        children.into_iter().map(|(_, id)| id).collect()
+        children.into_iter().map(|(.., id)| id).collect()
     }
 
     /// Returns the parent; of several, the one that was given first.

@@ -78,6 +78,9 @@ pub const PATTERN_RANGE_MAX: u32 = 1_024;
 /// Bytes of an alias: one word that still fits a table's column and a branch's name.
 pub const ALIAS_BYTES_MAX: usize = 128;
 
+/// Bytes of what minted aliases begin with: names stay short enough to be typed.
+pub const ALIAS_PREFIX_BYTES_MAX: usize = 20;
+
 /// Nodes in one mesh.
 pub const NODES_MAX: usize = 1_000;
 

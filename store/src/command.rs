@@ -23,8 +23,11 @@ pub enum Command {
     Status,
     /// Lists the members of the mesh.
     Members,
-    /// Makes sure a project is known, and sets its alias prefix; answers `Project`.
+    /// Makes sure a project is known by the strongest of its keys, and sets its alias prefix; answers `Project`.
     Project(ProjectContext),
+    /// Makes a project known by all its keys, which unites those known by one each, and sets its alias prefix; answers
+    /// `Project`.
+    Unite(ProjectContext),
     /// Creates a bead; answers `Bead`.
     Create(Box<NewBead>),
     /// Shows a bead; answers `Bead`.
@@ -400,7 +403,7 @@ pub struct Finding {
     /// What was found, as a sentence.
     pub message: String,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 /// Why a command was not carried out; nothing was changed.
@@ -476,7 +479,8 @@ impl CommandError {
     /// Returns what to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::NotFound { what, .. } => format!("`beadmesh {what} list --all` shows what there is"),
+            Self::NotFound { what: "dependency", .. } => "`beadmesh bead show` lists what a bead depends on".to_owned(),
+            Self::NotFound { .. } => "`beadmesh bead list --all` shows what there is".to_owned(),
             Self::Ambiguous { .. } => "write more of the name, or the id".to_owned(),
             Self::Invalid { hint, .. } | Self::Conflict { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
             Self::Cycle { .. } => "remove one of these dependencies first".to_owned(),

@@ -11,12 +11,13 @@ use beadmesh_protocol::bead::{Bead, Status};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{BeadId, ProjectId};
 
-/// Where a bead stands in a list: what is not done first, then by priority, then by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a bead stands in a list: what is not done first, then by priority, then by age, then by alias.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     done: bool,
     priority: u8,
     created_at: Wall,
+    alias: Arc<str>,
     id: BeadId,
 }
 
@@ -29,7 +30,6 @@ pub(crate) struct Row {
     kind: Arc<str>,
     assignee: Option<Arc<str>>,
     labels: Box<[Arc<str>]>,
-    alias: Arc<str>,
 }
 
 /// What a row must be to be listed; empty lists admit everything.
@@ -61,7 +61,8 @@ impl Rows {
         self.remove(bead.id);
         let created_at = bead.created_at.as_deref().and_then(Wall::parse).unwrap_or(Wall::from_millis(u64::MAX));
         let done = bead.status.is_done();
-        let place = Place { done, priority: bead.priority, created_at, id: bead.id };
+        let alias: Arc<str> = Arc::from(bead.alias.as_str());
+        let place = Place { done, priority: bead.priority, created_at, alias: alias.clone(), id: bead.id };
         let row = Row {
             project,
             status: bead.status.clone(),
@@ -69,11 +70,10 @@ impl Rows {
             kind: self.word(&bead.kind),
             assignee: bead.assignee.as_deref().map(|assignee| self.word(assignee)),
             labels: bead.labels.iter().map(|label| self.word(label)).collect(),
-            alias: Arc::from(bead.alias.as_str()),
         };
         *self.counts.entry((project, row.status.clone())).or_default() += 1;
-        self.aliases.insert((row.alias.clone(), created_at, bead.id));
-        self.places.insert(bead.id, place);
+        self.aliases.insert((alias, created_at, bead.id));
+        self.places.insert(bead.id, place.clone());
         self.rows.insert(place, row);
     }
 
@@ -81,7 +81,7 @@ impl Rows {
     pub(crate) fn remove(&mut self, id: BeadId) {
         let Some(place) = self.places.remove(&id) else { return };
         let Some(row) = self.rows.remove(&place) else { return };
-        self.aliases.remove(&(row.alias, place.created_at, id));
+        self.aliases.remove(&(place.alias, place.created_at, id));
         if let Some(count) = self.counts.get_mut(&(row.project, row.status)) {
             *count -= 1;
         }
@@ -108,8 +108,8 @@ impl Rows {
 
     /// Returns the wanted beads in the order of lists, those after a given one.
     pub(crate) fn list(&self, wanted: &Wanted, after: Option<BeadId>) -> impl Iterator<Item = BeadId> {
-        let start = after.and_then(|id| self.places.get(&id)).map_or(Bound::Unbounded, |place| Bound::Excluded(*place));
-        let rows = self.rows.range((start, Bound::Unbounded));
+        let start = after.and_then(|id| self.places.get(&id)).map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.rows.range::<Place, _>((start, Bound::Unbounded));
         let rows = rows.take_while(|(place, _)| wanted.takes_done() || !place.done);
         rows.filter(|(_, row)| wanted.admits(row)).map(|(place, _)| place.id)
     }
@@ -141,9 +141,9 @@ impl Rows {
 
     /// Returns a bead's alias as shown.
     pub(crate) fn display(&self, id: BeadId) -> Option<String> {
-        let row = self.get(id)?;
-        let oldest = self.bearers(&row.alias).next().map_or(id, |(_, oldest)| oldest);
-        Some(alias::display(&row.alias, id, oldest))
+        let place = self.places.get(&id)?;
+        let oldest = self.bearers(&place.alias).next().map_or(id, |(_, oldest)| oldest);
+        Some(alias::display(&place.alias, id, oldest))
     }
 
     /// Returns the numbers that children of an alias bear.
@@ -164,7 +164,7 @@ impl Rows {
         let by_alias = self.starting_with(name).map(|(alias, created_at, id)| (&**alias, *id, *created_at));
         match reference.find(by_alias) {
             Err(FindError::None) => {
-                reference.find(self.rows.iter().map(|(place, row)| (&*row.alias, place.id, place.created_at)))
+                reference.find(self.rows.keys().map(|place| (&*place.alias, place.id, place.created_at)))
             }
             found => found,
         }

@@ -178,6 +178,11 @@ impl Net {
         self.flush(at);
     }
 
+    /// Lets time pass in which nothing happens.
+    pub(crate) fn elapse(&mut self, span: Duration) {
+        self.mono = self.mono.after(span);
+    }
+
     /// Delivers until nothing is on its way and no announced entry is waited for.
     pub(crate) fn settle(&mut self) {
         self.deliver_all();

@@ -50,20 +50,32 @@ fn a_folder_named_git_that_is_none_is_passed_over() {
     assert_eq!(keys(&inner), known("example.org/ada/tool"));
 }
 
+/// Runs git in a folder, and returns what it prints.
+fn git(folder: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
+    String::from_utf8(command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap().stdout).unwrap()
+}
+
 #[test]
-fn a_repository_without_a_remote_is_named_by_its_first_commit() {
+fn a_repository_is_named_by_its_first_commit_and_its_remote_before_that() {
     let home = tempfile::tempdir().unwrap();
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(home.path()).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
-        String::from_utf8(command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap().stdout).unwrap()
-    };
-    git(&["init", "-q"]);
+    git(home.path(), &["init", "-q"]);
     assert_eq!(keys(home.path()), Project::Nameless(home.path().to_owned()));
-    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
-    let first = git(&["rev-parse", "HEAD"]);
-    git(&["commit", "-q", "--allow-empty", "-m", "second"]);
-    assert_eq!(keys(home.path()), known(&format!("root:{}", first.trim())));
+    git(home.path(), &["commit", "-q", "--allow-empty", "-m", "first"]);
+    let root = format!("root:{}", git(home.path(), &["rev-parse", "HEAD"]).trim());
+    git(home.path(), &["commit", "-q", "--allow-empty", "-m", "second"]);
+    assert_eq!(keys(home.path()), known(&root));
+    git(home.path(), &["remote", "add", "origin", "git@example.org:ada/tool.git"]);
+    let both = Project::Known(vec!["example.org/ada/tool".to_owned(), root]);
+    let note = home.path().join(".git/beadmesh-root");
+    assert!(!note.exists());
+    assert_eq!(keys(home.path()), both);
+    // From then on git is not asked: without its objects nobody could tell.
+    fs::remove_dir_all(home.path().join(".git/objects")).unwrap();
+    assert_eq!(keys(home.path()), both);
+    fs::write(note, "torn").unwrap();
+    assert_eq!(keys(home.path()), known("example.org/ada/tool"));
 }
 
 #[test]

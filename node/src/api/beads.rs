@@ -57,11 +57,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(add_dep, remove_dep))
 }
 
-/// Makes sure that a project is known, and sets the prefix of its aliases.
+/// Makes a project known by all keys given, and sets the prefix of its aliases; projects known by one each are united.
 #[utoipa::path(post, path = "/v1/projects", tag = "beads", request_body = ProjectRequest,
     responses((status = 200, body = model::Answer<ProjectBody>)))]
 async fn ensure_project(State(api): State<Api>, Json(request): Json<ProjectRequest>) -> Told<ProjectBody> {
-    match api.core.call(Command::Project(context(request))).await? {
+    match api.core.call(Command::Unite(context(request))).await? {
         Answer::Project(project) => Ok(Said(ProjectBody { project: project.into() })),
         other => Err(super::unexpected(&other)),
     }

@@ -62,11 +62,8 @@ impl Document {
                 assign(&mut bead, field, of_value_ref(entry.value));
             }
         }
-        if !disputed.is_empty() {
-            let status_actor = self.shown_status().map(|(_, actor)| actor);
-            for field in disputed {
-                assign(&mut bead, field, self.shown(field, status_actor));
-            }
+        for field in disputed {
+            assign(&mut bead, field, self.shown(field));
         }
         for container in Container::ALL {
             for entry in self.range(container) {
@@ -81,15 +78,20 @@ impl Document {
     }
 
     /// Returns every field and item of which concurrent values differ: fields in their fixed order, then items by key.
+    ///
+    /// That two machines closed a bead at different moments is nothing to settle, so `closed_at` is never among them, and
+    /// `close_reason` only where the bead is closed and those who closed it gave different texts.
     pub fn conflicts(&self) -> Vec<Conflict> {
         let root = self.doc.map_range(object_id(Object::Root), ..).filter(|entry| entry.conflict);
         let disputed: BTreeSet<Field> = root.filter_map(|entry| Field::parse(&entry.key)).collect();
-        let status_actor = self.shown_status().map(|(_, actor)| actor);
         let mut conflicts = Vec::new();
         for field in Field::ALL.into_iter().filter(|field| disputed.contains(field)) {
-            let standing = self.standing(Object::Root, field.as_str());
-            let values = standing.iter().map(|(value, _)| of_value(value)).collect();
-            conflicts.extend(conflict(field.as_str().to_owned(), self.shown(field, status_actor), values));
+            let values = match field {
+                Field::ClosedAt => BTreeSet::new(),
+                Field::CloseReason => self.reasons().into_iter().map(FieldValue::Text).collect(),
+                _ => self.standing(Object::Root, field.as_str()).iter().map(|(value, _)| of_value(value)).collect(),
+            };
+            conflicts.extend(conflict(field.as_str().to_owned(), self.shown(field), values));
         }
         for container in Container::ALL {
             for entry in self.range(container).filter(|entry| entry.conflict) {
@@ -107,27 +109,53 @@ impl Document {
     }
 
     /// Returns the value of a field that several changes wrote at once.
-    fn shown(&self, field: Field, status_actor: Option<Actor>) -> FieldValue {
+    fn shown(&self, field: Field) -> FieldValue {
         let standing = self.standing(Object::Root, field.as_str());
         let winner = standing.last().map_or(FieldValue::Absent, |(value, _)| of_value(value));
+        let status = self.shown_status();
+        let by_status = status.as_ref().and_then(|(_, actor)| standing.iter().rfind(|(_, by)| by.actor == *actor));
+        let beside = by_status.map_or(winner.clone(), |(value, _)| of_value(value));
         match field {
-            Field::Status => self.shown_status().map_or(winner, |(status, _)| FieldValue::Text(status.to_string())),
-            Field::ClosedAt | Field::CloseReason => {
-                let with_status = standing.iter().rfind(|(_, by)| Some(by.actor) == status_actor);
-                with_status.map_or(winner, |(value, _)| of_value(value))
-            }
+            Field::Status => status.map_or(winner, |(status, _)| FieldValue::Text(status.to_string())),
+            // Who closed it without a word takes no reason from another who closed it too.
+            Field::CloseReason if beside == FieldValue::Absent => self.reasons().pop().map_or(beside, FieldValue::Text),
+            Field::ClosedAt | Field::CloseReason => beside,
             _ => winner,
         }
     }
 
+    /// Returns the texts that stand as reasons of a closed bead, in automerge's order; what was written beside another
+    /// status is none.
+    fn reasons(&self) -> Vec<String> {
+        if self.shown_status().is_none_or(|(status, _)| status != Status::Closed) {
+            return Vec::new();
+        }
+        let statuses = self.statuses();
+        let is_beside_other = |by: Actor| {
+            statuses.iter().rfind(|(_, actor)| *actor == by).is_some_and(|(status, _)| *status != Status::Closed)
+        };
+        let standing = self.standing(Object::Root, Field::CloseReason.as_str());
+        let written = standing.iter().filter(|(_, by)| !is_beside_other(by.actor));
+        let texts = written.filter_map(|(value, _)| match of_value(value) {
+            FieldValue::Text(text) => Some(text),
+            FieldValue::Absent | FieldValue::Number(_) => None,
+        });
+        texts.collect()
+    }
+
     /// Returns the status of the highest precedence, the later by automerge's order among equals, and who wrote it.
     fn shown_status(&self) -> Option<(Status, Actor)> {
+        self.statuses().into_iter().max_by_key(|(status, _)| status.precedence())
+    }
+
+    /// Returns every status that stands and who wrote it, in automerge's order.
+    fn statuses(&self) -> Vec<(Status, Actor)> {
         let standing = self.standing(Object::Root, Field::Status.as_str());
         let statuses = standing.iter().filter_map(|(value, Pred { actor, .. })| match of_value(value) {
             FieldValue::Text(word) => Some((Status::from(word), *actor)),
             FieldValue::Absent | FieldValue::Number(_) => None,
         });
-        statuses.max_by_key(|(status, _)| status.precedence())
+        statuses.collect()
     }
 }
 

@@ -42,7 +42,8 @@ pub struct Edge {
 }
 
 impl Node {
-    /// Takes what the graph needs from a bead. A date that can not be read counts as none.
+    /// Takes what the graph needs from a bead. A date that can not be read counts as none; a plain day puts a bead off
+    /// until it begins in UTC.
     pub fn of(bead: &Bead) -> Self {
         let date = |text: &Option<String>| text.as_deref().and_then(Wall::parse);
         let edge = |(key, dep): (&crate::bead::DepKey, &crate::bead::Dep)| Edge {
@@ -58,7 +59,7 @@ impl Node {
             priority: bead.priority,
             created_at: date(&bead.created_at).unwrap_or(Wall::from_millis(u64::MAX)),
             is_marked: MARKS.iter().any(|mark| bead.extra.get(*mark).is_some_and(|value| value == "true")),
-            defer_until: date(&bead.defer_until),
+            defer_until: bead.defer_until.as_deref().and_then(Wall::parse_lenient),
             deps: bead.deps.iter().map(edge).collect(),
         }
     }

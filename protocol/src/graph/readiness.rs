@@ -1,9 +1,10 @@
 //! Which beads are ready and what holds up the others, computed again only where something changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::slot::Kind;
-use super::{Graph, Slot, SlotId, Standing, State};
+use super::{Graph, SlotId, Standing, State};
 use crate::clock::Wall;
 use crate::id::{BeadId, ProjectId};
 
@@ -23,18 +24,19 @@ pub enum Hold<'a> {
     Ancestor(BeadId),
 }
 
-/// Beads in order of priority, age and id; all of them, and those of each project.
+/// Beads in order of priority, age, alias and id; all of them, and those of each project.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     all: BTreeSet<Rank>,
     by_project: BTreeMap<ProjectId, BTreeSet<Rank>>,
 }
 
-type Rank = (u8, Wall, BeadId);
+/// The alias is shared with the names; what stands for no bead has none.
+type Rank = (u8, Wall, Option<Arc<str>>, BeadId);
 
 impl Queue {
-    pub(super) fn contains(&self, slot: &Slot) -> bool {
-        self.all.contains(&rank(slot))
+    pub(super) fn contains(&self, rank: &Rank) -> bool {
+        self.all.contains(rank)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -47,23 +49,22 @@ impl Queue {
             Some(project) => self.by_project.get(&project).unwrap_or(&NOTHING),
             None => &self.all,
         };
-        ranks.iter().map(|(_, _, id)| *id)
+        ranks.iter().map(|(.., id)| *id)
     }
 
-    fn insert(&mut self, slot: &Slot) {
-        if self.all.insert(rank(slot))
-            && let Some(project) = slot.project
-        {
-            self.by_project.entry(project).or_default().insert(rank(slot));
+    fn insert(&mut self, rank: Rank, project: Option<ProjectId>) {
+        if let Some(project) = project {
+            self.by_project.entry(project).or_default().insert(rank.clone());
         }
+        self.all.insert(rank);
     }
 
-    fn remove(&mut self, slot: &Slot) {
-        if self.all.remove(&rank(slot))
-            && let Some(project) = slot.project
+    fn remove(&mut self, rank: &Rank, project: Option<ProjectId>) {
+        if self.all.remove(rank)
+            && let Some(project) = project
             && let Some(ranks) = self.by_project.get_mut(&project)
         {
-            ranks.remove(&rank(slot));
+            ranks.remove(rank);
             if ranks.is_empty() {
                 self.by_project.remove(&project);
             }
@@ -71,16 +72,18 @@ impl Queue {
     }
 }
 
-fn rank(slot: &Slot) -> Rank {
-    (slot.priority, slot.created_at, slot.id)
-}
-
 impl Graph {
     /// Takes a slot out of both queues before what it is ranked by changes.
     pub(super) fn unqueue(&mut self, slot: SlotId) {
-        let slot = &self.slots[slot.index()];
-        self.ready.remove(slot);
-        self.held.remove(slot);
+        let (rank, project) = (self.rank(slot), self[slot].project);
+        self.ready.remove(&rank, project);
+        self.held.remove(&rank, project);
+    }
+
+    /// Returns where a slot stands in the queues.
+    pub(super) fn rank(&self, slot: SlotId) -> Rank {
+        let bead = &self[slot];
+        (bead.priority, bead.created_at, self.names.shared(bead.name), bead.id)
     }
 
     /// Computes readiness again for every dirty slot and whatever depends on what came out.
@@ -145,11 +148,11 @@ impl Graph {
             self.dirty.extend(bead.incoming.iter().copied());
         }
         self.unqueue(slot);
-        let bead = &self.slots[slot.index()];
+        let (rank, project) = (self.rank(slot), self[slot].project);
         if is_ready {
-            self.ready.insert(bead);
+            self.ready.insert(rank, project);
         } else if is_held {
-            self.held.insert(bead);
+            self.held.insert(rank, project);
         }
     }
 

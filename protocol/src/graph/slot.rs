@@ -238,6 +238,11 @@ impl Names {
         self.entries.get(name.0 as usize).map_or("", |entry| &entry.text)
     }
 
+    /// Returns the alias as it is kept, to keep it elsewhere too; `Name::NONE` has none.
+    pub(super) fn shared(&self, name: Name) -> Option<Arc<str>> {
+        self.entries.get(name.0 as usize).map(|entry| Arc::clone(&entry.text))
+    }
+
     pub(super) fn bearers(&self, name: Name) -> &[SlotId] {
         self.entries.get(name.0 as usize).map_or(&[], |entry| &entry.bearers)
     }

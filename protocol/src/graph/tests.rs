@@ -196,6 +196,19 @@ fn an_alias_means_the_bead_of_the_same_project_else_the_oldest() {
 }
 
 #[test]
+fn beads_of_one_age_go_by_alias() {
+    let named = |letter, alias: &str| Node { alias: alias.to_owned(), created_at: NOW, ..bead(letter) };
+    let mut graph = graph([named('a', "x-3"), named('b', "x-1"), named('c', "x-2")]);
+    assert_eq!(letters(graph.ready(None, NOW)), "bca");
+    graph.upsert(named('b', "x-4"));
+    assert_eq!(letters(graph.ready(Some(HERE), NOW)), "cab");
+    graph.upsert(bead('d'));
+    graph.upsert(named('a', "x-3").under('d'));
+    graph.upsert(named('c', "x-2").under('d'));
+    assert_eq!(letters(graph.children(id(b'd'))), "ca");
+}
+
+#[test]
 fn one_project_is_listed_by_itself() {
     let graph = graph([bead('a'), Node { project: Some(THERE), ..bead('b') }, Node { project: None, ..bead('c') }]);
     assert_eq!(letters(graph.ready(Some(THERE), NOW)), "b");
@@ -213,6 +226,8 @@ fn a_node_takes_marks_and_dates_from_its_bead() {
     let node = Node::of(&bead);
     assert!(node.is_marked);
     assert_eq!(node.defer_until, Some(LATER));
+    bead.defer_until = Some("1970-01-02".to_owned());
+    assert_eq!(Node::of(&bead).defer_until, Some(Wall::from_millis(86_400_000)));
 }
 
 /// The rule read plainly over the whole set, for comparison.
@@ -286,9 +301,9 @@ impl Plain {
                 && !self.is_blocked(node.id)
                 && !self.is_under_held(node.id, now)
         });
-        let mut ready: Vec<_> = ready.map(|node| (node.priority, node.created_at, node.id)).collect();
+        let mut ready: Vec<_> = ready.map(|node| (node.priority, node.created_at, &node.alias, node.id)).collect();
         ready.sort();
-        ready.into_iter().map(|(_, _, id)| id).collect()
+        ready.into_iter().map(|(.., id)| id).collect()
     }
 }
 

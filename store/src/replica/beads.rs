@@ -27,7 +27,7 @@ use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Where a change of a bead is, and which nodes brought it in.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use beadmesh_protocol::invite::Secret;
 use beadmesh_protocol::jsonl;
 
 use super::entries::{Entries, Identity};
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Named};
 use super::{Event, Failure, Output, Replica, random};
 use crate::command::{
     Answer, Command, CommandError, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
@@ -22,6 +22,10 @@ mod check;
 mod edit;
 mod import;
 mod show;
+mod value;
+
+/// No project goes by the keys of a filter.
+struct UnknownProject;
 
 impl Replica {
     /// Carries a command out.
@@ -30,11 +34,12 @@ impl Replica {
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members())),
             Command::Project(context) => {
-                let mut named = self.mesh.project(&context)?;
-                if let Some(op) = named.op.take() {
-                    self.author(vec![op])?;
-                }
-                Ok(Answer::Project(self.mesh.project_answer(named)))
+                let named = self.mesh.project(&context)?;
+                self.know(named)
+            }
+            Command::Unite(context) => {
+                let named = self.mesh.united(&context)?;
+                self.know(named)
             }
             Command::Create(new) => self.create(&new),
             Command::Show(bead) => {
@@ -47,7 +52,9 @@ impl Replica {
             Command::Edit(edit) => self.edit(&edit),
             Command::Import(records) => self.import(records),
             Command::ExportIndex(context) => {
-                let project = self.filter_project(context.as_ref())?;
+                let Ok(project) = self.filter_project(context.as_ref()) else {
+                    return Ok(Answer::ExportIndex(Vec::new()));
+                };
                 let ids = self.beads.index(&self.stage, &self.mesh)?.rows.by_alias(project);
                 Ok(Answer::ExportIndex(ids))
             }
@@ -134,11 +141,20 @@ impl Replica {
         roster.members.iter().map(answer).collect()
     }
 
-    /// Returns the project a filter is narrowed to; one that is not known yet has no beads.
-    fn filter_project(&self, context: Option<&ProjectContext>) -> Result<Option<ProjectId>, Failure> {
-        let Some(context) = context else { return Ok(None) };
-        let unknown = || CommandError::NotFound { what: "project", name: context.keys.join(", ") };
-        Ok(Some(self.mesh.find_project(context).ok_or_else(unknown)?))
+    /// Makes the mesh know a project as it was named.
+    fn know(&mut self, mut named: Named) -> Result<Answer, Failure> {
+        if let Some(op) = named.op.take() {
+            self.author(vec![op])?;
+        }
+        Ok(Answer::Project(self.mesh.project_answer(named)))
+    }
+
+    /// Returns the project a filter is narrowed to.
+    ///
+    /// A repository names its project before the mesh has heard of it, so one that is not known is no error: it has no
+    /// beads.
+    fn filter_project(&self, context: Option<&ProjectContext>) -> Result<Option<ProjectId>, UnknownProject> {
+        context.map(|context| self.mesh.find_project(context).ok_or(UnknownProject)).transpose()
     }
 
     /// Finds the bead that a person means.
@@ -156,26 +172,21 @@ impl Replica {
         }
     }
 
-    fn wanted(&self, filter: &Filter) -> Result<Option<Wanted>, Failure> {
-        let project = match self.filter_project(filter.project.as_ref()) {
-            Ok(project) => project,
-            Err(Failure::Command(CommandError::NotFound { .. })) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Some(Wanted {
-            project,
+    fn wanted(&self, filter: &Filter) -> Result<Wanted, UnknownProject> {
+        Ok(Wanted {
+            project: self.filter_project(filter.project.as_ref())?,
             statuses: filter.statuses.clone(),
             done: filter.all,
             priorities: filter.priorities.clone(),
             kinds: filter.kinds.clone(),
             labels: filter.labels.clone(),
             assignee: filter.assignee.clone(),
-        }))
+        })
     }
 
     fn list(&mut self, filter: &Filter) -> Result<Answer, Failure> {
         let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
-        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let Ok(wanted) = self.wanted(filter) else { return Ok(Answer::Beads(empty_page())) };
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let children = parent.map(|parent| index.graph.children(parent));
         let family = |id: &BeadId| children.as_ref().is_none_or(|children| children.contains(id));
@@ -187,7 +198,7 @@ impl Replica {
 
     fn ready(&mut self, filter: &Filter) -> Result<Answer, Failure> {
         let parent = filter.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
-        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let Ok(wanted) = self.wanted(filter) else { return Ok(Answer::Beads(empty_page())) };
         let wall = self.now.wall;
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let children = parent.map(|parent| index.graph.children(parent));
@@ -204,7 +215,7 @@ impl Replica {
     }
 
     fn blocked(&mut self, filter: &Filter) -> Result<Answer, Failure> {
-        let Some(wanted) = self.wanted(filter)? else { return Ok(Answer::Beads(empty_page())) };
+        let Ok(wanted) = self.wanted(filter) else { return Ok(Answer::Beads(empty_page())) };
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let admits = |id: &BeadId| index.rows.get(*id).is_some_and(|row| wanted.admits(row));
         let mut ids = index.graph.blocked(wanted.project).map(|(id, _)| id).filter(admits).peekable();
@@ -350,3 +361,6 @@ impl From<&EditError> for CommandError {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests;

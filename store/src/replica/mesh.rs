@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use beadmesh_protocol::alias;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{MeshId, NodeId, ProjectId};
@@ -90,25 +91,36 @@ impl Mesh {
         (!known).then_some(Op::Node(facts))
     }
 
-    /// Returns the project a context names, and what to write when the mesh does not know it like that yet.
+    /// Returns the project a context names, and what to write when the mesh does not know its strongest key yet.
+    ///
+    /// Such a key joins what a weaker one is known for, as when a remote is added later. Keys are not united otherwise:
+    /// forks share their root commit.
     pub(crate) fn project(&self, context: &ProjectContext) -> Result<Named, CommandError> {
-        let invalid = |problem: String| CommandError::Invalid {
-            field: "project".to_owned(),
-            problem,
-            hint: "name it as host/path, root:<commit> or name:<word>".to_owned(),
-        };
-        let mut keys = context.keys.clone();
-        if keys.is_empty() {
-            keys.push(DEFAULT_PROJECT.to_owned());
+        let keys = keys_of(context)?;
+        let known = keys.iter().position(|key| self.projects.resolve([key.as_str()]).is_some());
+        let taken = known.filter(|place| *place > 0).map(|place| keys[place].clone());
+        let keys = keys.into_iter().take(1).chain(taken).collect();
+        self.named(&ProjectKeys { keys, prefix: context.prefix.clone() })
+    }
+
+    /// Returns the project that goes by all keys of a context, and what to write when the mesh does not know it so.
+    pub(crate) fn united(&self, context: &ProjectContext) -> Result<Named, CommandError> {
+        self.named(&ProjectKeys { keys: keys_of(context)?, prefix: context.prefix.clone() })
+    }
+
+    fn named(&self, op: &ProjectKeys) -> Result<Named, CommandError> {
+        if let Some(prefix) = &op.prefix {
+            let hint = "use a few ASCII letters or digits, such as api".to_owned();
+            alias::check_prefix(prefix).map_err(|error| CommandError::Invalid {
+                field: "prefix".to_owned(),
+                problem: error.to_string(),
+                hint,
+            })?;
         }
-        for key in &keys {
-            ProjectKey::parse(key).map_err(|error| invalid(error.to_string()))?;
-        }
-        let op = ProjectKeys { keys, prefix: context.prefix.clone() };
         let raw = Op::Project(op.clone()).encode();
-        Op::decode(&raw).map_err(|error| invalid(error.to_string()))?;
+        Op::decode(&raw).map_err(|error| unnamed(error.to_string()))?;
         let mut projects = self.projects.clone();
-        projects.apply(&op);
+        projects.apply(op);
         let id = projects.resolve(op.keys.iter().map(String::as_str)).expect("its keys were just applied");
         let is_known = op.keys.iter().all(|key| self.projects.resolve([key.as_str()]) == Some(id));
         let has_prefix = op.prefix.as_deref().is_none_or(|prefix| self.projects.prefix(id) == Some(prefix));
@@ -198,6 +210,26 @@ impl Mesh {
             }
         }
         Ok(open)
+    }
+}
+
+/// Returns the keys of a context, or that of the default project where it has none.
+fn keys_of(context: &ProjectContext) -> Result<Vec<String>, CommandError> {
+    let mut keys = context.keys.clone();
+    if keys.is_empty() {
+        keys.push(DEFAULT_PROJECT.to_owned());
+    }
+    for key in &keys {
+        ProjectKey::parse(key).map_err(|error| unnamed(error.to_string()))?;
+    }
+    Ok(keys)
+}
+
+fn unnamed(problem: String) -> CommandError {
+    CommandError::Invalid {
+        field: "project".to_owned(),
+        problem,
+        hint: "name it as host/path, root:<commit> or name:<word>".to_owned(),
     }
 }
 

@@ -227,7 +227,7 @@ fn beads_of_two_projects_found_to_be_one_are_listed_together() {
     net.link(0, 1);
     net.settle();
     assert_eq!(listed(&mut net, 1, &["name:engine"]), 1);
-    net.ask(0, Command::Project(context(&["github.com/ada/engine", "name:engine"]))).unwrap();
+    net.ask(0, Command::Unite(context(&["github.com/ada/engine", "name:engine"]))).unwrap();
     net.settle();
     for at in 0..2 {
         assert_eq!(listed(&mut net, at, &["name:engine"]), 2);

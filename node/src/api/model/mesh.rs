@@ -292,6 +292,6 @@ impl From<MemberAnswer> for Member {
 
 impl From<command::Finding> for Finding {
     fn from(finding: command::Finding) -> Self {
-        Self { check: finding.check.to_owned(), message: finding.message, remedy: finding.remedy.to_owned() }
+        Self { check: finding.check.to_owned(), message: finding.message, remedy: finding.remedy }
     }
 }

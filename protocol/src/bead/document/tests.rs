@@ -120,6 +120,39 @@ fn closed_at_and_close_reason_come_from_the_change_whose_status_is_shown() {
 }
 
 #[test]
+fn two_that_close_a_bead_have_nothing_to_settle_but_reasons_that_differ() {
+    let closing = |date: &str, reason: Option<&str>| {
+        let reason = reason.map_or(FieldValue::Absent, |text| FieldValue::Text(text.into()));
+        [set(Field::Status, "closed"), set(Field::ClosedAt, date), Edit::Set(Field::CloseReason, reason)]
+    };
+    for (first, second, shown, other) in [
+        (None, None, None, None),
+        (Some("done"), Some("done"), Some("done"), None),
+        (Some("done"), None, Some("done"), None),
+        (Some("done"), Some("no longer wanted"), Some("no longer wanted"), Some("done")),
+    ] {
+        let (ada, bob) = (closing("2026-01-01", first), closing("2026-01-02", second));
+        let merged = concurrent(&[(ADA, &ada), (BOB, &bob)]);
+        let bead = merged.bead();
+        assert_eq!((bead.closed_at.as_deref(), bead.close_reason.as_deref()), (Some("2026-01-02"), shown));
+        let text = |text: &str| FieldValue::Text(text.into());
+        let told = merged.conflicts().into_iter().map(|conflict| (conflict.field, conflict.others));
+        let expected = other.map(|other| ("close_reason".to_owned(), vec![text(other)]));
+        assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(expected), "{first:?}, {second:?}");
+    }
+}
+
+#[test]
+fn a_reason_written_beside_another_status_is_no_conflict() {
+    let closed = [set(Field::Status, "closed"), set(Field::CloseReason, "done")];
+    let blocked = [set(Field::Status, "blocked"), set(Field::CloseReason, "not closed")];
+    for (closer, blocker) in [(ADA, BOB), (BOB, ADA)] {
+        let conflicts = concurrent(&[(closer, &closed), (blocker, &blocked)]).conflicts();
+        assert_eq!(conflicts.iter().map(|conflict| conflict.field.as_str()).collect::<Vec<_>>(), ["status"]);
+    }
+}
+
+#[test]
 fn maps_are_unions() {
     let ada = [Edit::AddLabel("red".into()), Edit::Need("gpu".into(), Some("1".into()))];
     let bob = [Edit::AddLabel("blue".into()), Edit::Need("ram".into(), Some("8".into()))];

@@ -1,5 +1,7 @@
 //! Checking the store: every record is read, and views are compared with what they are derived from.
 
+use std::collections::BTreeSet;
+
 use beadmesh_protocol::id::{BeadId, base32};
 
 use super::{Failure, Replica};
@@ -22,7 +24,7 @@ impl Replica {
                 findings.push(Finding {
                     check: "store.checksum",
                     message: format!("Entry {} can not be read.", base32(&key)),
-                    remedy: "copy the home directory away, then join again: peers hold the entry",
+                    remedy: "copy the home directory away, then join again: peers hold the entry".to_owned(),
                 });
             }
         }
@@ -36,28 +38,51 @@ impl Replica {
             }
         }
         if stale > 0 {
+            let what = if stale == 1 { "1 bead is".to_owned() } else { format!("{stale} beads are") };
             findings.push(Finding {
                 check: "store.views",
-                message: format!("{stale} beads are shown otherwise than their changes say."),
-                remedy: "run `beadmesh doctor --rebuild`",
+                message: format!("{what} shown otherwise than the changes say."),
+                remedy: "run `beadmesh doctor --rebuild`".to_owned(),
             });
         }
         let future = self.entries.future_count();
         if future > 0 {
+            let what = if future == 1 { "1 entry carries".to_owned() } else { format!("{future} entries carry") };
             findings.push(Finding {
                 check: "clock.skew",
-                message: format!("{future} entries carry a time far ahead of this clock."),
-                remedy: "set the clock of the node that wrote them, or this one's",
+                message: format!("{what} a time far ahead of this clock."),
+                remedy: "set the clock of the node that wrote it, or this one's".to_owned(),
             });
         }
-        let cycles = self.beads.index(&self.stage, &self.mesh)?.graph.ignored_edges().len();
-        if cycles > 0 {
-            findings.push(Finding {
-                check: "beads.cycle",
-                message: format!("{cycles} dependencies close a cycle and are ignored for readiness."),
-                remedy: "remove them with `beadmesh bead dep remove`",
-            });
-        }
+        findings.extend(self.cycles()?);
         Ok(Answer::Checked(findings))
+    }
+
+    /// Names the dependencies that are ignored because they close cycles.
+    fn cycles(&mut self) -> Result<Option<Finding>, Failure> {
+        let index = self.beads.index(&self.stage, &self.mesh)?;
+        let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
+        let ignored = index.graph.ignored_edges();
+        let edges: BTreeSet<_> =
+            ignored.into_iter().map(|(source, _, target)| (alias(source), alias(target))).collect();
+        if edges.is_empty() {
+            return Ok(None);
+        }
+        let listed = edges.iter().take(LISTED_MAX);
+        let mut names: Vec<String> = listed.clone().map(|(source, target)| format!("{source} → {target}")).collect();
+        let removals = listed.map(|(source, target)| format!("`beadmesh bead dep remove {source} --on {target}`"));
+        let removals: Vec<String> = removals.collect();
+        if edges.len() > LISTED_MAX {
+            names.push(format!("and {} more", edges.len() - LISTED_MAX));
+        }
+        let what = match edges.len() {
+            1 => "1 dependency closes a cycle and is".to_owned(),
+            count => format!("{count} dependencies close cycles and are"),
+        };
+        Ok(Some(Finding {
+            check: "beads.cycle",
+            message: format!("{what} ignored for readiness: {}.", names.join(", ")),
+            remedy: format!("run {}", removals.join(", ")),
+        }))
     }
 }

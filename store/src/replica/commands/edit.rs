@@ -9,34 +9,45 @@ use beadmesh_protocol::entry::RawOp;
 use beadmesh_protocol::id::BeadId;
 use beadmesh_protocol::scope::Pattern;
 
+use super::super::beads::BeadRecord;
 use super::super::random;
+use super::value::{check_alias, check_line, invalid, keep, set};
 use super::{Failure, Replica};
 use crate::command::{Action, Answer, BeadEdit, CommandError, NewBead};
 
 const PARENT_CHILD: &str = "parent-child";
 
+/// What beads itself writes beside the status of a tombstone: when, by whom and why.
+const DELETED_AT: &str = "deleted_at";
+const DELETED_BY: &str = "deleted_by";
+const DELETE_REASON: &str = "delete_reason";
+
 impl Replica {
     /// Creates a bead.
     pub(super) fn create(&mut self, new: &NewBead) -> Result<Answer, Failure> {
+        check_line("by", &new.by)?;
         let id = BeadId::from_bytes(random(&mut self.rng));
         let parent = new.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
         let mut deps = Vec::new();
         for (kind, target) in &new.deps {
             deps.push((kind.clone(), self.find(target)?));
         }
+        deps.extend(parent.map(|parent| (PARENT_CHILD.to_owned(), parent)));
         let blocked: BTreeSet<BeadId> = new.blocks.iter().map(|bead| self.find(bead)).collect::<Result<_, _>>()?;
+        let via = new.alias.as_deref().unwrap_or("the new bead");
         for (kind, target) in &deps {
             for bead in &blocked {
-                self.refuse_cycle(*bead, *target, kind)?;
+                self.refuse_cycle(*bead, Some(via), *target, kind)?;
             }
         }
-        deps.extend(parent.map(|parent| (PARENT_CHILD.to_owned(), parent)));
         let mut edits = self.new_edits(new)?;
         for (kind, target) in deps {
             edits.push(Edit::AddDep(dep_key(&kind, target), self.dep(&new.by)));
         }
         check_all(&edits)?;
-        self.check_alias(new.alias.as_deref())?;
+        if let Some(alias) = &new.alias {
+            self.check_free(alias)?;
+        }
         let project = self.mesh.project(&new.project)?;
         let alias = self.new_alias(new, id, (&project.prefix, parent))?;
         edits.push(Edit::Set(Field::Alias, FieldValue::Text(alias)));
@@ -70,7 +81,7 @@ impl Replica {
         for (field, value) in &new.fields {
             edits.push(set(*field, value.clone())?);
         }
-        edits.extend(new.labels.iter().cloned().map(Edit::AddLabel));
+        edits.extend(labels(&new.labels)?);
         edits.extend(scopes(&new.scopes)?.into_iter().map(Edit::AddScope));
         for (order, text) in (0..).zip(&new.criteria) {
             edits.push(Edit::AddCriterion(Criterion { order, text: text.clone() }));
@@ -96,9 +107,8 @@ impl Replica {
     }
 
     /// Refuses an alias that is malformed or spoken for.
-    fn check_alias(&mut self, alias: Option<&str>) -> Result<(), Failure> {
-        let Some(alias) = alias else { return Ok(()) };
-        alias::check(alias).map_err(|error| invalid("id", &error.to_string(), "choose another alias"))?;
+    fn check_free(&mut self, alias: &str) -> Result<(), Failure> {
+        check_alias(alias)?;
         if self.beads.index(&self.stage, &self.mesh)?.rows.is_taken(alias) {
             let hint = "choose another, or leave it out to have one minted".to_owned();
             return Err(CommandError::Conflict { problem: format!("id: {alias} exists already"), hint }.into());
@@ -108,31 +118,48 @@ impl Replica {
 
     /// Changes a bead.
     pub(super) fn edit(&mut self, edit: &BeadEdit) -> Result<Answer, Failure> {
+        check_line("by", &edit.by)?;
         let id = self.find(&edit.bead)?;
-        let edits = self.edits_of(id, edit)?;
+        let missing = || CommandError::NotFound { what: "bead", name: edit.bead.clone() };
+        let present = self.beads.record(&self.stage, &self.mesh, id)?.ok_or_else(missing)?;
+        self.refuse_deleted(&present.bead, &edit.action)?;
+        let edits = self.edits_of(&present, edit)?;
         check_all(&edits)?;
         let ops = self.edit_beads(self.now.wall, &[(id, edits)])?;
         self.author(ops)?;
         self.bead_answer(id)
     }
 
-    fn edits_of(&mut self, id: BeadId, edit: &BeadEdit) -> Result<Vec<Edit>, Failure> {
-        let wall = self.now.wall.to_string();
+    /// Refuses to change a deleted bead, unless the change says what becomes of it.
+    fn refuse_deleted(&mut self, present: &Bead, action: &Action) -> Result<(), Failure> {
+        let decides = matches!(action, Action::Reopen | Action::Delete(_) | Action::Resolve(..));
+        if present.status != Status::Tombstone || decides {
+            return Ok(());
+        }
+        let index = self.beads.index(&self.stage, &self.mesh)?;
+        let alias = index.rows.display(present.id).unwrap_or_else(|| present.id.to_string());
+        let hint = format!("`beadmesh bead reopen {alias}` brings it back");
+        Err(CommandError::Conflict { problem: format!("{alias} was deleted"), hint }.into())
+    }
+
+    fn edits_of(&mut self, present: &BeadRecord, edit: &BeadEdit) -> Result<Vec<Edit>, Failure> {
+        let (wall, bead) = (self.now.wall.to_string(), &present.bead);
         match &edit.action {
             Action::Set(fields) => {
                 let mut edits = Vec::new();
                 for (field, value) in fields {
-                    edits.extend(self.set_field(id, *field, value)?);
+                    edits.extend(self.set_field(bead, *field, value)?);
                 }
                 Ok(edits)
             }
-            Action::Close(reason) => Ok(closing(&wall, reason.as_deref())),
-            Action::Reopen => Ok(opening(&Status::Open)),
-            Action::Delete(reason) => Ok(deleting(&wall, &edit.by, reason.as_deref())),
-            Action::Resolve(field, value) => Ok(vec![self.resolve(id, *field, value.as_ref())?]),
+            Action::Close(reason) => Ok(closing(bead, &wall, reason.as_deref())),
+            Action::Reopen if bead.status == Status::Open => Ok(Vec::new()),
+            Action::Reopen => Ok(opening(bead, &Status::Open)),
+            Action::Delete(reason) => Ok(deleting(bead, &wall, (&edit.by, reason.as_deref()))),
+            Action::Resolve(field, value) => Ok(vec![resolving(present, *field, value.as_ref())?]),
             Action::Labels { add, remove } => {
                 let removed = remove.iter().cloned().map(Edit::RemoveLabel);
-                Ok(add.iter().cloned().map(Edit::AddLabel).chain(removed).collect())
+                Ok(labels(add)?.into_iter().chain(removed).collect())
             }
             Action::Scopes { add, remove } => {
                 let removed = scopes(remove)?.into_iter().map(Edit::RemoveScope);
@@ -152,63 +179,46 @@ impl Replica {
             }
             Action::AddDep(kind, target) => {
                 let target = self.find(target)?;
-                self.refuse_cycle(id, target, kind)?;
+                self.refuse_cycle(bead.id, None, target, kind)?;
                 Ok(vec![Edit::AddDep(dep_key(kind, target), self.dep(&edit.by))])
             }
-            Action::RemoveDep(kind, target) => self.dep_removals(id, kind.as_deref(), target),
+            Action::RemoveDep(kind, target) => self.dep_removals(bead, kind.as_deref(), target),
         }
     }
 
-    fn set_field(&mut self, id: BeadId, field: Field, value: &FieldValue) -> Result<Vec<Edit>, Failure> {
-        let wall = self.now.wall.to_string();
+    fn set_field(&mut self, bead: &Bead, field: Field, value: &FieldValue) -> Result<Vec<Edit>, Failure> {
         let FieldValue::Text(text) = value else { return Ok(vec![set(field, value.clone())?]) };
         match field {
-            Field::Status => {
-                let status = Status::from(text.clone());
-                let present = self.beads.record(&self.stage, &self.mesh, id)?.map(|record| record.bead.status);
-                match (&status, present) {
-                    (status, Some(present)) if *status == present => Ok(Vec::new()),
-                    (Status::Closed, _) => Ok(closing(&wall, None)),
-                    (status, Some(present)) if present.is_done() => Ok(opening(status)),
-                    (status, _) => Ok(vec![set(Field::Status, FieldValue::Text(status.to_string()))?]),
-                }
-            }
+            Field::Status => match Status::from(text.clone()) {
+                status if status == bead.status => Ok(Vec::new()),
+                Status::Closed => Ok(closing(bead, &self.now.wall.to_string(), None)),
+                status if bead.status.is_done() => Ok(opening(bead, &status)),
+                status => Ok(vec![set(Field::Status, FieldValue::Text(status.to_string()))?]),
+            },
             Field::Alias => {
                 let index = self.beads.index(&self.stage, &self.mesh)?;
-                let own = index.rows.display(id).is_some_and(|alias| alias == *text);
-                self.check_alias((!own).then_some(text))?;
+                if index.rows.display(bead.id).is_some_and(|alias| alias == *text) {
+                    return Ok(vec![keep(field, value.clone())?]);
+                }
+                self.check_free(text)?;
                 Ok(vec![set(field, value.clone())?])
             }
             _ => Ok(vec![set(field, value.clone())?]),
         }
     }
 
-    /// Settles a conflict by writing a value over all concurrent ones.
-    fn resolve(&mut self, id: BeadId, field: Field, value: Option<&FieldValue>) -> Result<Edit, Failure> {
-        let record = self.beads.record(&self.stage, &self.mesh, id)?;
-        let conflict = record
-            .as_ref()
-            .and_then(|record| record.conflicts.iter().find(|conflict| conflict.field == field.as_str()));
-        let Some(conflict) = conflict else {
-            let hint = "`beadmesh bead show` lists conflicts".to_owned();
-            return Err(
-                CommandError::Conflict { problem: format!("{}: no conflict to settle", field.as_str()), hint }.into()
-            );
-        };
-        set(field, value.unwrap_or(&conflict.shown).clone()).map_err(Failure::from)
-    }
-
-    fn dep_removals(&mut self, id: BeadId, kind: Option<&str>, target: &str) -> Result<Vec<Edit>, Failure> {
-        let record = self.beads.record(&self.stage, &self.mesh, id)?;
+    fn dep_removals(&mut self, bead: &Bead, kind: Option<&str>, target: &str) -> Result<Vec<Edit>, Failure> {
         let wanted = self.find(target).ok();
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        let keys = record.into_iter().flat_map(|record| record.bead.deps.into_keys());
-        let edits: Vec<Edit> = keys
+        let edits: Vec<Edit> = bead
+            .deps
+            .keys()
             .filter(|key| kind.is_none_or(|kind| kind == key.kind))
             .filter(|key| {
-                let found = index.graph.resolve(&key.target, id);
+                let found = index.graph.resolve(&key.target, bead.id);
                 (found.is_some() && found == wanted) || key.target == Target::Alias(target.to_owned())
             })
+            .cloned()
             .map(Edit::RemoveDep)
             .collect();
         if edits.is_empty() {
@@ -217,16 +227,14 @@ impl Replica {
         Ok(edits)
     }
 
-    /// Refuses a dependency that would close a cycle.
-    fn refuse_cycle(&mut self, from: BeadId, to: BeadId, kind: &str) -> Result<(), Failure> {
+    /// Refuses a dependency that would close a cycle; `via` is a bead to be that stands between its ends.
+    fn refuse_cycle(&mut self, from: BeadId, via: Option<&str>, to: BeadId, kind: &str) -> Result<(), Failure> {
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        match index.graph.would_cycle(from, to, kind) {
-            None => Ok(()),
-            Some(cycle) => {
-                let path = cycle.into_iter().map(|id| index.rows.display(id).unwrap_or_else(|| id.to_string()));
-                Err(CommandError::Cycle { path: path.collect() }.into())
-            }
-        }
+        let Some(cycle) = index.graph.would_cycle(from, to, kind) else { return Ok(()) };
+        let mut path: Vec<String> =
+            cycle.into_iter().map(|id| index.rows.display(id).unwrap_or_else(|| id.to_string())).collect();
+        path.splice(1..1, via.map(str::to_owned));
+        Err(CommandError::Cycle { path }.into())
     }
 
     /// Edits the documents of beads as of a date, all or none; the operations are to be written by the caller.
@@ -244,48 +252,67 @@ fn dep_key(kind: &str, target: BeadId) -> DepKey {
     DepKey { kind: kind.to_owned(), target: Target::Id(target) }
 }
 
-/// Makes an edit of a scalar field; an empty text clears it.
-fn set(field: Field, value: FieldValue) -> Result<Edit, CommandError> {
-    let value = match value {
-        FieldValue::Text(text) if text.is_empty() => FieldValue::Absent,
-        value => value,
+/// Settles a conflict by writing a value over all concurrent ones.
+fn resolving(present: &BeadRecord, field: Field, value: Option<&FieldValue>) -> Result<Edit, CommandError> {
+    let Some(conflict) = present.conflicts.iter().find(|conflict| conflict.field == field.as_str()) else {
+        let hint = "`beadmesh bead show` lists conflicts".to_owned();
+        return Err(CommandError::Conflict { problem: format!("{}: no conflict to settle", field.as_str()), hint });
     };
-    let required = matches!(field, Field::Title | Field::Status | Field::Priority | Field::Kind | Field::Alias);
-    if required && value == FieldValue::Absent {
-        return Err(invalid(field.as_str(), "it can not be empty", "give it a value"));
+    match value {
+        // What stands there may have come by an import, as people would not write it.
+        Some(value) if *value != conflict.shown && !conflict.others.contains(value) => set(field, value.clone()),
+        value => keep(field, value.unwrap_or(&conflict.shown).clone()),
     }
-    Ok(Edit::Set(field, value))
 }
 
-fn closing(wall: &str, reason: Option<&str>) -> Vec<Edit> {
+/// Closes a bead; one that is closed keeps its date, and its reason unless another is given.
+fn closing(bead: &Bead, wall: &str, reason: Option<&str>) -> Vec<Edit> {
+    let reason = text_or_absent(reason);
+    if bead.status == Status::Closed {
+        let is_new = reason != FieldValue::Absent && reason != text_or_absent(bead.close_reason.as_deref());
+        return is_new.then_some(Edit::Set(Field::CloseReason, reason)).into_iter().collect();
+    }
     vec![
         Edit::Set(Field::Status, FieldValue::Text(Status::Closed.to_string())),
         Edit::Set(Field::ClosedAt, FieldValue::Text(wall.to_owned())),
-        Edit::Set(Field::CloseReason, text_or_absent(reason)),
+        Edit::Set(Field::CloseReason, reason),
     ]
 }
 
-fn opening(status: &Status) -> Vec<Edit> {
-    vec![
+fn opening(bead: &Bead, status: &Status) -> Vec<Edit> {
+    let mut edits = vec![
         Edit::Set(Field::Status, FieldValue::Text(status.to_string())),
         Edit::Set(Field::ClosedAt, FieldValue::Absent),
         Edit::Set(Field::CloseReason, FieldValue::Absent),
-    ]
+    ];
+    if bead.status == Status::Tombstone {
+        edits.extend([DELETED_AT, DELETED_BY, DELETE_REASON].map(|key| Edit::Extra(key.to_owned(), None)));
+    }
+    edits
 }
 
-/// Marks a bead deleted, with the keys that beads itself writes for a tombstone.
-fn deleting(wall: &str, by: &str, reason: Option<&str>) -> Vec<Edit> {
+/// Marks a bead deleted; one that is deleted takes another reason at most.
+fn deleting(bead: &Bead, wall: &str, (by, reason): (&str, Option<&str>)) -> Vec<Edit> {
     let json = |text: &str| Some(serde_json::Value::from(text).to_string());
+    let reason = reason.filter(|reason| !reason.is_empty()).and_then(json);
+    if bead.status == Status::Tombstone {
+        let is_new = reason.is_some() && reason.as_ref() != bead.extra.get(DELETE_REASON);
+        return is_new.then_some(Edit::Extra(DELETE_REASON.to_owned(), reason)).into_iter().collect();
+    }
     vec![
         Edit::Set(Field::Status, FieldValue::Text(Status::Tombstone.to_string())),
-        Edit::Extra("deleted_at".to_owned(), json(wall)),
-        Edit::Extra("deleted_by".to_owned(), json(by)),
-        Edit::Extra("delete_reason".to_owned(), reason.and_then(json)),
+        Edit::Extra(DELETED_AT.to_owned(), json(wall)),
+        Edit::Extra(DELETED_BY.to_owned(), json(by)),
+        Edit::Extra(DELETE_REASON.to_owned(), reason),
     ]
 }
 
 fn text_or_absent(text: Option<&str>) -> FieldValue {
     text.filter(|text| !text.is_empty()).map_or(FieldValue::Absent, |text| FieldValue::Text(text.to_owned()))
+}
+
+fn labels(words: &[String]) -> Result<Vec<Edit>, CommandError> {
+    words.iter().map(|label| check_line("labels", label).map(|()| Edit::AddLabel(label.clone()))).collect()
 }
 
 /// Reads scope patterns as a person writes them and returns their canonical texts.
@@ -301,8 +328,4 @@ fn scopes(patterns: &[String]) -> Result<Vec<String>, CommandError> {
 
 fn check_all(edits: &[Edit]) -> Result<(), CommandError> {
     edits.iter().try_for_each(|edit| beadmesh_protocol::bead::edit::check(edit).map_err(|error| (&error).into()))
-}
-
-fn invalid(field: &str, problem: &str, hint: &str) -> CommandError {
-    CommandError::Invalid { field: field.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
 }
