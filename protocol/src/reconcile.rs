@@ -4,7 +4,7 @@
 //! works on a frozen snapshot, so entries may arrive while it runs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use negentropy::{Bound, Id, Item, Negentropy, NegentropyStorageBase};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,27 @@ impl Snapshot {
     /// Returns whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns the keys in order.
+    pub fn keys(&self) -> &[Key] {
+        &self.0
+    }
+
+    /// Returns by what the snapshot is found again, as long as somebody holds it.
+    pub fn trace(&self) -> Trace {
+        Trace(Arc::downgrade(&self.0))
+    }
+}
+
+/// Leads to a snapshot without keeping it.
+#[derive(Debug, Clone, Default)]
+pub struct Trace(Weak<Vec<Key>>);
+
+impl Trace {
+    /// Returns the snapshot if somebody still holds it.
+    pub fn find(&self) -> Option<Snapshot> {
+        self.0.upgrade().map(Snapshot)
     }
 }
 
