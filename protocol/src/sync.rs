@@ -302,7 +302,7 @@ impl Session {
     /// Returns how many entries we hold that the peer is not known to hold; `None` before the first comparison.
     pub fn lag(&self) -> Option<u64> {
         let queued = self.fresh.len() + self.missing.len() + self.unacked.len();
-        self.compared.then(|| self.unnamed + u64::try_from(queued).unwrap_or(u64::MAX))
+        self.compared.then(|| self.unnamed.saturating_add(count(queued)))
     }
 
     /// Returns how far catching up has come.

@@ -184,6 +184,17 @@ fn lag_counts_what_the_peer_has_not_acknowledged() {
 }
 
 #[test]
+fn a_peer_may_say_that_it_lacks_any_number() {
+    let mut higher = peer(Side::Higher, 0..5);
+    (higher.session.greeted, higher.session.compared) = (true, true);
+    higher.session.answering = Some((Set::Data, Responder::new(Snapshot::default()).unwrap()));
+    higher.session.push(entry(1).id());
+    let found = Frame::Reconciled(Reconciled { set: Set::Data, lacking: u64::MAX, coming: u64::MAX });
+    with(&mut higher, |session, holdings| session.on_frame(Instant::default(), found, holdings));
+    assert_eq!(higher.session.lag(), Some(u64::MAX));
+}
+
+#[test]
 fn an_announced_entry_is_fetched_when_it_does_not_come_by_itself() {
     let mut pair = Pair::joined(0..10, 0..10);
     let relayed = entry(100);
