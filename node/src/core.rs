@@ -191,7 +191,7 @@ impl Core {
     /// When the replica is stopped.
     pub async fn frame(&self, link: LinkId, frame: Frame, bytes: usize) -> Result<(), Stopped> {
         let lane = self.shared.lanes.lane_of(link, &frame, bytes);
-        let permit = self.shared.lanes.room(lane, bytes).await?;
+        let permit = self.shared.lanes.frame_room(lane, bytes).await?;
         self.shared.lanes.push(Place { lane, input: Input::Frame(link, frame), bytes, permit })
     }
 

@@ -21,7 +21,7 @@ use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
 
 mod inbound;
 
-use inbound::{Inbound, LINK_FRAMES_MAX, Message};
+use inbound::{Arrival, Inbound, LINK_FRAMES_MAX};
 
 /// Strangers that are answered at one time.
 const JOINS_MAX: usize = 8;
@@ -117,7 +117,7 @@ pub(crate) struct Driver {
 impl Driver {
     /// Runs until the network has shut down or the replica has stopped.
     pub(crate) async fn run(self, mut events: Events) {
-        let mut inbound: BTreeMap<net::LinkId, mpsc::Sender<Message>> = BTreeMap::new();
+        let mut inbound: BTreeMap<net::LinkId, (NodeId, mpsc::Sender<Arrival>)> = BTreeMap::new();
         let joins = Arc::new(Semaphore::new(JOINS_MAX));
         let (addresses, announced) = watch::channel(self.handle.listen_addresses());
         let announcer = tokio::spawn(announce(self.core.clone(), announced));
@@ -131,7 +131,7 @@ impl Driver {
                     let id = self.links.add(link);
                     info!(%node, %path, dialer, "peer linked");
                     let (sender, receiver) = mpsc::channel(LINK_FRAMES_MAX);
-                    inbound.insert(link, sender);
+                    inbound.insert(link, (node, sender));
                     let task = Inbound {
                         core: self.core.clone(),
                         handle: self.handle.clone(),
@@ -142,15 +142,18 @@ impl Driver {
                     };
                     tokio::spawn(task.run(path.to_string(), receiver));
                 }
-                Event::Frame { link, bytes } => {
-                    if let Some(sender) = inbound.get(&link) {
-                        // Waits only for a peer that sends more than it may have unacknowledged.
-                        let _ = sender.send(Message::Frame(bytes)).await;
+                Event::Frame { link, bytes, room } => {
+                    let Some((node, sender)) = inbound.get(&link) else { continue };
+                    // Never waits: one link would hold up all. A link's room bounds what waits on it.
+                    if sender.try_send(Arrival { bytes, room }).is_err() {
+                        warn!(%node, "a link brings more frames than may wait");
+                        self.handle.close(link, "more frames than may wait");
+                        inbound.remove(&link);
                     }
                 }
                 Event::LinkDown { link, reason } => {
-                    if let Some(sender) = inbound.remove(&link) {
-                        let _ = sender.send(Message::Down(reason)).await;
+                    if let Some((node, _)) = inbound.remove(&link) {
+                        info!(%node, %reason, "peer gone");
                     }
                 }
                 Event::Room { link } => debug!(%link, "room again"),

@@ -23,11 +23,15 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use address::{Path, Transport};
-pub use event::{Event, Events};
+pub use event::{Event, Events, FRAME_ROOM_MIN, Room};
 pub use handle::{Handle, SendError};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
 pub use link::{DownReason, LinkId};
 pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
+
+/// Bytes of frames read from one link that may wait, unless it is configured: as much as an honest peer has of entries
+/// unacknowledged.
+pub const LINK_IN_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a node's network is told at its start.
 #[derive(Debug, Clone)]
@@ -106,9 +110,10 @@ pub struct Queue {
     pub out_frames: usize,
     /// Bytes that may wait to be written to one link; a single frame always fits an empty queue.
     pub out_bytes: usize,
-    /// Bytes of frames read from all links that may wait in [`Events`], at least one frame of the largest size.
+    /// Bytes of frames read from all links that may wait to be handed on, at least one frame of the largest size; a
+    /// frame counts for [`FRAME_ROOM_MIN`] at least.
     pub in_bytes: usize,
-    /// Bytes of frames read from one link that may wait in [`Events`], at least one frame of the largest size.
+    /// The same of one link.
     pub link_in_bytes: usize,
     /// Events that may wait in [`Events`].
     pub events: usize,
@@ -120,7 +125,7 @@ impl Default for Queue {
             out_frames: 1_024,
             out_bytes: 4 * 1024 * 1024,
             in_bytes: 16 * 1024 * 1024,
-            link_in_bytes: 2 * 1024 * 1024,
+            link_in_bytes: LINK_IN_BYTES,
             events: 1_024,
         }
     }

@@ -29,8 +29,12 @@ const QUEUE_MAX: usize = 1 << 20;
 /// How long an entry that a peer says it holds may still come from its author before we ask that peer.
 const ANNOUNCE_DELAY: Duration = Duration::from_millis(50);
 
-/// How long a peer may leave entries unacknowledged, or leave asked-for entries unsent, before the link is given up.
+/// How long a peer may leave entries unacknowledged, or what it was asked for unsent, before the link is given up.
 const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// Time between the beginnings of two comparisons of one set on a link: each goes over the whole set, and a frame of 60
+/// bytes or a hello asks for one. What comes sooner waits, so that nobody honest is blamed for being quick.
+const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// How soon after a comparison an entry of an unknown author may set off another.
 const UNKNOWN_AUTHOR_PAUSE: Duration = Duration::from_secs(2);
@@ -96,7 +100,15 @@ pub struct Session {
     side: Side,
     greeted: bool,
     phase: Phase,
+    /// When the peer was last heard of in the comparison we began.
+    comparing_since: Instant,
     answering: Option<(Set, Responder)>,
+    /// When a comparison of each set last began here.
+    begun: BTreeMap<Set, Instant>,
+    /// A question that came too soon, with when to answer it.
+    held_back: Option<(Instant, Reconcile)>,
+    /// When to ask for the comparison that a hello called for too soon.
+    compare_at: Option<Instant>,
     /// Entries we lack and the peer holds, not asked for yet.
     need: VecDeque<EntryId>,
     /// Entries asked for and not come yet.
@@ -110,12 +122,16 @@ pub struct Session {
     unacked: BTreeMap<EntryId, usize>,
     unacked_bytes: usize,
     unacked_since: Instant,
+    /// Entries that the peer has wanted since the last comparison began, and those it has wanted twice.
+    wanted: BTreeSet<EntryId>,
+    wanted_again: BTreeSet<EntryId>,
     /// Entries that the peer has said it lacks and will name later.
     unnamed: u64,
     /// Whether the sets have been compared on this link.
     compared: bool,
-    /// Entries the peer says it holds and we lack, with when to ask for them.
-    announced: BTreeMap<EntryId, Instant>,
+    /// Entries the peer says it holds and we lack, with when to ask for them and in which order they were named.
+    announced: BTreeMap<EntryId, (Instant, u64)>,
+    announcements: u64,
     unknown_author_at: Option<Instant>,
     again: bool,
     progress: Progress,
@@ -128,7 +144,11 @@ impl Session {
             side,
             greeted: false,
             phase: Phase::Quiet,
+            comparing_since: now,
             answering: None,
+            begun: BTreeMap::new(),
+            held_back: None,
+            compare_at: None,
             need: VecDeque::new(),
             asked: BTreeSet::new(),
             asked_since: now,
@@ -137,9 +157,12 @@ impl Session {
             unacked: BTreeMap::new(),
             unacked_bytes: 0,
             unacked_since: now,
+            wanted: BTreeSet::new(),
+            wanted_again: BTreeSet::new(),
             unnamed: 0,
             compared: false,
             announced: BTreeMap::new(),
+            announcements: 0,
             unknown_author_at: None,
             again: false,
             progress: Progress::default(),
@@ -157,8 +180,8 @@ impl Session {
             return violation("the first frame on a link is a hello");
         }
         match frame {
-            Frame::Hello(hello) => self.on_hello(&hello, holdings),
-            Frame::Reconcile(message) => self.on_reconcile(now, &message, holdings),
+            Frame::Hello(hello) => self.on_hello(now, &hello, holdings),
+            Frame::Reconcile(message) => self.on_reconcile(now, message, holdings),
             Frame::Reconciled(found) => self.on_reconciled(found),
             Frame::Want(ids) => {
                 self.on_want(&ids, holdings);
@@ -232,28 +255,54 @@ impl Session {
         if !self.asked.is_empty() && now.since(self.asked_since) > STALL_MAX {
             return stalled("sent nothing it was asked for");
         }
-        let due: Vec<EntryId> = self.announced.iter().filter(|&(_, &due)| due <= now).map(|(&id, _)| id).collect();
-        for id in due {
+        if matches!(self.phase, Phase::Comparing(..)) && now.since(self.comparing_since) > STALL_MAX {
+            return stalled("said nothing in a comparison");
+        }
+        let mut orders = Vec::new();
+        if let Some((_, message)) = self.held_back.take_if(|(due, _)| *due <= now) {
+            orders.extend(self.on_question(now, message, holdings));
+        }
+        if self.compare_at.take_if(|due| *due <= now).is_some() {
+            orders.extend(self.compare(holdings));
+        }
+        self.need_announced(now, holdings);
+        orders.extend(self.ask(now, holdings));
+        orders
+    }
+
+    /// Moves announced entries that did not come by themselves to those we need, in the order they were named.
+    fn need_announced(&mut self, now: Instant, holdings: &Holdings<'_>) {
+        let due = self.announced.iter().filter(|(_, (due, _))| *due <= now);
+        let mut due: Vec<(u64, EntryId)> = due.map(|(&id, &(_, order))| (order, id)).collect();
+        due.sort_unstable();
+        for (_, id) in due {
             self.announced.remove(&id);
-            if !(holdings.holds)(id) && !self.asked.contains(&id) {
+            if self.asked.contains(&id) || (holdings.holds)(id) {
+                continue;
+            }
+            if self.need.len() < ASKED_MAX {
                 self.need.push_back(id);
+            } else {
+                self.again = true;
             }
         }
-        self.ask(now, holdings)
     }
 
     /// Says when `on_wakeup` is due.
     pub fn next_wakeup(&self) -> Option<Instant> {
-        let announced = self.announced.values().min().copied();
-        let unacked = (!self.unacked.is_empty()).then(|| self.unacked_since.after(STALL_MAX + Duration::from_secs(1)));
-        let asked = (!self.asked.is_empty()).then(|| self.asked_since.after(STALL_MAX + Duration::from_secs(1)));
-        [announced, unacked, asked].into_iter().flatten().min()
+        let stall = |since: Instant| since.after(STALL_MAX + Duration::from_secs(1));
+        let announced = self.announced.values().map(|&(due, _)| due).min();
+        let unacked = (!self.unacked.is_empty()).then(|| stall(self.unacked_since));
+        let asked = (!self.asked.is_empty()).then(|| stall(self.asked_since));
+        let comparing = matches!(self.phase, Phase::Comparing(..)).then(|| stall(self.comparing_since));
+        let held_back = self.held_back.as_ref().map(|&(due, _)| due);
+        [announced, unacked, asked, comparing, held_back, self.compare_at].into_iter().flatten().min()
     }
 
     /// Returns how many entries we hold that the peer is not known to hold; `None` before the first comparison.
     pub fn lag(&self) -> Option<u64> {
         let queued = self.fresh.len() + self.missing.len() + self.unacked.len();
-        self.compared.then(|| self.unnamed + u64::try_from(queued).unwrap_or(u64::MAX))
+        self.compared.then(|| self.unnamed.saturating_add(count(queued)))
     }
 
     /// Returns how far catching up has come.
@@ -263,11 +312,11 @@ impl Session {
 
     /// Returns whether we lack nothing the peer was found to hold, and it lacks nothing of ours.
     pub fn is_settled(&self) -> bool {
-        let idle = matches!(self.phase, Phase::Quiet) && self.need.is_empty() && self.asked.is_empty();
-        idle && self.lag() == Some(0)
+        let idle = matches!(self.phase, Phase::Quiet) && self.compare_at.is_none() && self.held_back.is_none();
+        idle && self.need.is_empty() && self.asked.is_empty() && self.lag() == Some(0)
     }
 
-    fn on_hello(&mut self, theirs: &Hello, holdings: &Holdings<'_>) -> Vec<Order> {
+    fn on_hello(&mut self, now: Instant, theirs: &Hello, holdings: &Holdings<'_>) -> Vec<Order> {
         let ours = &holdings.hello;
         if theirs.version != WIRE_VERSION {
             let versions = format!("we speak wire version {WIRE_VERSION}, the peer {}", theirs.version);
@@ -283,19 +332,28 @@ impl Session {
             self.compared = true;
             self.unnamed = 0;
         }
-        match self.side {
-            Side::Higher => vec![Order::Send(Frame::Hello(ours.clone()))],
-            Side::Lower if equal || !matches!(self.phase, Phase::Quiet) => Vec::new(),
-            Side::Lower if control => self.begin(Set::Data, holdings),
-            Side::Lower => self.begin(Set::Control, holdings),
+        if self.side == Side::Higher {
+            return vec![Order::Send(Frame::Hello(ours.clone()))];
         }
+        if equal || !matches!(self.phase, Phase::Quiet) {
+            return Vec::new();
+        }
+        let set = if control { Set::Data } else { Set::Control };
+        self.compare_at = self.too_soon(now, set);
+        if self.compare_at.is_some() { Vec::new() } else { self.begin(now, set, holdings) }
     }
 
-    fn begin(&mut self, set: Set, holdings: &Holdings<'_>) -> Vec<Order> {
+    /// Returns when a comparison of a set may begin, if that is not now.
+    fn too_soon(&self, now: Instant, set: Set) -> Option<Instant> {
+        self.begun.get(&set).map(|begun| begun.after(BEGIN_PAUSE)).filter(|&due| due > now)
+    }
+
+    fn begin(&mut self, now: Instant, set: Set, holdings: &Holdings<'_>) -> Vec<Order> {
         match Initiator::begin((holdings.snapshot)(set)) {
             Ok((initiator, message)) => {
                 self.phase = Phase::Comparing(set, initiator);
-                self.forget_sent(set);
+                self.comparing_since = now;
+                self.on_begun(now, set);
                 vec![Order::Send(Frame::Reconcile(Reconcile { set, first: true, message }))]
             }
             Err(error) => broken(&error),
@@ -303,7 +361,10 @@ impl Session {
     }
 
     /// Drops what was queued by earlier comparisons: the one that begins finds it again.
-    fn forget_sent(&mut self, set: Set) {
+    fn on_begun(&mut self, now: Instant, set: Set) {
+        self.begun.insert(set, now);
+        self.wanted.clear();
+        self.wanted_again.clear();
         if set == Set::Data {
             self.missing.clear();
             self.unacked.clear();
@@ -312,21 +373,26 @@ impl Session {
         }
     }
 
-    fn on_reconcile(&mut self, now: Instant, message: &Reconcile, holdings: &Holdings<'_>) -> Vec<Order> {
+    fn on_reconcile(&mut self, now: Instant, message: Reconcile, holdings: &Holdings<'_>) -> Vec<Order> {
         match self.side {
-            Side::Lower => self.on_answer(now, message, holdings),
-            Side::Higher => self.on_question(message, holdings),
+            Side::Lower => self.on_answer(now, &message, holdings),
+            Side::Higher => self.on_question(now, message, holdings),
         }
     }
 
-    fn on_question(&mut self, message: &Reconcile, holdings: &Holdings<'_>) -> Vec<Order> {
+    fn on_question(&mut self, now: Instant, message: Reconcile, holdings: &Holdings<'_>) -> Vec<Order> {
         let set = message.set;
         if message.first {
+            (self.answering, self.held_back) = (None, None);
+            if let Some(due) = self.too_soon(now, set) {
+                self.held_back = Some((due, message));
+                return Vec::new();
+            }
             match Responder::new((holdings.snapshot)(set)) {
                 Ok(responder) => self.answering = Some((set, responder)),
                 Err(error) => return broken(&error),
             }
-            self.forget_sent(set);
+            self.on_begun(now, set);
         }
         let Some((answering, responder)) = &mut self.answering else {
             return violation("a reconciliation message belongs to none that was begun");
@@ -348,6 +414,7 @@ impl Session {
         if set != message.set {
             return violation("a reconciliation answer names the wrong set");
         }
+        self.comparing_since = now;
         match initiator.step(&message.message) {
             Ok(Step::Continue(message)) => {
                 vec![Order::Send(Frame::Reconcile(Reconcile { set, first: false, message }))]
@@ -359,8 +426,9 @@ impl Session {
                 self.compared |= set == Set::Data;
                 // The comparison of the data set, which may follow at once, forgets what is missing of data only.
                 let queue = if set == Set::Control { &mut self.fresh } else { &mut self.missing };
-                queue.extend(difference.have.into_iter().take(QUEUE_MAX));
-                self.need.extend(difference.need);
+                queue.extend(difference.have.into_iter().take(QUEUE_MAX.saturating_sub(queue.len())));
+                self.again |= !difference.whole || difference.need.len() > QUEUE_MAX - self.need.len();
+                self.need.extend(difference.need.into_iter().take(QUEUE_MAX - self.need.len()));
                 self.phase = Phase::Fetching(set);
                 let mut orders = vec![Order::Send(Frame::Reconciled(found))];
                 orders.extend(self.ask(now, holdings));
@@ -386,13 +454,17 @@ impl Session {
     fn on_want(&mut self, ids: &[EntryId], holdings: &Holdings<'_>) {
         self.unnamed = self.unnamed.saturating_sub(count(ids.len()));
         for &id in ids {
-            if self.missing.len() < QUEUE_MAX && (holdings.holds)(id) {
-                // Wanted again although sent: the peer could not keep it the first time.
-                if let Some(bytes) = self.unacked.remove(&id) {
-                    self.unacked_bytes -= bytes;
-                }
-                self.missing.push_back(id);
+            if self.missing.len() >= QUEUE_MAX || self.wanted_again.contains(&id) || !(holdings.holds)(id) {
+                continue;
             }
+            if !self.wanted.insert(id) {
+                self.wanted_again.insert(id);
+            }
+            // Wanted although sent: the peer could not keep it the first time.
+            if let Some(bytes) = self.unacked.remove(&id) {
+                self.unacked_bytes -= bytes;
+            }
+            self.missing.push_back(id);
         }
     }
 
@@ -418,7 +490,9 @@ impl Session {
                 self.unacked_bytes -= bytes;
                 self.unacked_since = now;
             } else if self.announced.len() < ASKED_MAX && !self.asked.contains(&id) && !(holdings.holds)(id) {
-                self.announced.insert(id, now.after(ANNOUNCE_DELAY));
+                let order = self.announcements;
+                self.announcements += 1;
+                self.announced.entry(id).or_insert((now.after(ANNOUNCE_DELAY), order));
             }
         }
     }
@@ -448,12 +522,12 @@ impl Session {
             return Vec::new();
         }
         match self.phase {
-            Phase::Fetching(Set::Control) => self.begin(Set::Data, holdings),
-            Phase::Fetching(Set::Data) => {
+            Phase::Fetching(Set::Control) => self.begin(now, Set::Data, holdings),
+            Phase::Fetching(Set::Data) | Phase::Quiet => {
                 self.phase = Phase::Quiet;
                 if std::mem::take(&mut self.again) { self.compare(holdings) } else { Vec::new() }
             }
-            Phase::Quiet | Phase::Comparing(..) => Vec::new(),
+            Phase::Comparing(..) => Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! invites, `beads` documents and views, `links` the conversations with peers.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
@@ -27,14 +27,13 @@ mod commands;
 mod entries;
 mod links;
 mod mesh;
+mod orphans;
 
 use beads::Beads;
 use entries::{Entries, Identity, Taken};
 use links::{COMPARE_INTERVAL, Links};
 use mesh::Mesh;
-
-/// Entries of authors not known yet that are kept in memory; a later reconciliation brings what did not fit.
-const ORPHANS_MAX: usize = 1_024;
+use orphans::Orphans;
 
 /// Entries folded between two commits of a rebuild.
 const REBUILD_COMMIT: u64 = 512;
@@ -171,8 +170,7 @@ pub struct Replica {
     mesh: Mesh,
     beads: Beads,
     links: Links,
-    /// Entries of authors not known yet, kept until the roster names them or room is needed.
-    orphans: BTreeMap<EntryId, (LinkId, Entry)>,
+    orphans: Orphans,
     outputs: Vec<Output>,
     /// Entries of ours, staged since the last flush.
     authored: Vec<EntryId>,
@@ -219,7 +217,7 @@ impl Replica {
             mesh,
             beads: documents,
             links: Links::default(),
-            orphans: BTreeMap::new(),
+            orphans: Orphans::default(),
             outputs: Vec::new(),
             authored: Vec::new(),
             taken: Vec::new(),
@@ -341,7 +339,7 @@ impl Replica {
         if let Some(node) = self.links.close(&mut self.stage, link, pushed, self.now.wall)? {
             self.outputs.push(Output::Event(Event::PeerDown(node)));
         }
-        self.orphans.retain(|_, (from, _)| *from != link);
+        self.orphans.forget(link);
         Ok(())
     }
 
@@ -429,7 +427,7 @@ impl Replica {
 
     /// Stores the entries whose authors are known and keeps the others for a while.
     fn take_known(&mut self, link: LinkId, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
-        let mut strangers = false;
+        let (mut strangers, mut refused) = (false, false);
         // New control entries may make authors known, so what was kept is tried again until nothing changes.
         loop {
             let mut control = Vec::new();
@@ -437,9 +435,7 @@ impl Replica {
                 let author = entry.content().author;
                 if !entry.is_founding() && !self.mesh.roster().known.contains(&author) {
                     strangers = true;
-                    if self.orphans.len() < ORPHANS_MAX {
-                        self.orphans.insert(entry.id(), (link, entry));
-                    }
+                    refused |= !self.orphans.keep(link, entry);
                     continue;
                 }
                 let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
@@ -457,15 +453,8 @@ impl Replica {
                 return Ok(strangers);
             }
             self.learn(control)?;
-            let known = &self.mesh.roster().known;
-            let found: Vec<EntryId> = self
-                .orphans
-                .iter()
-                .filter(|(_, (from, entry))| *from == link && known.contains(&entry.content().author))
-                .map(|(id, _)| *id)
-                .collect();
-            arrived = found.iter().filter_map(|id| self.orphans.remove(id)).map(|(_, entry)| entry).collect();
-            strangers = self.orphans.values().any(|(from, _)| *from == link);
+            arrived = self.orphans.take(link, &self.mesh.roster().known);
+            strangers = refused || self.orphans.has(link);
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Bytes from which a frame of entries is part of a bulk transfer rather than news.
 const BULK_BYTES_MIN: usize = 16 * 1024;
 
+/// Room that the smallest frame takes up in a lane: about what its place costs in memory.
+const FRAME_ROOM_MIN: usize = 512;
+
 /// What a record of an import weighs in a batch; a guess at its changes' size.
 const RECORD_BYTES: usize = 1_024;
 
@@ -97,6 +100,11 @@ impl Lanes {
     pub(super) async fn room(&self, lane: Lane, size: usize) -> Result<OwnedSemaphorePermit, Stopped> {
         let size = u32::try_from(size.min(FRAME_BYTES_MAX)).expect("a frame is far below 4 GiB");
         Arc::clone(&self.rooms[lane as usize]).acquire_many_owned(size).await.map_err(|_| Stopped)
+    }
+
+    /// Waits for room for a frame of that many bytes.
+    pub(super) async fn frame_room(&self, lane: Lane, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
+        self.room(lane, bytes.max(FRAME_ROOM_MIN)).await
     }
 
     /// Returns the lane a frame of that many bytes belongs in.

@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::NodeId;
+use futures::FutureExt;
 
 use super::*;
 
@@ -139,6 +140,15 @@ async fn a_batch_ends_at_256_kib_of_frames() {
     assert_eq!(bench.batch().len(), 4);
     bench.open();
     assert_eq!(bench.batch().len(), 2);
+}
+
+#[tokio::test]
+async fn frames_of_no_size_wait_within_bounds() {
+    let bench = bench();
+    bench.batch();
+    let frame = || tokio::task::unconstrained(bench.core.frame(LinkId(1), Frame::Ack(Vec::new()), 2));
+    let waiting = (0..1_000_000).take_while(|_| frame().now_or_never().is_some()).count();
+    assert_eq!(waiting, Queue::default().live_bytes / 512);
 }
 
 #[tokio::test]

@@ -7,26 +7,23 @@ use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Links;
 use crate::core::{Core, Stopped};
-use crate::net::{self, DownReason, Handle};
+use crate::net::{self, Handle, Room};
 
-/// Frames of one link that may wait to be decoded: an honest peer has no more than 2 MiB of entries unacknowledged, in
-/// frames of 64 KiB, and some small ones between.
-pub(super) const LINK_FRAMES_MAX: usize = 128;
+/// Frames of one link that may wait to be decoded: as many as there is room for on the link.
+pub(super) const LINK_FRAMES_MAX: usize = net::LINK_IN_BYTES / net::FRAME_ROOM_MIN;
 
 /// Bytes from which decoding, with a signature an entry, would hold up the other tasks of its thread.
 const INLINE_BYTES_MAX: usize = 4 * 1024;
 
-/// What a link's task is told.
+/// A frame that came, with the room it takes up on its link.
 #[derive(Debug)]
-pub(super) enum Message {
-    /// A frame came.
-    Frame(Vec<u8>),
-    /// The link is gone.
-    Down(DownReason),
+pub(super) struct Arrival {
+    pub(super) bytes: Vec<u8>,
+    pub(super) room: Room,
 }
 
 /// The task of one link.
@@ -40,20 +37,14 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// Runs until the link is gone; the replica is told of its end last.
-    pub(super) async fn run(self, path: String, mut messages: mpsc::Receiver<Message>) {
+    /// Runs until the link is gone and what it brought is handed in; the replica is told of its end last.
+    pub(super) async fn run(self, path: String, mut arrivals: mpsc::Receiver<Arrival>) {
         let up = self.core.link_input(Input::LinkUp(self.id, self.node, path)).await;
         let mut open = up.is_ok();
-        while let Some(message) = messages.recv().await {
-            match message {
-                Message::Frame(bytes) if open => open = self.on_frame(bytes).await.is_ok(),
-                // What follows a broken frame is of no interest.
-                Message::Frame(_) => {}
-                Message::Down(reason) => {
-                    info!(node = %self.node, %reason, "peer gone");
-                    break;
-                }
-            }
+        while let Some(Arrival { bytes, room }) = arrivals.recv().await {
+            // What follows a broken frame is of no interest.
+            open = open && self.on_frame(bytes).await.is_ok();
+            drop(room);
         }
         self.links.remove(self.id);
         // A replica that is stopped knows of no links anyway.

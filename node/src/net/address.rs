@@ -112,7 +112,8 @@ pub(super) fn announced(listened: &BTreeSet<Multiaddr>, explicit: &BTreeSet<Mult
     far
 }
 
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
+/// Returns the first IP address of a multiaddress.
+pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),

@@ -11,6 +11,9 @@ use super::address::Path;
 use super::join::JoinStream;
 use super::link::{DownReason, LinkId};
 
+/// Room that the smallest frame takes up, in bytes: it also costs a place in every queue it passes.
+pub const FRAME_ROOM_MIN: usize = 16 * 1024;
+
 /// Something happened on the network.
 ///
 /// Of one link, `LinkUp` comes first, `LinkDown` last, and frames in the order they were sent.
@@ -37,6 +40,8 @@ pub enum Event {
         link: LinkId,
         /// The frame.
         bytes: Vec<u8>,
+        /// What the frame takes up of its link's room; to be kept until the frame is handed on.
+        room: Room,
     },
     /// A link whose queue was full has room again.
     Room {
@@ -66,37 +71,40 @@ pub enum Event {
     },
 }
 
+/// Room that a frame takes up, on its link and in all; given back when it is dropped.
+///
+/// While it is held, the link reads the less ahead.
+#[derive(Debug)]
+pub struct Room {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
 /// The receiving end of the network's events.
 ///
 /// While nobody receives, links stop reading, and peers feel it.
 #[derive(Debug)]
 pub struct Events {
-    queue: mpsc::Receiver<Queued>,
+    queue: mpsc::Receiver<Event>,
 }
 
 impl Events {
     /// Waits for the next event; `None` once the network has shut down.
     pub async fn recv(&mut self) -> Option<Event> {
-        self.queue.recv().await.map(|queued| queued.event)
+        self.queue.recv().await
     }
 
     /// Returns the next event if one waits.
     pub fn try_recv(&mut self) -> Option<Event> {
-        self.queue.try_recv().ok().map(|queued| queued.event)
+        self.queue.try_recv().ok()
     }
 }
 
 /// The sending end, one for each link and one for the driver.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Event>,
     room: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Queued {
-    event: Event,
-    _room: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
 /// The receiver of events is gone.
@@ -111,16 +119,16 @@ pub(super) fn channel(config: &Queue) -> (Sender, Events) {
 
 impl Sender {
     pub(super) async fn send(&self, event: Event) -> Result<(), Gone> {
-        self.queue.send(Queued { event, _room: None }).await.map_err(|_| Gone)
+        self.queue.send(event).await.map_err(|_| Gone)
     }
 
     /// Sends a frame once there is room for it, on its link and in all; waiting links take turns.
     pub(super) async fn send_frame(&self, link: LinkId, bytes: Vec<u8>, own: &Arc<Semaphore>) -> Result<(), Gone> {
-        let size = u32::try_from(bytes.len()).expect("a frame is no longer than its limit");
+        let size = u32::try_from(bytes.len().max(FRAME_ROOM_MIN)).expect("a frame is no longer than its limit");
         let own = Arc::clone(own).acquire_many_owned(size).await.map_err(|_| Gone)?;
         let all = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Gone)?;
-        let queued = Queued { event: Event::Frame { link, bytes }, _room: Some((own, all)) };
-        self.queue.send(queued).await.map_err(|_| Gone)
+        let room = Room { _own: own, _all: all };
+        self.queue.send(Event::Frame { link, bytes, room }).await.map_err(|_| Gone)
     }
 
     /// Waits until nobody receives any more.
@@ -136,10 +144,42 @@ impl Sender {
 
 /// A place in the queue that is kept for one event.
 #[derive(Debug)]
-pub(super) struct Place<'a>(mpsc::Permit<'a, Queued>);
+pub(super) struct Place<'a>(mpsc::Permit<'a, Event>);
 
 impl Place<'_> {
     pub(super) fn send(self, event: Event) {
-        self.0.send(Queued { event, _room: None });
+        self.0.send(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const LINK: LinkId = LinkId::new(1);
+
+    /// Sends frames of that many bytes until there is no room, and returns how many.
+    fn fill(sender: &Sender, own: &Arc<Semaphore>, bytes: usize) -> usize {
+        (0..1_000).take_while(|_| sender.send_frame(LINK, vec![0; bytes], own).now_or_never().is_some()).count()
+    }
+
+    #[test]
+    fn a_frame_keeps_its_room_until_it_is_handed_on() {
+        let (sender, mut events) = channel(&Queue::default());
+        let own = Arc::new(Semaphore::new(2 * limits::FRAME_BYTES_MAX));
+        assert_eq!(fill(&sender, &own, limits::FRAME_BYTES_MAX), 2);
+        let first = events.try_recv().unwrap();
+        assert_eq!(fill(&sender, &own, limits::FRAME_BYTES_MAX), 0);
+        drop(first);
+        assert_eq!(fill(&sender, &own, limits::FRAME_BYTES_MAX), 1);
+    }
+
+    #[test]
+    fn frames_of_no_size_are_bounded_in_number() {
+        let (sender, _events) = channel(&Queue::default());
+        let own = Arc::new(Semaphore::new(100 * FRAME_ROOM_MIN));
+        assert_eq!(fill(&sender, &own, 1), 100);
     }
 }

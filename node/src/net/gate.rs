@@ -2,19 +2,26 @@
 //!
 //! It decides and counts; it holds no connection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
+
+use super::address;
 
 /// Strangers that may be connected at one time.
 pub(super) const STRANGERS_MAX: usize = 8;
 
-/// Strangers that may come in a burst.
-const BURST: u32 = 16;
+/// Strangers of one source that may be connected at one time: one host leaves room for others.
+const SOURCE_STRANGERS_MAX: usize = STRANGERS_MAX / 2;
 
-/// Time after which one more stranger may come.
-const REFILL: Duration = Duration::from_secs(2);
+/// How fast strangers of one source may come.
+const SOURCE_PACE: Pace = Pace { burst: 8, refill: Duration::from_secs(2) };
+
+/// How fast strangers of all sources may come: far more than one source alone, and a bound on the sources that are
+/// remembered, since each is full again within `burst` times `refill` of its own.
+const ALL_PACE: Pace = Pace { burst: 64, refill: Duration::from_millis(250) };
 
 /// What a connection may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,20 +48,85 @@ pub(super) enum Refusal {
     Hurried,
 }
 
+/// Where a stranger comes from, as far as that costs something to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// An IPv4 address.
+    V4([u8; 4]),
+    /// The first 64 bits of an IPv6 address: one host commonly has all that follow.
+    V6([u8; 8]),
+    /// Anything else, taken together.
+    Elsewhere,
+}
+
+impl Source {
+    /// Returns the source of a connection from that address.
+    pub(super) fn of(address: &Multiaddr) -> Self {
+        match address::ip(address).map(|ip| ip.to_canonical()) {
+            Some(IpAddr::V4(ip)) => Self::V4(ip.octets()),
+            Some(IpAddr::V6(ip)) => {
+                let [network @ .., _, _, _, _, _, _, _, _] = ip.octets();
+                Self::V6(network)
+            }
+            None => Self::Elsewhere,
+        }
+    }
+}
+
+/// The strangers that are connected.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Crowd {
+    /// How many in all.
+    pub(super) all: usize,
+    /// How many of the same source.
+    pub(super) same: usize,
+}
+
+/// How fast strangers may come: some in a burst, then one more after each `refill`.
+#[derive(Debug)]
+struct Pace {
+    burst: u32,
+    refill: Duration,
+}
+
+/// What is left of a pace.
+#[derive(Debug, Clone, Copy)]
+struct Tokens {
+    left: u32,
+    refilled: Instant,
+}
+
+impl Tokens {
+    fn full(pace: &Pace, now: Instant) -> Self {
+        Self { left: pace.burst, refilled: now }
+    }
+
+    fn refill(&mut self, pace: &Pace, now: Instant) {
+        let earned = now.saturating_duration_since(self.refilled).as_millis() / pace.refill.as_millis();
+        let earned = u32::try_from(earned).unwrap_or(pace.burst).min(pace.burst);
+        if earned > 0 {
+            self.left = (self.left + earned).min(pace.burst);
+            self.refilled = now;
+        }
+    }
+}
+
 /// The rules and what they count.
 #[derive(Debug)]
 pub(super) struct Gate {
     members: BTreeSet<PeerId>,
     inviters: BTreeSet<PeerId>,
     join_open: bool,
-    tokens: u32,
-    refilled: Instant,
+    tokens: Tokens,
+    /// Sources that have come lately.
+    sources: BTreeMap<Source, Tokens>,
 }
 
 impl Gate {
     pub(super) fn new(now: Instant) -> Self {
         let (members, inviters) = (BTreeSet::new(), BTreeSet::new());
-        Self { members, inviters, join_open: false, tokens: BURST, refilled: now }
+        let (tokens, sources) = (Tokens::full(&ALL_PACE, now), BTreeMap::new());
+        Self { members, inviters, join_open: false, tokens, sources }
     }
 
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
@@ -83,19 +155,33 @@ impl Gate {
         self.inviters.remove(peer);
     }
 
-    /// Decides on a connection that a peer made to us while `strangers` others are connected.
-    pub(super) fn admit_inbound(&mut self, peer: &PeerId, strangers: usize, now: Instant) -> Result<Grade, Refusal> {
+    /// Decides on a connection that a peer made to us from a source, while a crowd of strangers is connected.
+    pub(super) fn admit_inbound(
+        &mut self,
+        peer: &PeerId,
+        source: Source,
+        crowd: Crowd,
+        now: Instant,
+    ) -> Result<Grade, Refusal> {
         if self.members.contains(peer) {
             return Ok(Grade::Member);
         }
         if !self.join_open {
             return Err(Refusal::NotMember);
         }
-        if strangers >= STRANGERS_MAX {
+        if crowd.all >= STRANGERS_MAX || crowd.same >= SOURCE_STRANGERS_MAX {
             return Err(Refusal::Crowded);
         }
-        self.refill(now);
-        self.tokens = self.tokens.checked_sub(1).ok_or(Refusal::Hurried)?;
+        self.tokens.refill(&ALL_PACE, now);
+        self.sources.retain(|_, tokens| {
+            tokens.refill(&SOURCE_PACE, now);
+            tokens.left < SOURCE_PACE.burst
+        });
+        let of_source = self.sources.get(&source).copied().unwrap_or(Tokens::full(&SOURCE_PACE, now));
+        // Nothing is taken of the one when there is nothing left of the other.
+        let left = of_source.left.checked_sub(1).ok_or(Refusal::Hurried)?;
+        self.tokens.left = self.tokens.left.checked_sub(1).ok_or(Refusal::Hurried)?;
+        self.sources.insert(source, Tokens { left, ..of_source });
         Ok(Grade::Stranger)
     }
 
@@ -109,20 +195,24 @@ impl Gate {
             Err(Refusal::NotMember)
         }
     }
-
-    fn refill(&mut self, now: Instant) {
-        let earned = now.saturating_duration_since(self.refilled).as_millis() / REFILL.as_millis();
-        let earned = u32::try_from(earned).unwrap_or(BURST).min(BURST);
-        if earned > 0 {
-            self.tokens = (self.tokens + earned).min(BURST);
-            self.refilled = now;
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: Source = Source::V4([10, 0, 0, 1]);
+    const NOBODY: Crowd = Crowd { all: 0, same: 0 };
+
+    fn open(now: Instant) -> Gate {
+        let mut gate = Gate::new(now);
+        gate.set_join_open(true);
+        gate
+    }
+
+    fn source(at: u8) -> Source {
+        Source::V4([10, 0, 1, at])
+    }
 
     #[test]
     fn a_stranger_passes_only_while_an_invite_is_open() {
@@ -130,24 +220,52 @@ mod tests {
         let mut gate = Gate::new(now);
         let (member, stranger) = (PeerId::random(), PeerId::random());
         gate.set_members([member].into());
-        assert_eq!(gate.admit_inbound(&member, 0, now), Ok(Grade::Member));
-        assert_eq!(gate.admit_inbound(&stranger, 0, now), Err(Refusal::NotMember));
+        assert_eq!(gate.admit_inbound(&member, HERE, NOBODY, now), Ok(Grade::Member));
+        assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Err(Refusal::NotMember));
         gate.set_join_open(true);
-        assert_eq!(gate.admit_inbound(&stranger, 0, now), Ok(Grade::Stranger));
-        assert_eq!(gate.admit_inbound(&stranger, STRANGERS_MAX, now), Err(Refusal::Crowded));
-        assert_eq!(gate.admit_inbound(&member, STRANGERS_MAX, now), Ok(Grade::Member));
+        assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Ok(Grade::Stranger));
+        for crowd in [Crowd { all: STRANGERS_MAX, same: 0 }, Crowd { all: 4, same: SOURCE_STRANGERS_MAX }] {
+            assert_eq!(gate.admit_inbound(&stranger, HERE, crowd, now), Err(Refusal::Crowded));
+            assert_eq!(gate.admit_inbound(&member, HERE, crowd, now), Ok(Grade::Member));
+        }
     }
 
     #[test]
-    fn strangers_are_slowed_down_after_a_burst() {
+    fn strangers_of_one_source_are_slowed_down_after_a_burst_and_those_of_others_are_not() {
         let now = Instant::now();
-        let mut gate = Gate::new(now);
-        gate.set_join_open(true);
-        for _ in 0..BURST {
-            assert_eq!(gate.admit_inbound(&PeerId::random(), 0, now), Ok(Grade::Stranger));
+        let mut gate = open(now);
+        let mut come = |source, now| gate.admit_inbound(&PeerId::random(), source, NOBODY, now);
+        for _ in 0..SOURCE_PACE.burst {
+            assert_eq!(come(HERE, now), Ok(Grade::Stranger));
         }
-        assert_eq!(gate.admit_inbound(&PeerId::random(), 0, now), Err(Refusal::Hurried));
-        assert_eq!(gate.admit_inbound(&PeerId::random(), 0, now + REFILL), Ok(Grade::Stranger));
+        for _ in 0..1_000 {
+            assert_eq!(come(HERE, now), Err(Refusal::Hurried));
+        }
+        assert_eq!(come(source(1), now), Ok(Grade::Stranger));
+        assert_eq!(come(HERE, now + SOURCE_PACE.refill), Ok(Grade::Stranger));
+        assert_eq!(come(HERE, now + SOURCE_PACE.refill), Err(Refusal::Hurried));
+    }
+
+    #[test]
+    fn strangers_of_many_sources_are_slowed_down_in_all_and_forgotten() {
+        let now = Instant::now();
+        let mut gate = open(now);
+        let mut come = |at: u8, now| gate.admit_inbound(&PeerId::random(), source(at), NOBODY, now);
+        let admitted = (0..100).filter(|at| come(*at, now).is_ok()).count();
+        assert_eq!(admitted, 64);
+        assert_eq!(come(200, now + ALL_PACE.refill), Ok(Grade::Stranger));
+        assert_eq!(come(201, now + SOURCE_PACE.refill * 2), Ok(Grade::Stranger));
+        assert_eq!(gate.sources.len(), 1);
+    }
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_an_ipv6_network() {
+        let of = |address: &str| Source::of(&address.parse().unwrap());
+        assert_eq!(of("/ip4/10.0.0.1/tcp/1"), HERE);
+        assert_eq!(of("/ip6/::ffff:10.0.0.1/udp/9/quic-v1"), HERE);
+        assert_eq!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8::ffff:2/tcp/2"));
+        assert_ne!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8:0:1::1/tcp/1"));
+        assert_eq!(of("/dns/example.org/tcp/1"), Source::Elsewhere);
     }
 
     #[test]

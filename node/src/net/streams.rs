@@ -18,7 +18,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
-use super::gate::{Gate, Grade};
+use super::gate::{Crowd, Gate, Grade, Source};
 use handler::{Handler, Offers, Order, Outcome};
 
 /// What a stream is for.
@@ -56,22 +56,30 @@ pub(super) struct Opened {
     pub(super) result: Result<Stream, String>,
 }
 
+/// A connection that passed the gate.
+#[derive(Debug, Clone, Copy)]
+struct Admitted {
+    peer: PeerId,
+    grade: Grade,
+    source: Source,
+}
+
 /// The gate and the streams of every connection that passed it.
 pub(super) struct Behaviour {
     gate: Gate,
-    grades: BTreeMap<ConnectionId, (PeerId, Grade)>,
+    admitted: BTreeMap<ConnectionId, Admitted>,
     orders: VecDeque<ToSwarm<Opened, Order>>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
     pub(super) fn new(now: Instant) -> Self {
-        Self { gate: Gate::new(now), grades: BTreeMap::new(), orders: VecDeque::new(), waker: None }
+        Self { gate: Gate::new(now), admitted: BTreeMap::new(), orders: VecDeque::new(), waker: None }
     }
 
     /// Returns what a connection may be used for, if it stands.
     pub(super) fn grade(&self, connection: ConnectionId) -> Option<Grade> {
-        self.grades.get(&connection).map(|(_, grade)| *grade)
+        self.admitted.get(&connection).map(|admitted| admitted.grade)
     }
 
     /// Opens a stream; the outcome comes as [`Opened`].
@@ -82,7 +90,7 @@ impl Behaviour {
     /// Sets who is a member; connections of who is none any more are closed.
     pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>) {
         self.gate.set_members(members);
-        for (connection, (peer, grade)) in &mut self.grades {
+        for (connection, Admitted { peer, grade, .. }) in &mut self.admitted {
             if self.gate.is_member(peer) {
                 *grade = Grade::Member;
             } else if *grade == Grade::Member {
@@ -113,8 +121,12 @@ impl Behaviour {
         self.gate.forget_inviter(peer);
     }
 
-    fn strangers(&self) -> usize {
-        self.grades.values().filter(|(_, grade)| *grade == Grade::Stranger).count()
+    fn crowd(&self, source: Source) -> Crowd {
+        let strangers = self.admitted.values().filter(|admitted| admitted.grade == Grade::Stranger);
+        strangers.fold(Crowd::default(), |crowd, stranger| Crowd {
+            all: crowd.all + 1,
+            same: crowd.same + usize::from(stranger.source == source),
+        })
     }
 
     fn offers(&self, grade: Grade) -> Offers {
@@ -122,8 +134,8 @@ impl Behaviour {
     }
 
     fn offer_again(&mut self) {
-        let offers: Vec<_> =
-            self.grades.iter().map(|(connection, (peer, grade))| (*peer, *connection, self.offers(*grade))).collect();
+        let offer = |(connection, of): (&ConnectionId, &Admitted)| (of.peer, *connection, self.offers(of.grade));
+        let offers: Vec<_> = self.admitted.iter().map(offer).collect();
         for (peer, connection, offers) in offers {
             self.notify(peer, connection, Order::Offer(offers));
         }
@@ -136,9 +148,9 @@ impl Behaviour {
         }
     }
 
-    fn enter(&mut self, peer: PeerId, connection: ConnectionId, grade: Grade) -> Handler {
-        self.grades.insert(connection, (peer, grade));
-        Handler::new(self.offers(grade))
+    fn enter(&mut self, connection: ConnectionId, admitted: Admitted) -> Handler {
+        self.admitted.insert(connection, admitted);
+        Handler::new(self.offers(admitted.grade))
     }
 }
 
@@ -151,23 +163,24 @@ impl NetworkBehaviour for Behaviour {
         connection: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let strangers = self.strangers();
-        let grade = self.gate.admit_inbound(&peer, strangers, Instant::now()).map_err(ConnectionDenied::new)?;
-        Ok(self.enter(peer, connection, grade))
+        let source = Source::of(remote);
+        let (crowd, now) = (self.crowd(source), Instant::now());
+        let grade = self.gate.admit_inbound(&peer, source, crowd, now).map_err(ConnectionDenied::new)?;
+        Ok(self.enter(connection, Admitted { peer, grade, source }))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         let grade = self.gate.admit_outbound(&peer).map_err(ConnectionDenied::new)?;
-        Ok(self.enter(peer, connection, grade))
+        Ok(self.enter(connection, Admitted { peer, grade, source: Source::of(remote) }))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -175,7 +188,7 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. })
             | FromSwarm::DialFailure(DialFailure { connection_id, .. })
             | FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
-                self.grades.remove(&connection_id);
+                self.admitted.remove(&connection_id);
             }
             _ => {}
         }

@@ -90,7 +90,7 @@ impl Node {
 
     async fn frame(&mut self) -> (LinkId, Vec<u8>) {
         self.until(|event| match event {
-            Event::Frame { link, bytes } => Some((link, bytes)),
+            Event::Frame { link, bytes, .. } => Some((link, bytes)),
             _ => None,
         })
         .await

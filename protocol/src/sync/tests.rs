@@ -16,6 +16,8 @@ struct Peer {
     session: Session,
     closed: Option<(String, bool)>,
     bytes: usize,
+    /// Every entry that came, in order.
+    arrived: Vec<EntryId>,
 }
 
 /// Numbers from here on are entries of the control set.
@@ -62,6 +64,7 @@ fn obey(peer: &mut Peer, now: Instant, orders: Vec<Order>) -> Vec<Frame> {
             Order::Send(frame) => frames.push(frame),
             Order::Close { reason, violation } => peer.closed = Some((reason, violation)),
             Order::Store(entries) => {
+                peer.arrived.extend(entries.iter().map(Entry::id));
                 frames.push(Frame::Ack(entries.iter().map(Entry::id).collect()));
                 peer.entries.extend(entries.into_iter().map(|entry| (entry.id(), entry)));
                 let orders = with(peer, |session, holdings| session.after_store(now, holdings));
@@ -131,7 +134,7 @@ fn peer(side: Side, numbers: impl IntoIterator<Item = u32>) -> Peer {
         numbers.into_iter().map(|n| (entry(n), ())).map(|(e, ())| (e.id(), e)).collect();
     let (session, _) =
         Session::open(side, Instant::default(), &holdings(&entries, &|_| false, &|_| Snapshot::default()));
-    Peer { entries, session, closed: None, bytes: 0 }
+    Peer { entries, session, closed: None, bytes: 0, arrived: Vec::new() }
 }
 
 #[test]
@@ -145,6 +148,19 @@ fn equal_sets_cost_two_hellos() {
 fn a_fresh_node_gets_everything() {
     Pair::joined(0..2_000, []).assert_settled();
     Pair::joined([], 0..2_000).assert_settled();
+}
+
+#[test]
+fn what_is_missing_comes_oldest_first() {
+    let oldest_first = |numbers: std::ops::Range<u32>| numbers.map(|number| entry(number).id()).collect::<Vec<_>>();
+    assert_eq!(Pair::joined([], 0..2_000).peers[0].arrived, oldest_first(0..2_000));
+    assert_eq!(Pair::joined(0..2_000, []).peers[1].arrived, oldest_first(0..2_000));
+    let mut pair = Pair::joined(0..10, 0..10);
+    pair.peers[0].entries.extend((100..200).map(|number| (entry(number).id(), entry(number))));
+    pair.run(0, vec![Order::Send(Frame::Ack(oldest_first(100..200)))]);
+    pair.now = pair.now.after(ANNOUNCE_DELAY);
+    pair.wake(1);
+    assert_eq!(pair.peers[1].arrived, oldest_first(100..200));
 }
 
 #[test]
@@ -165,6 +181,17 @@ fn lag_counts_what_the_peer_has_not_acknowledged() {
     pair.run(0, vec![]);
     assert_eq!(pair.peers[0].session.lag(), Some(0));
     pair.assert_settled();
+}
+
+#[test]
+fn a_peer_may_say_that_it_lacks_any_number() {
+    let mut higher = peer(Side::Higher, 0..5);
+    (higher.session.greeted, higher.session.compared) = (true, true);
+    higher.session.answering = Some((Set::Data, Responder::new(Snapshot::default()).unwrap()));
+    higher.session.push(entry(1).id());
+    let found = Frame::Reconciled(Reconciled { set: Set::Data, lacking: u64::MAX, coming: u64::MAX });
+    with(&mut higher, |session, holdings| session.on_frame(Instant::default(), found, holdings));
+    assert_eq!(higher.session.lag(), Some(u64::MAX));
 }
 
 #[test]
@@ -225,6 +252,96 @@ fn a_peer_that_goes_quiet_is_given_up() {
     pair.wake(0);
     let reason = "the peer acknowledged nothing for 60 s".to_owned();
     assert_eq!(pair.peers[0].closed, Some((reason, false)));
+}
+
+#[test]
+fn a_peer_that_leaves_a_comparison_is_given_up() {
+    let mut lower = peer(Side::Lower, 0..5);
+    let hello = Hello { version: WIRE_VERSION, mesh: MESH, control: Summary::default(), data: Summary::default() };
+    let orders =
+        with(&mut lower, |session, holdings| session.on_frame(Instant::default(), Frame::Hello(hello), holdings));
+    assert!(matches!(orders[..], [Order::Send(Frame::Reconcile(_))]));
+    let due = lower.session.next_wakeup().expect("an unanswered question sets a timer");
+    let orders = with(&mut lower, |session, holdings| session.on_wakeup(due, holdings));
+    let reason = "the peer said nothing in a comparison for 60 s".to_owned();
+    assert_eq!(orders, [Order::Close { reason, violation: false }]);
+}
+
+#[test]
+fn a_comparison_asked_for_too_soon_begins_a_second_later() {
+    let mut pair = Pair::joined(0..5, 0..6);
+    let late = entry(100);
+    pair.peers[1].entries.insert(late.id(), late.clone());
+    let orders = with(&mut pair.peers[1], |session, holdings| session.compare(holdings));
+    pair.run(1, orders);
+    assert!(!pair.peers[0].entries.contains_key(&late.id()));
+    assert!(!pair.peers[0].session.is_settled());
+    let due = pair.peers[0].session.next_wakeup().expect("what waits sets a timer");
+    assert_eq!(due.since(pair.now), BEGIN_PAUSE);
+    pair.now = due;
+    pair.wake(0);
+    pair.assert_settled();
+}
+
+#[test]
+fn a_question_that_comes_too_soon_is_answered_a_second_after_the_last() {
+    let mut higher = peer(Side::Higher, 0..50);
+    higher.session.greeted = true;
+    let mut ask = |now: Instant| {
+        let (_, message) = Initiator::begin(Snapshot::default()).unwrap();
+        let question = Frame::Reconcile(Reconcile { set: Set::Data, first: true, message });
+        with(&mut higher, |session, holdings| session.on_frame(now, question, holdings))
+    };
+    let start = Instant::default();
+    assert_eq!(ask(start).len(), 1);
+    for _ in 0..3 {
+        assert_eq!(ask(start), []);
+    }
+    let due = start.after(BEGIN_PAUSE);
+    assert_eq!(higher.session.next_wakeup(), Some(due));
+    let orders = with(&mut higher, |session, holdings| session.on_wakeup(due, holdings));
+    assert!(matches!(orders[..], [Order::Send(Frame::Reconcile(Reconcile { first: false, .. }))]));
+    assert_eq!(higher.session.next_wakeup(), None);
+}
+
+#[test]
+fn an_entry_is_sent_to_who_wants_it_twice_and_then_after_the_next_comparison() {
+    let mut pair = Pair::joined(0..5, 0..5);
+    let sent = |pair: &mut Pair| {
+        let Peer { entries, session, .. } = &mut pair.peers[0];
+        let frame = session.next_entries(pair.now, &mut |id| entries.get(&id).cloned());
+        frame.map_or(0, |frame| if let Frame::Entries(entries) = frame { entries.len() } else { 0 })
+    };
+    let want = |pair: &mut Pair| {
+        let (now, frame) = (pair.now, Frame::Want(vec![entry(3).id()]));
+        with(&mut pair.peers[0], |session, holdings| session.on_frame(now, frame, holdings));
+    };
+    for expected in [1, 1, 0, 0] {
+        want(&mut pair);
+        assert_eq!(sent(&mut pair), expected);
+        assert_eq!(pair.peers[0].session.unacked_bytes, entry(3).bytes_len());
+    }
+    let now = pair.now;
+    with(&mut pair.peers[0], |session, holdings| session.begin(now, Set::Data, holdings));
+    want(&mut pair);
+    assert_eq!(sent(&mut pair), 1);
+}
+
+#[test]
+fn what_a_peer_says_it_holds_waits_within_bounds_and_the_rest_is_compared_for() {
+    let mut pair = Pair::joined(0..5, 0..5);
+    for wave in 0..4u64 {
+        let invented = |at: u64| EntryId::from_bytes(*blake3::hash(&(wave << 32 | at).to_le_bytes()).as_bytes());
+        let ids = (0..ASKED_MAX as u64).map(invented).collect();
+        let now = pair.now;
+        with(&mut pair.peers[1], |session, holdings| session.on_frame(now, Frame::Ack(ids), holdings));
+        pair.now = pair.now.after(ANNOUNCE_DELAY);
+        let now = pair.now;
+        with(&mut pair.peers[1], |session, holdings| session.on_wakeup(now, holdings));
+        let session = &pair.peers[1].session;
+        assert!(session.need.len() <= ASKED_MAX && session.asked.len() <= ASKED_MAX);
+    }
+    assert!(pair.peers[1].session.again);
 }
 
 proptest! {

@@ -1,12 +1,13 @@
 //! The replicated sets: writing our own entries, taking those of others, and saying what is held.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::clock::{HybridClock, Timestamp, Wall};
 use beadmesh_protocol::entry::{Content, Entry, RawOp, Sealed, Set};
 use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId, base32};
 use beadmesh_protocol::limits::{ENTRY_OPS_MAX, WIRE_VERSION};
-use beadmesh_protocol::reconcile::{Key, Snapshot, Summary};
+use beadmesh_protocol::reconcile::{Key, Snapshot, Summary, Trace};
 use beadmesh_protocol::wire::Hello;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ struct Sets {
     data: BTreeSet<Key>,
     control_summary: Summary,
     data_summary: Summary,
+    /// The snapshots of the sets as they are, while a session works on them: links share one.
+    control_frozen: RefCell<Trace>,
+    data_frozen: RefCell<Trace>,
 }
 
 /// What became of an entry that came from elsewhere.
@@ -235,11 +239,16 @@ impl Entries {
 
     /// Freezes the keys of a set.
     pub(crate) fn snapshot(&self, set: Set) -> Snapshot {
-        let keys = match set {
-            Set::Control => &self.sets.control,
-            Set::Data => &self.sets.data,
+        let (keys, frozen) = match set {
+            Set::Control => (&self.sets.control, &self.sets.control_frozen),
+            Set::Data => (&self.sets.data, &self.sets.data_frozen),
         };
-        Snapshot::new(keys.iter().copied().collect())
+        let found = frozen.borrow().find();
+        found.unwrap_or_else(|| {
+            let snapshot = Snapshot::new(keys.iter().copied().collect());
+            frozen.replace(snapshot.trace());
+            snapshot
+        })
     }
 }
 
@@ -257,12 +266,37 @@ fn id_of(key: &[u8]) -> Result<EntryId, StoreError> {
 
 impl Sets {
     fn add(&mut self, set: Set, key: Key) {
-        let (keys, summary) = match set {
-            Set::Control => (&mut self.control, &mut self.control_summary),
-            Set::Data => (&mut self.data, &mut self.data_summary),
+        let (keys, summary, frozen) = match set {
+            Set::Control => (&mut self.control, &mut self.control_summary, &mut self.control_frozen),
+            Set::Data => (&mut self.data, &mut self.data_summary, &mut self.data_frozen),
         };
         if keys.insert(key) {
+            *frozen.get_mut() = Trace::default();
             summary.add(key.id());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_share_a_snapshot_until_the_set_changes() {
+        let mut entries = Entries {
+            key: SigningKey::from_bytes(&[1; 32]),
+            identity: Identity { mesh: MeshId::NONE, instance: InstanceId::from_bytes([1; 8]), machine: String::new() },
+            counter: Counter::default(),
+            clock: HybridClock::default(),
+            sets: Sets::default(),
+            from_future: 0,
+        };
+        let key = |byte| Key::new(Timestamp::default(), EntryId::from_bytes([byte; 32]));
+        entries.sets.add(Set::Data, key(1));
+        let before = entries.snapshot(Set::Data);
+        assert!(std::ptr::eq(entries.snapshot(Set::Data).keys(), before.keys()));
+        assert!(entries.snapshot(Set::Control).is_empty());
+        entries.sets.add(Set::Data, key(2));
+        assert_eq!((before.len(), entries.snapshot(Set::Data).len()), (1, 2));
     }
 }
