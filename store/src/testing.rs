@@ -313,7 +313,8 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
     Now { mono, wall: wall.after(ahead) }
 }
 
-fn open(
+/// Opens the replica of a disk for the given time.
+pub(crate) fn open(
     disk: &Disk,
     author: &Author,
     (opened, origin): (u8, &Origin),

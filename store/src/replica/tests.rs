@@ -1,8 +1,9 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beadmesh_protocol::bead::import::import_change;
 use beadmesh_protocol::bead::{Bead, Dep, DepKey, Field, Target};
-use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::clock::{Now, Timestamp};
 use beadmesh_protocol::entry::{Content, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId};
 use beadmesh_protocol::limits::MAP_ITEMS_MAX;
@@ -11,8 +12,9 @@ use beadmesh_protocol::wire::Frame;
 
 use super::{Event, Input, Output, RequestId};
 use crate::command::{Action, Answer, Command, CommandError, Filter, NewBead, Prepared, ProjectContext};
-use crate::memory::Refusal;
-use crate::testing::{Net, bead, create, edit};
+use crate::memory::{MemoryKv, Refusal};
+use crate::open::Origin;
+use crate::testing::{Disk, Net, bead, create, edit, open};
 
 fn show(bead: &str) -> Command {
     Command::Show(bead.to_owned())
@@ -45,6 +47,15 @@ fn a_bead_that_one_import_names_twice_is_updated() {
     net.settle();
     assert!(net.export(0)[0].contains("after"));
     assert_eq!(net.export(0), net.export(1));
+}
+
+#[test]
+fn a_mesh_that_is_founded_is_not_written_before_the_first_flush() {
+    let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(1))));
+    disk.0.lock().unwrap().refuse_after(0, Refusal::Full);
+    // The recovery key is not kept yet when this returns; a mesh on the disk could never be recovered.
+    let mut replica = open(&disk, &Author::seeded(1), (0, &Origin::Fresh), Now::default(), None);
+    replica.flush().unwrap_err();
 }
 
 #[test]
