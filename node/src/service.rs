@@ -118,7 +118,7 @@ pub struct Service;
 #[derive(Debug)]
 pub struct Running {
     /// The recovery key of the mesh, if it was founded just now: to be shown. It stays in the home until the API is
-    /// asked for it.
+    /// told to forget it.
     pub recovery: Option<SecretText>,
     /// Answers like the socket does.
     pub router: Router,

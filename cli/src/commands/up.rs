@@ -53,7 +53,11 @@ async fn greet(printer: &mut Printer, router: Router, is_founded: bool) -> Resul
     }
     if stdout().is_terminal() {
         match client.post::<RecoveryBody>("/v1/recovery", &Empty {}).await {
-            Ok(body) => printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key)))?,
+            Ok(body) => {
+                printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key)))?;
+                printer.flush()?;
+                recovery::forget(&mut client, &body).await?;
+            }
             // It was shown before, or this node did not found the mesh.
             Err(failure) if failure.exit == Exit::Conflict => {}
             Err(failure) => return Err(failure),
