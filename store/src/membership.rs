@@ -4,7 +4,7 @@
 
 use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId};
-use beadmesh_protocol::roster::Roster;
+use beadmesh_protocol::roster::{Roster, storable};
 use serde::{Deserialize, Serialize};
 
 /// A mesh with its control entries, which say who is in it and where they can be reached.
@@ -34,7 +34,7 @@ impl Membership {
 
     /// Returns whether `node` is a member, and others are who can give back what it lost.
     pub fn has_others(&self, node: NodeId) -> bool {
-        let roster = self.entries().and_then(|entries| Roster::fold(self.mesh, &entries));
+        let roster = self.entries().and_then(|entries| Roster::fold(self.mesh, &storable(self.mesh, entries)));
         roster.is_some_and(|roster| roster.members.contains_key(&node) && roster.members.len() > 1)
     }
 }
