@@ -279,6 +279,8 @@ impl Invite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{NodeFacts, Op};
+    use crate::testing::Author;
 
     const MESH: MeshId = MeshId::from_bytes([1; 32]);
     const INVITER: NodeId = NodeId::from_bytes([2; 32]);
@@ -361,5 +363,16 @@ mod tests {
         old.version = 0;
         let answer = invite().check(MESH, INVITER, JOINER, &old, Wall::default());
         assert_eq!(answer, Err(JoinRefusal::Version(WIRE_VERSION)));
+    }
+
+    #[test]
+    fn a_welcome_is_no_longer_than_what_its_entries_are_counted_for() {
+        let author = Author::seeded(1);
+        for name in ["", "a", &"long".repeat(16)] {
+            let facts = NodeFacts { seen: vec![], name: name.into(), addresses: vec!["x".repeat(256); 16] };
+            let entry = author.entry(MESH, u64::MAX, Wall::default(), &[Op::Node(facts)]);
+            let bytes = JoinAnswer::Welcome(vec![entry.seal(); 200]).encode().len();
+            assert!(bytes <= 16 + 200 * JoinAnswer::entry_bytes(&entry), "{bytes}");
+        }
     }
 }

@@ -10,7 +10,6 @@ use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::op::{Found, Op};
-use beadmesh_protocol::roster::storable;
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::Frame;
 use ed25519_dalek::SigningKey;
@@ -567,7 +566,7 @@ fn rejoin(
     now: Now,
 ) -> Result<(Entries, Vec<Entry>, Option<SigningKey>), StoreError> {
     let unsound = || StoreError::Undecodable { key: "of the membership kept beside the store".to_owned() };
-    let control = storable(membership.mesh, membership.entries().ok_or_else(unsound)?);
+    let control = membership.entries().ok_or_else(unsound)?;
     let instance = InstanceId::from_bytes(random(rng));
     let identity = Identity { mesh: membership.mesh, instance, machine: config.machine.clone() };
     let mut entries = Entries::fresh(stage, config.key.clone(), identity);
