@@ -238,7 +238,8 @@ async fn welcome(core: &Core, node: NodeId, mut stream: JoinStream) {
         JoinAnswer::Refused(refusal) => info!(%node, %refusal, "not let in"),
     }
     if let Err(error) = stream.write_message(&answer.encode()).await {
-        debug!(%node, %error, "the answer to a join did not arrive");
+        // Nothing is lost: the same node may ask again by the same ticket.
+        warn!(%node, %error, "the answer to a join did not arrive");
     }
 }
 

@@ -167,7 +167,7 @@ impl Home {
         Ok(SigningKey::from_bytes(&bytes))
     }
 
-    /// Keeps the secret half of a mesh's recovery key until it is shown; returns its text.
+    /// Keeps the secret half of a mesh's recovery key until it has been shown; returns its text.
     ///
     /// # Errors
     /// When the file can not be written.
@@ -178,16 +178,28 @@ impl Home {
         Ok(text)
     }
 
-    /// Hands out the recovery key that has not been shown yet, and forgets it.
+    /// Returns the recovery key, unless it has been shown and forgotten.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn recovery(&self) -> Result<Option<SecretText>, HomeError> {
+        let bytes = self.read_private(RECOVERY)?;
+        Ok(bytes.map(|bytes| SecretText::new(String::from_utf8_lossy(&bytes).trim().to_owned())))
+    }
+
+    /// Forgets the recovery key; whoever asks for that names it, and so has seen it. Returns whether it is forgotten.
     ///
     /// # Errors
     /// When the file can not be read or removed.
-    pub fn take_recovery(&self) -> Result<Option<SecretText>, HomeError> {
-        let Some(bytes) = self.read_private(RECOVERY)? else { return Ok(None) };
+    pub fn forget_recovery(&self, seen: &SecretText) -> Result<bool, HomeError> {
+        let Some(kept) = self.recovery()? else { return Ok(true) };
+        if kept != *seen {
+            return Ok(false);
+        }
         let path = self.dir.join(RECOVERY);
         fs::remove_file(&path).map_err(|source| HomeError::io(&path, source))?;
         self.sync()?;
-        Ok(Some(SecretText::new(String::from_utf8_lossy(&bytes).trim().to_owned())))
+        Ok(true)
     }
 
     /// Returns the port that the node listened on last time.

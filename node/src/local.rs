@@ -19,7 +19,7 @@ pub struct Local {
     /// Answers what a running node would; what needs a network is answered with `no_node`.
     pub router: Router,
     /// The recovery key of the mesh, if it was founded just now: to be shown. It stays in the home until the router is
-    /// asked for it.
+    /// told to forget it.
     pub recovery: Option<SecretText>,
     core: Core,
 }

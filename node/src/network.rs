@@ -165,7 +165,12 @@ impl From<EnterError> for Problem {
             EnterError::Refused(JoinRefusal::Version(_)) => {
                 (StatusCode::FORBIDDEN, "refused", "update the older of the two nodes")
             }
-            EnterError::Refused(JoinRefusal::MeshFull) => (StatusCode::FORBIDDEN, "refused", "found another mesh"),
+            EnterError::Refused(JoinRefusal::NotAdmin) => {
+                (StatusCode::FORBIDDEN, "refused", "ask an admin of that mesh for a ticket")
+            }
+            EnterError::Refused(JoinRefusal::MeshFull | JoinRefusal::TooLong) => {
+                (StatusCode::FORBIDDEN, "refused", "found another mesh")
+            }
             EnterError::Refused(JoinRefusal::Malformed) => {
                 (StatusCode::FORBIDDEN, "refused", "set BEADMESH_NODE_NAME to a short name")
             }

@@ -11,10 +11,11 @@ use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::graph::{Graph, Node};
 use beadmesh_protocol::id::{BeadId, EntryId, MeshId};
 use beadmesh_protocol::jsonl::Record;
-use beadmesh_protocol::op::{BeadChange, Op};
+use beadmesh_protocol::op::{Admit, BeadChange, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::reconcile::{Initiator, Key, Responder, Snapshot, Step};
+use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::scope::Pattern;
-use beadmesh_protocol::testing::Author;
+use beadmesh_protocol::testing::{Author, MeshFixture};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 const AT: Wall = Wall::from_millis(1_780_000_000_000);
@@ -108,5 +109,33 @@ fn scopes(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, beads, entries, reconcile, graph, scopes);
+/// Control entries of a mesh of 200 nodes with 8 admins, as they come in years: admissions, addresses, projects.
+fn roster(c: &mut Criterion) {
+    let mut mesh = MeshFixture::founded();
+    let authors: Vec<Author> = (0..200).map(Author::seeded).collect();
+    let (mut seen, mut before) = (vec![mesh.entries[0].id()], vec![Vec::new(); authors.len()]);
+    for at in 0..10_000_usize {
+        let op = match at {
+            0..200 => {
+                let role = if at < 8 { Role::Admin } else { Role::Member };
+                let node = authors[(at + 2) % 200].node();
+                Op::Admit(Admit { seen: seen.clone(), node, name: "node".into(), role, invite: None })
+            }
+            _ if at % 3 == 0 => Op::Project(ProjectKeys { keys: vec![format!("name:p{at}")], prefix: None }),
+            _ => {
+                let seen = before[at % 200].iter().chain(&seen).copied().collect();
+                Op::Node(NodeFacts { seen, name: "node".into(), addresses: vec!["/ip4/10.0.0.1/tcp/7117".into(); 4] })
+            }
+        };
+        // The first lets in all; the founder has seed 1.
+        let author = &authors[if at < 200 { 1 } else { at % 200 }];
+        let id = mesh.push(author, AT.as_millis(), op);
+        if at < 200 { seen = vec![id] } else { before[at % 200] = vec![id] }
+    }
+    c.bench_function("roster/fold 10,000 control entries", |b| {
+        b.iter(|| Roster::fold(mesh.mesh, black_box(&mesh.entries)));
+    });
+}
+
+criterion_group!(benches, beads, entries, reconcile, graph, roster, scopes);
 criterion_main!(benches);

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock::Wall;
-use crate::entry::Sealed;
+use crate::entry::{Entry, Sealed};
 use crate::id::{InviteId, MeshId, NodeId, base32};
 use crate::limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, NAME_BYTES_MAX, WIRE_VERSION};
 use crate::op::Role;
@@ -132,7 +132,7 @@ pub struct JoinRequest {
 /// What the inviter answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JoinAnswer {
-    /// Let in: the control entries that say so, the founding entry first.
+    /// Let in: control entries that say so, the founding entry first; all others come over a link.
     Welcome(Vec<Sealed>),
     /// Not let in.
     Refused(JoinRefusal),
@@ -159,6 +159,12 @@ pub enum JoinRefusal {
     /// The request breaks a limit.
     #[error("the request is malformed: a name has 1 to {NAME_BYTES_MAX} bytes")]
     Malformed,
+    /// The inviter is no admin any more.
+    #[error("the inviter may not let nodes in any more")]
+    NotAdmin,
+    /// What a joiner needs to know of the mesh does not fit one answer.
+    #[error("the mesh has too long a history of admissions to let another node in")]
+    TooLong,
 }
 
 impl JoinRequest {
@@ -177,6 +183,11 @@ impl JoinRequest {
 }
 
 impl JoinAnswer {
+    /// Returns how many bytes a welcome of one entry adds to at most: the entry, its signature and both lengths.
+    pub fn entry_bytes(entry: &Entry) -> usize {
+        entry.bytes_len() + 64 + 8
+    }
+
     /// Encodes the answer.
     pub fn encode(&self) -> Vec<u8> {
         encode(self)
@@ -207,7 +218,7 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageErro
 pub struct Invite {
     /// The secret.
     pub secret: Secret,
-    /// Until when it is open.
+    /// Until when it is open; once its last use is taken, when that was.
     pub expires: Wall,
     /// How many nodes may still come by it.
     pub uses_left: u32,
@@ -252,11 +263,15 @@ impl Invite {
         Ok(())
     }
 
-    /// Counts a use by `joiner`, unless it is a repeated one.
-    pub fn take(&mut self, joiner: NodeId) {
-        if !self.used_by.contains(&joiner) {
-            self.used_by.push(joiner);
-            self.uses_left = self.uses_left.saturating_sub(1);
+    /// Counts a use by `joiner`, unless it is a repeated one; the last one ends the invite.
+    pub fn take(&mut self, joiner: NodeId, wall: Wall) {
+        if self.used_by.contains(&joiner) {
+            return;
+        }
+        self.used_by.push(joiner);
+        self.uses_left = self.uses_left.saturating_sub(1);
+        if self.uses_left == 0 {
+            self.expires = self.expires.min(wall);
         }
     }
 }
@@ -264,6 +279,8 @@ impl Invite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{NodeFacts, Op};
+    use crate::testing::Author;
 
     const MESH: MeshId = MeshId::from_bytes([1; 32]);
     const INVITER: NodeId = NodeId::from_bytes([2; 32]);
@@ -325,7 +342,8 @@ mod tests {
         let mut invite = invite();
         let before = Wall::from_millis(NOON.as_millis() - 1);
         assert_eq!(invite.check(MESH, INVITER, JOINER, &request(JOINER), before), Ok(()));
-        invite.take(JOINER);
+        invite.take(JOINER, before);
+        assert_eq!(invite.expires, before, "nobody else can come any more");
         assert_eq!(invite.check(MESH, INVITER, JOINER, &request(JOINER), NOON), Ok(()), "a lost answer is repeated");
         let other = invite.check(MESH, INVITER, THIEF, &request(THIEF), before);
         assert_eq!(other, Err(JoinRefusal::UsedTicket));
@@ -345,5 +363,16 @@ mod tests {
         old.version = 0;
         let answer = invite().check(MESH, INVITER, JOINER, &old, Wall::default());
         assert_eq!(answer, Err(JoinRefusal::Version(WIRE_VERSION)));
+    }
+
+    #[test]
+    fn a_welcome_is_no_longer_than_what_its_entries_are_counted_for() {
+        let author = Author::seeded(1);
+        for name in ["", "a", &"long".repeat(16)] {
+            let facts = NodeFacts { seen: vec![], name: name.into(), addresses: vec!["x".repeat(256); 16] };
+            let entry = author.entry(MESH, u64::MAX, Wall::default(), &[Op::Node(facts)]);
+            let bytes = JoinAnswer::Welcome(vec![entry.seal(); 200]).encode().len();
+            assert!(bytes <= 16 + 200 * JoinAnswer::entry_bytes(&entry), "{bytes}");
+        }
     }
 }

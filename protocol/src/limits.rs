@@ -87,6 +87,9 @@ pub const NODES_MAX: usize = 1_000;
 /// Control entries that one control entry may name as seen.
 pub const CONTROL_HEADS_MAX: usize = 64;
 
+/// Bytes of one message of a join: what 1,000 nodes need to know of each other, several times over.
+pub const JOIN_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Voters in one epoch.
 pub const VOTERS_MAX: usize = 7;
 

@@ -69,7 +69,7 @@ impl MeshFixture {
 
     /// Adds an admission that saw everything so far.
     pub fn admit(&mut self, by: &Author, node: &Author, role: Role) -> EntryId {
-        let seen = self.roster().heads;
+        let seen = self.roster().seen_by(by.node());
         self.admit_seeing(by, node, role, seen)
     }
 
@@ -81,11 +81,12 @@ impl MeshFixture {
 
     /// Adds what a node says of itself, at a wall time in milliseconds.
     pub fn facts(&mut self, by: &Author, name: &str, millis: u64) -> EntryId {
-        let facts = NodeFacts { seen: self.roster().heads, name: name.into(), addresses: vec![] };
+        let facts = NodeFacts { seen: self.roster().facts_seen_by(by.node()), name: name.into(), addresses: vec![] };
         self.push(by, millis, Op::Node(facts))
     }
 
-    fn push(&mut self, by: &Author, millis: u64, op: Op) -> EntryId {
+    /// Adds an entry with one operation, written at a wall time in milliseconds.
+    pub fn push(&mut self, by: &Author, millis: u64, op: Op) -> EntryId {
         let n = u64::try_from(self.entries.len()).expect("few entries") + 1;
         let entry = by.entry(self.mesh, n, Wall::from_millis(millis), &[op]);
         let id = entry.id();

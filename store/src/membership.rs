@@ -4,7 +4,7 @@
 
 use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId};
-use beadmesh_protocol::roster::Roster;
+use beadmesh_protocol::roster::{Roster, storable};
 use serde::{Deserialize, Serialize};
 
 /// A mesh with its control entries, which say who is in it and where they can be reached.
@@ -27,14 +27,34 @@ impl Membership {
         postcard::from_bytes(bytes).ok()
     }
 
-    /// Returns the entries, each with its signature checked; `None` when one is unsound.
+    /// Returns the entries that may be stored, each with its signature checked; `None` when one is unsound.
     pub(crate) fn entries(&self) -> Option<Vec<Entry>> {
-        self.control.iter().map(|sealed| Entry::open(self.mesh, sealed.clone()).ok()).collect()
+        let entries = self.control.iter().map(|sealed| Entry::open(self.mesh, sealed.clone()).ok());
+        Some(storable(self.mesh, entries.collect::<Option<Vec<_>>>()?))
     }
 
     /// Returns whether `node` is a member, and others are who can give back what it lost.
     pub fn has_others(&self, node: NodeId) -> bool {
         let roster = self.entries().and_then(|entries| Roster::fold(self.mesh, &entries));
         roster.is_some_and(|roster| roster.members.contains_key(&node) && roster.members.len() > 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use beadmesh_protocol::op::Role;
+    use beadmesh_protocol::testing::{Author, MeshFixture};
+
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_is_left_out() {
+        let mut mesh = MeshFixture::founded();
+        let (eve, mal) = (Author::seeded(8), Author::seeded(9));
+        mesh.admit_seeing(&eve, &mal, Role::Admin, vec![]);
+        mesh.admit_seeing(&mal, &eve, Role::Admin, vec![]);
+        let control = mesh.entries.iter().map(Entry::seal).collect();
+        let entries = Membership { mesh: mesh.mesh, control }.entries().unwrap();
+        assert_eq!(entries, mesh.entries[..1]);
     }
 }

@@ -184,12 +184,14 @@ pub struct Replica {
 impl Replica {
     /// Opens the replica of a store, founding a mesh of one if the store is empty.
     ///
+    /// A mesh that is founded lasts from the first flush on, so that the caller can keep the recovery key before.
+    ///
     /// # Errors
     /// When the store fails or holds what this version cannot read.
     pub fn open(kv: Box<dyn Kv>, config: Config, now: Now) -> Result<Opened, StoreError> {
         let mut stage = Stage::new(kv);
         let mut rng = ChaCha20Rng::from_seed(config.seed);
-        let documents = Beads::new(random(&mut rng), config.documents_max);
+        let beads = Beads::new(random(&mut rng), config.documents_max);
         let (entries, control, recovery) = match stage.record::<Identity>(keys::IDENTITY)? {
             Some(identity) => {
                 let moved = config.renew_instance || identity.machine != config.machine;
@@ -201,10 +203,14 @@ impl Replica {
                 let control = entries.load_control(&stage)?;
                 (entries, control, None)
             }
-            None => match &config.membership {
-                Some(membership) => rejoin(&mut stage, &mut rng, &config, membership, now)?,
-                None => found(&mut stage, &mut rng, &config, now),
-            },
+            None => {
+                // Views of nothing are built; building them would commit the mesh before its first flush.
+                beads.mark_built(&mut stage);
+                match &config.membership {
+                    Some(membership) => rejoin(&mut stage, &mut rng, &config, membership, now)?,
+                    None => found(&mut stage, &mut rng, &config, now),
+                }
+            }
         };
         let mesh = Mesh::of(entries.mesh(), entries.node(), control)
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
@@ -215,7 +221,7 @@ impl Replica {
             now,
             entries,
             mesh,
-            beads: documents,
+            beads,
             links: Links::default(),
             orphans: Orphans::default(),
             outputs: Vec::new(),

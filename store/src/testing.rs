@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use beadmesh_protocol::bead::{Field, FieldValue};
 use beadmesh_protocol::clock::{Instant, Now, Wall};
-use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::JoinRequest;
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::op::Role;
@@ -104,19 +104,33 @@ impl Net {
 
     /// Lets one replica into the mesh of another, by a ticket.
     pub(crate) fn join(&mut self, inviter: usize, joiner: usize) -> Result<(), CommandError> {
-        let ttl = Duration::from_secs(600);
-        let new = NewInvite { ttl, uses: 1, role: Role::Member, addresses: Vec::new() };
+        self.join_as(Role::Member, inviter, joiner)
+    }
+
+    /// Lets one replica into the mesh of another in a role.
+    pub(crate) fn join_as(&mut self, role: Role, inviter: usize, joiner: usize) -> Result<(), CommandError> {
+        let (mesh, request) = self.invite(role, inviter, self.node(joiner))?;
+        let decision = self.ask(inviter, Command::Welcome(self.node(joiner), request))?;
+        let Answer::JoinDecision(Ok(control)) = decision else { panic!("{decision:?}") };
+        self.ask(joiner, Command::Enter(mesh, control)).map(|_| ())
+    }
+
+    /// Opens an invite, and returns its mesh and what a node that was given the ticket asks.
+    pub(crate) fn invite(
+        &mut self,
+        role: Role,
+        inviter: usize,
+        joiner: NodeId,
+    ) -> Result<(MeshId, JoinRequest), CommandError> {
+        let new = NewInvite { ttl: Duration::from_secs(3_600), uses: 1, role, addresses: Vec::new() };
         let Answer::Invited(ticket) = self.ask(inviter, Command::Invite(new))? else { panic!("a ticket") };
-        let node = self.node(joiner);
         let request = JoinRequest {
             version: WIRE_VERSION,
             invite: ticket.secret.invite(),
-            proof: ticket.secret.prove(ticket.mesh, ticket.inviter, node),
-            name: format!("node{joiner}"),
+            proof: ticket.secret.prove(ticket.mesh, ticket.inviter, joiner),
+            name: "joined".to_owned(),
         };
-        let decision = self.ask(inviter, Command::Welcome(node, request))?;
-        let Answer::JoinDecision(Ok(control)) = decision else { panic!("{decision:?}") };
-        self.ask(joiner, Command::Enter(ticket.mesh, control)).map(|_| ())
+        Ok((ticket.mesh, request))
     }
 
     /// Hands a command in, flushes, and returns the reply.
@@ -318,7 +332,8 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
     Now { mono, wall: wall.after(ahead) }
 }
 
-fn open(
+/// Opens the replica of a disk for the given time.
+pub(crate) fn open(
     disk: &Disk,
     author: &Author,
     (opened, origin): (u8, &Origin),

@@ -4,6 +4,7 @@ use beadmesh_node::api::model::{Empty, RecoveryBody, SecretText};
 
 use super::Context;
 use crate::args::RecoveryCommand;
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::text;
 
@@ -15,10 +16,19 @@ pub(super) async fn run(context: &mut Context, command: RecoveryCommand) -> Resu
     let body: RecoveryBody = client.post("/v1/recovery", &Empty {}).await?;
     let printer = &mut context.printer;
     if printer.json {
-        return printer.answer(&body);
+        printer.answer(&body)?;
+    } else {
+        printer.line(body.recovery_key.reveal())?;
     }
-    printer.line(body.recovery_key.reveal())?;
+    printer.flush()?;
+    forget(&mut client, &body).await?;
     printer.note("Keep it where you keep passwords. It will not be shown again.")
+}
+
+/// Has the node forget the key; only once it is written where a person reads it, for it is kept nowhere else.
+pub(super) async fn forget(client: &mut Client, shown: &RecoveryBody) -> Result<(), Failure> {
+    let Empty {} = client.delete("/v1/recovery", shown).await?;
+    Ok(())
 }
 
 /// Returns a frame that shows the key to whoever founded a mesh just now; without its lines where they do not fit.

@@ -52,7 +52,11 @@ async fn greet(printer: &mut Printer, router: Router) -> Result<(), Failure> {
     }
     if stdout().is_terminal() {
         match client.post::<RecoveryBody>("/v1/recovery", &Empty {}).await {
-            Ok(body) => printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key, printer.columns)))?,
+            Ok(body) => {
+                printer.line(format!("\n{}\n", recovery::frame(&body.recovery_key, printer.columns)))?;
+                printer.flush()?;
+                recovery::forget(&mut client, &body).await?;
+            }
             // It was shown before, or this node did not found the mesh.
             Err(failure) if failure.exit == Exit::Conflict => {}
             Err(failure) => return Err(failure),

@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(invite))
         .routes(routes!(join))
         .routes(routes!(doctor))
-        .routes(routes!(recovery))
+        .routes(routes!(recovery, forget_recovery))
         .routes(routes!(shutdown))
 }
 
@@ -137,11 +137,13 @@ async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> T
     }
 }
 
-/// Shows the recovery key of a mesh that was founded here, once.
+/// Shows the recovery key of a mesh that was founded here, until it is forgotten.
 #[utoipa::path(post, path = "/v1/recovery", tag = "mesh", request_body = Empty,
     responses((status = 200, body = model::Answer<RecoveryBody>)))]
 async fn recovery(State(api): State<Api>, Json(Empty {}): Json<Empty>) -> Told<RecoveryBody> {
-    match api.home.take_recovery()? {
+    // An answer of the replica means that the mesh is durable: a key is shown for nothing less.
+    ask_status(&api).await?;
+    match api.home.recovery()? {
         Some(recovery_key) => Ok(Said(RecoveryBody { recovery_key })),
         None => {
             let message = "there is no recovery key to show: it has been shown, or the mesh was founded elsewhere";
@@ -149,6 +151,17 @@ async fn recovery(State(api): State<Api>, Json(Empty {}): Json<Empty>) -> Told<R
             Err(Problem::new(StatusCode::CONFLICT, "conflict", message, hint))
         }
     }
+}
+
+/// Forgets the recovery key that has been shown; naming it proves that it arrived.
+#[utoipa::path(delete, path = "/v1/recovery", tag = "mesh", request_body = RecoveryBody,
+    responses((status = 200, body = model::Answer<Empty>)))]
+async fn forget_recovery(State(api): State<Api>, Json(shown): Json<RecoveryBody>) -> Told<Empty> {
+    if api.home.forget_recovery(&shown.recovery_key)? {
+        return Ok(Said(Empty {}));
+    }
+    let hint = "give the recovery_key that POST /v1/recovery answers";
+    Err(Problem::new(StatusCode::CONFLICT, "conflict", "that is not the recovery key kept here", hint))
 }
 
 /// Stops the node: requests under way are answered, what is known is durable.

@@ -55,14 +55,18 @@ fn an_open_directory_is_closed_when_empty_and_refused_when_it_may_not_be_ours() 
 }
 
 #[test]
-fn the_recovery_key_is_handed_out_once() {
+fn the_recovery_key_is_there_until_one_who_has_seen_it_has_it_forgotten() {
     let temp = tempfile::tempdir().unwrap();
     let home = Home::open(temp.path()).unwrap();
     let kept = home.keep_recovery(&SigningKey::from_bytes(&[7; 32])).unwrap();
     assert!(kept.reveal().starts_with("bmr1"));
     assert!(home.has_recovery().unwrap());
-    assert_eq!(home.take_recovery().unwrap(), Some(kept));
-    assert_eq!(home.take_recovery().unwrap(), None);
+    assert_eq!(home.recovery().unwrap().as_ref(), Some(&kept));
+    assert!(!home.forget_recovery(&SecretText::new("bmr1other".into())).unwrap());
+    assert_eq!(home.recovery().unwrap().as_ref(), Some(&kept));
+    assert!(home.forget_recovery(&kept).unwrap());
+    assert_eq!(home.recovery().unwrap(), None);
+    assert!(home.forget_recovery(&kept).unwrap(), "an answer that was lost is repeated");
     assert!(!home.has_recovery().unwrap());
 }
 

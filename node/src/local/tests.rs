@@ -242,10 +242,17 @@ async fn without_a_network_status_says_so_and_the_rest_asks_for_a_node() {
 }
 
 #[tokio::test]
-async fn the_recovery_key_is_shown_once_and_the_doctor_finds_nothing() {
+async fn the_recovery_key_is_shown_until_it_is_forgotten_and_the_doctor_finds_nothing() {
     let bench = bench().await;
+    for _ in 0..2 {
+        let shown = bench.post("/v1/recovery", json!({})).await;
+        assert_eq!(shown["recovery_key"], bench.local.recovery.as_ref().unwrap().reveal());
+    }
+    let (status, _) = bench.refused(Method::DELETE, "/v1/recovery", r#"{"recovery_key":"bmr1other"}"#).await;
+    assert_eq!(status, 409);
     let shown = bench.post("/v1/recovery", json!({})).await;
-    assert_eq!(shown["recovery_key"], bench.local.recovery.as_ref().unwrap().reveal());
+    let (status, _) = bench.ask(Method::DELETE, "/v1/recovery", json!({"recovery_key": shown["recovery_key"]})).await;
+    assert_eq!(status, StatusCode::OK);
     let (status, error) = bench.refused(Method::POST, "/v1/recovery", "{}").await;
     assert_eq!((status, &error["code"]), (409, &json!("conflict")));
     bench.create("t").await;

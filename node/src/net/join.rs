@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::limits::JOIN_MESSAGE_BYTES_MAX;
 use futures::AsyncWriteExt;
 use libp2p::Stream;
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 use super::frame::{self, ReadError};
 
 /// Bytes of one message of a join.
-pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = JOIN_MESSAGE_BYTES_MAX;
 
 /// Time that reading or writing one message may take.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,13 +2,14 @@
 
 use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
-use beadmesh_protocol::entry::{Entry, RawOp, Sealed, Set};
+use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
-use beadmesh_protocol::invite::Secret;
+use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
+use beadmesh_protocol::roster::storable;
 
 use super::entries::{Entries, Identity};
-use super::mesh::{Mesh, Named};
+use super::mesh::{Mesh, Named, Welcome};
 use super::{Event, Failure, Output, Replica, random};
 use crate::command::{
     Answer, Command, CommandError, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
@@ -244,16 +245,26 @@ impl Replica {
         Ok(Answer::Lines(lines))
     }
 
-    fn welcome(&mut self, joiner: NodeId, request: &beadmesh_protocol::invite::JoinRequest) -> Result<Answer, Failure> {
-        match self.mesh.welcome(&mut self.stage, self.now.wall, joiner, request)? {
-            Err(refusal) => Ok(Answer::JoinDecision(Err(refusal))),
-            Ok(op) => {
-                if let Some(op) = op {
-                    self.author(vec![op.encode()])?;
-                }
-                Ok(Answer::JoinDecision(Ok(self.mesh.sealed_control())))
-            }
-        }
+    /// Lets a stranger in who proves an invite; first it is seen that its admission has effect and fits the answer.
+    fn welcome(&mut self, joiner: NodeId, request: &JoinRequest) -> Result<Answer, Failure> {
+        let wall = self.now.wall;
+        let decision = self.mesh.welcome(&self.stage, wall, joiner, request)?;
+        let (mut invite, op) = match decision {
+            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
+            Ok(Welcome::Again(control)) => return Ok(Answer::JoinDecision(Ok(control))),
+            Ok(Welcome::First(invite, op)) => (invite, op),
+        };
+        let entry = self.entries.draft(wall, vec![op.encode()]);
+        let control = match self.mesh.admit(joiner, &entry) {
+            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
+            Ok(control) => control,
+        };
+        invite.take(joiner, wall);
+        self.stage.put_record(keys::invite(request.invite), &invite);
+        self.entries.take(&mut self.stage, wall, &entry)?;
+        self.authored.push(entry.id());
+        self.learn(vec![entry])?;
+        Ok(Answer::JoinDecision(Ok(control)))
     }
 
     /// Leaves a mesh of one and enters another, taking beads and projects along.
@@ -271,12 +282,10 @@ impl Replica {
         for sealed in control {
             let entry = Entry::open(mesh, sealed)
                 .map_err(|error| refused(format!("the inviter sent an unsound entry: {error}")))?;
-            // Data comes over a link like everybody's, where its authors are checked.
-            if entry.set() == Set::Control {
-                entries.push(entry);
-            }
+            entries.push(entry);
         }
-        let control = entries;
+        // All else comes over a link like everybody's, where its authors are checked.
+        let control = storable(mesh, entries);
         let node = self.entries.node();
         let entered = Mesh::of(mesh, node, control.clone())
             .filter(|entered| entered.roster().members.contains_key(&node))

@@ -158,8 +158,19 @@ impl Entries {
         entry
     }
 
+    /// Returns the entry of ours that would come next, without keeping it; `take` does, before another is written.
+    pub(crate) fn draft(&self, wall: Wall, ops: Vec<RawOp>) -> Entry {
+        self.signed(self.clock.clone().tick(wall), ops)
+    }
+
     fn sign(&mut self, wall: Wall, ops: Vec<RawOp>) -> Entry {
         let hlc = self.clock.tick(wall);
+        let entry = self.signed(hlc, ops);
+        self.counter = Counter { n: self.counter.n + 1, prev: Some(entry.id()), hlc };
+        entry
+    }
+
+    fn signed(&self, hlc: Timestamp, ops: Vec<RawOp>) -> Entry {
         let content = Content {
             author: self.node(),
             instance: self.identity.instance,
@@ -168,9 +179,7 @@ impl Entries {
             hlc,
             ops,
         };
-        let entry = content.sign(self.identity.mesh, &self.key).expect("operations are bounded before they are signed");
-        self.counter = Counter { n: self.counter.n + 1, prev: Some(entry.id()), hlc };
-        entry
+        content.sign(self.identity.mesh, &self.key).expect("operations are bounded before they are signed")
     }
 
     /// Takes an entry from elsewhere whose author is known.

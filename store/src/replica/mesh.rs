@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use beadmesh_protocol::alias;
 use beadmesh_protocol::clock::Wall;
-use beadmesh_protocol::entry::{Entry, RawOp};
+use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId, ProjectId};
-use beadmesh_protocol::invite::{Invite, JoinRefusal, JoinRequest, Secret, Ticket};
-use beadmesh_protocol::limits::NODES_MAX;
+use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
+use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
 use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::project::{ProjectKey, Projects};
-use beadmesh_protocol::roster::Roster;
+use beadmesh_protocol::roster::{Introduction, Roster};
 
 use crate::command::{CommandError, NewInvite, ProjectAnswer, ProjectContext};
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
-/// How long after its expiry an invite still gets a plain answer rather than a closed door.
+/// How long after its expiry or last use an invite still gets a plain answer rather than a closed door.
 const EXPIRED_GRACE: Duration = Duration::from_secs(600);
+
+/// Bytes of an answer to a join apart from its entries: the variant and their count.
+const ANSWER_BYTES: usize = 16;
 
 /// The project of beads made outside every repository.
 const DEFAULT_PROJECT: &str = "name:default";
@@ -32,6 +35,15 @@ pub(crate) struct Mesh {
     control: Vec<Entry>,
     roster: Roster,
     projects: Projects,
+}
+
+/// How a stranger with a good ticket is let in.
+#[derive(Debug)]
+pub(crate) enum Welcome {
+    /// By counting a use of the invite and writing the operation.
+    First(Invite, Op),
+    /// It is in already and only lost the answer.
+    Again(Vec<Sealed>),
 }
 
 /// A project as a context names it.
@@ -70,8 +82,8 @@ impl Mesh {
         ops.filter(|raw| matches!(Op::decode(raw), Ok(Op::Project(_)))).cloned().collect()
     }
 
-    /// Returns every control entry in its stored form, the founding entry first, for a node that is let in.
-    pub(crate) fn sealed_control(&self) -> Vec<beadmesh_protocol::entry::Sealed> {
+    /// Returns every control entry in its stored form, the founding entry first.
+    pub(crate) fn sealed_control(&self) -> Vec<Sealed> {
         let mut entries: Vec<&Entry> = self.control.iter().collect();
         entries.sort_by_key(|entry| (!entry.is_founding(), entry.content().hlc, entry.id()));
         entries.into_iter().map(Entry::seal).collect()
@@ -87,7 +99,7 @@ impl Mesh {
     pub(crate) fn announce(&self, name: &str, addresses: Vec<String>) -> Option<Op> {
         let present = self.roster.members.get(&self.node)?;
         let known = present.name == name && present.addresses == addresses;
-        let facts = NodeFacts { seen: self.roster.heads.clone(), name: name.to_owned(), addresses };
+        let facts = NodeFacts { seen: self.roster.facts_seen_by(self.node), name: name.to_owned(), addresses };
         (!known).then_some(Op::Node(facts))
     }
 
@@ -168,35 +180,45 @@ impl Mesh {
         Ok(Ticket { mesh, inviter: self.node, addresses: wanted.addresses, secret, expires })
     }
 
-    /// Decides whether a stranger is let in, and returns what to write if so; a repeated join writes nothing.
+    /// Decides whether a stranger is let in; nothing is written yet.
     pub(crate) fn welcome(
         &self,
-        stage: &mut Stage,
+        stage: &Stage,
         wall: Wall,
         joiner: NodeId,
         request: &JoinRequest,
-    ) -> Result<Result<Option<Op>, JoinRefusal>, StoreError> {
-        let key = keys::invite(request.invite);
-        let Some(mut invite) = stage.record::<Invite>(&key)? else { return Ok(Err(JoinRefusal::UnknownTicket)) };
+    ) -> Result<Result<Welcome, JoinRefusal>, StoreError> {
+        let Some(invite) = stage.record::<Invite>(&keys::invite(request.invite))? else {
+            return Ok(Err(JoinRefusal::UnknownTicket));
+        };
         if let Err(refusal) = invite.check(self.roster.mesh, self.node, joiner, request, wall) {
             return Ok(Err(refusal));
         }
         if self.roster.members.contains_key(&joiner) {
-            return Ok(Ok(None));
+            let introduction = self.roster.introduction(joiner, &self.control);
+            return Ok(introduction.ok_or(JoinRefusal::NotAdmin).and_then(welcome_of).map(Welcome::Again));
+        }
+        if self.roster.role(self.node) != Some(Role::Admin) {
+            return Ok(Err(JoinRefusal::NotAdmin));
         }
         if self.roster.members.len() >= NODES_MAX {
             return Ok(Err(JoinRefusal::MeshFull));
         }
-        invite.take(joiner);
-        stage.put_record(key, &invite);
         let admit = Admit {
-            seen: self.roster.heads.clone(),
+            seen: self.roster.seen_by(self.node),
             node: joiner,
             name: request.name.clone(),
             role: invite.role,
             invite: Some(request.invite),
         };
-        Ok(Ok(Some(Op::Admit(admit))))
+        Ok(Ok(Welcome::First(invite, Op::Admit(admit))))
+    }
+
+    /// Returns what a node is given that `admission` would let in, if it has that effect and the answer is not too long.
+    pub(crate) fn admit(&self, joiner: NodeId, admission: &Entry) -> Result<Vec<Sealed>, JoinRefusal> {
+        let control = || self.control.iter().chain([admission]);
+        let roster = Roster::fold(self.roster.mesh, control()).expect("the founding entry is still there");
+        welcome_of(roster.introduction(joiner, control()).ok_or(JoinRefusal::NotAdmin)?)
     }
 
     /// Returns whether an invite is open, or closed so lately that its holder deserves an answer; forgets older ones.
@@ -231,6 +253,20 @@ fn unnamed(problem: String) -> CommandError {
         problem,
         hint: "name it as host/path, root:<commit> or name:<word>".to_owned(),
     }
+}
+
+/// Returns as many of the control entries that a node needs as one answer takes.
+fn welcome_of(introduction: Introduction<'_>) -> Result<Vec<Sealed>, JoinRefusal> {
+    let mut bytes = ANSWER_BYTES;
+    let mut fits = |entry: &&Entry| {
+        bytes += JoinAnswer::entry_bytes(entry);
+        bytes <= JOIN_MESSAGE_BYTES_MAX
+    };
+    if !introduction.needed.iter().all(&mut fits) {
+        return Err(JoinRefusal::TooLong);
+    }
+    let helpful = introduction.helpful.into_iter().take_while(fits);
+    Ok(introduction.needed.into_iter().chain(helpful).map(Entry::seal).collect())
 }
 
 /// Folds the operations on projects of those who may write, in the order of their hybrid times.

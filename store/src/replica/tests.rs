@@ -1,21 +1,26 @@
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::import::import_change;
 use beadmesh_protocol::bead::{Bead, Comment, Dep, DepKey, Edit, Field, FieldValue, Target};
-use beadmesh_protocol::clock::{Timestamp, Wall};
-use beadmesh_protocol::entry::{Content, RawOp};
-use beadmesh_protocol::id::{BeadId, InstanceId};
+use beadmesh_protocol::clock::{Now, Timestamp, Wall};
+use beadmesh_protocol::entry::{Content, Entry, RawOp};
+use beadmesh_protocol::id::{BeadId, InstanceId, NodeId};
+use beadmesh_protocol::invite::{Invite, JoinRefusal};
 use beadmesh_protocol::limits::MAP_ITEMS_MAX;
-use beadmesh_protocol::op::{BeadChange, Op};
-use beadmesh_protocol::testing::Author;
+use beadmesh_protocol::op::{Admit, BeadChange, NodeFacts, Op, Role};
+use beadmesh_protocol::testing::{Author, MeshFixture};
 use beadmesh_protocol::wire::Frame;
 
 use super::{Event, Input, Output, RequestId};
 use crate::command::{Action, Answer, Command, CommandError, Filter, NewBead, Prepared, ProjectContext};
-use crate::memory::Refusal;
-use crate::testing::{Net, bead, create, edit};
+use crate::keys;
+use crate::membership::Membership;
+use crate::memory::{MemoryKv, Refusal};
+use crate::open::Origin;
+use crate::testing::{Disk, Net, bead, create, edit, open};
 
 fn show(bead: &str) -> Command {
     Command::Show(bead.to_owned())
@@ -48,6 +53,15 @@ fn a_bead_that_one_import_names_twice_is_updated() {
     net.settle();
     assert!(net.export(0)[0].contains("after"));
     assert_eq!(net.export(0), net.export(1));
+}
+
+#[test]
+fn a_mesh_that_is_founded_is_not_written_before_the_first_flush() {
+    let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(1))));
+    disk.0.lock().unwrap().refuse_after(0, Refusal::Full);
+    // The recovery key is not kept yet when this returns; a mesh on the disk could never be recovered.
+    let mut replica = open(&disk, &Author::seeded(1), (0, &Origin::Fresh), Now::default(), None);
+    replica.flush().unwrap_err();
 }
 
 #[test]
@@ -422,4 +436,97 @@ fn a_node_in_a_mesh_of_two_can_not_enter_another() {
     let before = net.status(1);
     assert!(matches!(net.join(2, 1), Err(CommandError::Refused { .. })));
     assert_eq!(net.status(1), before);
+}
+
+#[test]
+fn an_admin_with_many_projects_lets_nodes_in() {
+    let mut net = Net::alone(3);
+    net.join_as(Role::Admin, 0, 1).unwrap();
+    for at in 0..100 {
+        let context = ProjectContext { keys: vec![format!("name:project{at}")], prefix: None };
+        net.ask(1, Command::Project(context)).unwrap();
+    }
+    net.join(1, 2).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let node = net.node(2);
+    assert_eq!(net.peers[0].replica.mesh.roster().role(node), Some(Role::Member));
+}
+
+#[test]
+fn a_joiner_is_given_neither_projects_nor_stale_addresses_and_gets_them_by_a_link() {
+    let mut net = Net::alone(2);
+    for at in 0..10 {
+        let context = ProjectContext { keys: vec![format!("name:project{at}")], prefix: None };
+        net.ask(0, Command::Project(context)).unwrap();
+        net.ask(0, Command::Announce(vec![format!("/ip4/10.0.0.{at}/tcp/7117")])).unwrap();
+    }
+    let node = net.node(1);
+    let (mesh, request) = net.invite(Role::Member, 0, node).unwrap();
+    let Ok(Answer::JoinDecision(Ok(control))) = net.ask(0, Command::Welcome(node, request)) else { panic!("let in") };
+    assert_eq!(control.len(), 3, "the founding entry, the admission and the latest addresses");
+    net.ask(1, Command::Enter(mesh, control)).unwrap();
+    let peers = net.peers[1].replica.mesh.peers();
+    assert_eq!(peers, [(net.node(0), vec!["/ip4/10.0.0.9/tcp/7117".to_owned()])]);
+    net.link(0, 1);
+    net.settle();
+    assert_eq!(net.status(0).digest, net.status(1).digest);
+}
+
+#[test]
+fn an_inviter_can_not_plant_entries_of_strangers() {
+    let mut net = Net::alone(2);
+    let node = net.node(1);
+    let (mesh, request) = net.invite(Role::Member, 0, node).unwrap();
+    let Ok(Answer::JoinDecision(Ok(mut control))) = net.ask(0, Command::Welcome(node, request)) else {
+        panic!("let in")
+    };
+    let sent = control.len();
+    let stranger = Author::seeded(99);
+    let facts = NodeFacts { seen: Vec::new(), name: "stranger".to_owned(), addresses: Vec::new() };
+    control.push(stranger.entry(mesh, 1, net.now(0).wall, &[Op::Node(facts)]).seal());
+    net.ask(1, Command::Enter(mesh, control)).unwrap();
+    let held = usize::try_from(net.status(1).entries).unwrap();
+    assert_eq!(held, sent);
+}
+
+#[test]
+fn a_join_that_does_not_fit_its_answer_takes_no_use_and_admits_nobody() {
+    let (disk, founder) = (Disk(Arc::new(Mutex::new(MemoryKv::seeded(1)))), Author::seeded(1));
+    let mut fixture = MeshFixture::founded();
+    for at in 0..900_u16 {
+        let node = NodeId::from_bytes(std::array::from_fn(|byte| at.to_be_bytes()[byte % 2]));
+        let seen = fixture.entries.iter().rev().take(40).map(Entry::id).collect();
+        let admit = Admit { seen, node, name: "x".repeat(64), role: Role::Member, invite: None };
+        let wall = Wall::from_millis(1_700_000_000_000);
+        fixture.entries.push(founder.entry(fixture.mesh, at.into(), wall, &[Op::Admit(admit)]));
+    }
+    let membership = Membership { mesh: fixture.mesh, control: fixture.entries.iter().map(Entry::seal).collect() };
+    let mut net = Net::alone(1);
+    net.peers[0].replica = open(&disk, &founder, (0, &Origin::Fresh), net.now(0), Some(membership));
+    net.flush(0);
+    let joiner = Author::seeded(7).node();
+    let (_, request) = net.invite(Role::Member, 0, joiner).unwrap();
+    let invite = keys::invite(request.invite);
+    let before = net.status(0);
+    let answer = net.ask(0, Command::Welcome(joiner, request));
+    assert!(matches!(answer, Ok(Answer::JoinDecision(Err(JoinRefusal::TooLong)))), "{answer:?}");
+    assert_eq!(net.status(0), before);
+    let kept: Option<Invite> = net.peers[0].replica.stage.record(&invite).unwrap();
+    assert_eq!(kept.map(|invite| invite.uses_left), Some(1));
+}
+
+#[test]
+fn the_door_closes_some_time_after_the_last_use_of_an_invite() {
+    let mut net = Net::alone(2);
+    net.join(0, 1).unwrap();
+    let is_open = |net: &mut Net| {
+        let wall = net.now(0).wall;
+        let replica = &mut net.peers[0].replica;
+        replica.mesh.join_open(&mut replica.stage, wall).unwrap()
+    };
+    net.peers[0].ahead = Duration::from_secs(9 * 60);
+    assert!(is_open(&mut net));
+    net.peers[0].ahead = Duration::from_secs(11 * 60);
+    assert!(!is_open(&mut net));
 }

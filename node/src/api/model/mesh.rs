@@ -206,7 +206,7 @@ pub struct Rebuilt {
     pub beads: u64,
 }
 
-/// The recovery key of the mesh, shown once.
+/// The recovery key of the mesh, shown until it is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecoveryBody {
     /// The key: whoever has it can take the mesh over.
