@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
-use beadmesh_protocol::op::{Found, Op};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::Frame;
 use ed25519_dalek::SigningKey;
@@ -27,6 +26,7 @@ mod commands;
 mod entries;
 mod links;
 mod mesh;
+mod opening;
 mod orphans;
 
 use beads::Beads;
@@ -207,8 +207,8 @@ impl Replica {
                 // Views of nothing are built; building them would commit the mesh before its first flush.
                 beads.mark_built(&mut stage);
                 match &config.membership {
-                    Some(membership) => rejoin(&mut stage, &mut rng, &config, membership, now)?,
-                    None => found(&mut stage, &mut rng, &config, now),
+                    Some(membership) => opening::rejoin(&mut stage, &mut rng, &config, membership, now)?,
+                    None => opening::found(&mut stage, &mut rng, &config, now),
                 }
             }
         };
@@ -528,45 +528,6 @@ impl Replica {
         self.beads.mark_built(&mut self.stage);
         Ok(folded)
     }
-}
-
-/// Founds a mesh of one.
-fn found(
-    stage: &mut Stage,
-    rng: &mut ChaCha20Rng,
-    config: &Config,
-    now: Now,
-) -> (Entries, Vec<Entry>, Option<SigningKey>) {
-    let recovery = SigningKey::from_bytes(&random(rng));
-    let instance = InstanceId::from_bytes(random(rng));
-    let identity = Identity { mesh: MeshId::NONE, instance, machine: config.machine.clone() };
-    let mut entries = Entries::fresh(stage, config.key.clone(), identity);
-    let found = Op::Found(Found {
-        name: config.mesh_name.clone(),
-        recovery: recovery.verifying_key().to_bytes(),
-        node_name: config.node_name.clone(),
-    });
-    let founding = entries.found(stage, now.wall, found.encode());
-    (entries, vec![founding], Some(recovery))
-}
-
-/// Goes on in a mesh as a new instance, with nothing but its control entries.
-fn rejoin(
-    stage: &mut Stage,
-    rng: &mut ChaCha20Rng,
-    config: &Config,
-    membership: &Membership,
-    now: Now,
-) -> Result<(Entries, Vec<Entry>, Option<SigningKey>), StoreError> {
-    let unsound = || StoreError::Undecodable { key: "of the membership kept beside the store".to_owned() };
-    let control = membership.entries().ok_or_else(unsound)?;
-    let instance = InstanceId::from_bytes(random(rng));
-    let identity = Identity { mesh: membership.mesh, instance, machine: config.machine.clone() };
-    let mut entries = Entries::fresh(stage, config.key.clone(), identity);
-    for entry in &control {
-        entries.take(stage, now.wall, entry)?;
-    }
-    Ok((entries, control, None))
 }
 
 /// Lends a session what the replica holds.

@@ -13,36 +13,26 @@ use beadmesh_protocol::bead::{Bead, Conflict, Edit};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
-use beadmesh_protocol::id::{BeadId, EntryId, NodeId, base32};
-use beadmesh_protocol::limits::NODES_MAX;
+use beadmesh_protocol::id::{BeadId, NodeId, base32};
 use beadmesh_protocol::op::{BeadChange, Op};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::entries;
 use super::mesh::Mesh;
 use crate::command::CommandError;
 use crate::keys;
 use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
 
+mod changes;
+
+use changes::{AUTHORS_MAX, ChangeRecord, change_in, changes_of, op_of};
+
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
 const LAYOUT: u32 = 3;
 
-/// Where a change of a bead is, and which nodes brought it in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ChangeRecord {
-    /// The first entry that carried the change, and which of its operations that is.
-    entry: EntryId,
-    op: u32,
-    authors: Vec<NodeId>,
-}
-
 /// Bytes of a bead's view from which on it is not stored but derived when it is asked for.
 const VIEW_BYTES_MAX: usize = 64 * 1024;
-
-/// Nodes that are remembered to have brought in one change; each is 32 bytes of a record that has a bound.
-const AUTHORS_MAX: usize = 8 * NODES_MAX;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -383,12 +373,6 @@ impl Beads {
     }
 }
 
-impl ChangeRecord {
-    fn has_effect(&self, mesh: &Mesh) -> bool {
-        self.authors.iter().any(|author| mesh.roster().may_write(*author))
-    }
-}
-
 impl Index {
     fn upsert(&mut self, bead: &Bead, mesh: &Mesh) {
         let project = bead.project.map(|project| mesh.canonical(project));
@@ -413,34 +397,4 @@ fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreErr
 
 fn view_of(document: &Document) -> BeadRecord {
     BeadRecord { bead: document.bead(), conflicts: document.conflicts() }
-}
-
-/// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
-fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
-    let mut places: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
-    for (_, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
-        if record.has_effect(mesh) {
-            places.entry(record.entry).or_default().push(record.op);
-        }
-    }
-    let mut changes = Vec::new();
-    for (id, places) in places {
-        let missing = || StoreError::Undecodable { key: id.to_string() };
-        let entry = entries::load(stage, mesh.roster().mesh, id)?.ok_or_else(missing)?;
-        let ops = &entry.content().ops;
-        let carried = places.iter().filter_map(|place| change_in(ops.get(usize::try_from(*place).ok()?)?));
-        changes.extend(carried.map(|(_, change)| change));
-    }
-    Ok(changes)
-}
-
-/// Returns the operation that carries a change.
-fn op_of(bead: BeadId, change: &Change) -> RawOp {
-    Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode()
-}
-
-/// Reads the change in an operation; what does not decode or parse is void: kept in its entry, without effect.
-fn change_in(raw: &RawOp) -> Option<(BeadId, Change)> {
-    let Ok(Op::Bead(op)) = Op::decode(raw) else { return None };
-    Some((op.bead, Change::from_wire(&op.change).ok()?))
 }

@@ -1,0 +1,64 @@
+//! Where the changes of beads lie, and reading them from there.
+
+use std::collections::BTreeMap;
+
+use beadmesh_protocol::bead::intake::Change;
+use beadmesh_protocol::entry::RawOp;
+use beadmesh_protocol::id::{BeadId, EntryId, NodeId};
+use beadmesh_protocol::limits::NODES_MAX;
+use beadmesh_protocol::op::{BeadChange, Op};
+use serde::{Deserialize, Serialize};
+
+use super::super::entries;
+use super::super::mesh::Mesh;
+use crate::keys;
+use crate::stage::{Stage, StoreError};
+
+/// Nodes that are remembered to have brought in one change; each is 32 bytes of a record that has a bound.
+pub(super) const AUTHORS_MAX: usize = 8 * NODES_MAX;
+
+/// Where a change of a bead is, and which nodes brought it in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChangeRecord {
+    /// The first entry that carried the change, and which of its operations that is.
+    pub(super) entry: EntryId,
+    pub(super) op: u32,
+    pub(super) authors: Vec<NodeId>,
+}
+
+impl ChangeRecord {
+    /// Returns whether one of those nodes may write.
+    pub(super) fn has_effect(&self, mesh: &Mesh) -> bool {
+        self.authors.iter().any(|author| mesh.roster().may_write(*author))
+    }
+}
+
+/// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
+pub(super) fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
+    let mut places: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
+    for (_, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
+        if record.has_effect(mesh) {
+            places.entry(record.entry).or_default().push(record.op);
+        }
+    }
+    let mut changes = Vec::new();
+    for (id, places) in places {
+        let missing = || StoreError::Undecodable { key: id.to_string() };
+        let entry = entries::load(stage, mesh.roster().mesh, id)?.ok_or_else(missing)?;
+        let ops = &entry.content().ops;
+        let carried = places.iter().filter_map(|place| change_in(ops.get(usize::try_from(*place).ok()?)?));
+        changes.extend(carried.map(|(_, change)| change));
+    }
+    Ok(changes)
+}
+
+/// Returns the operation that carries a change.
+pub(super) fn op_of(bead: BeadId, change: &Change) -> RawOp {
+    Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode()
+}
+
+/// Reads the change in an operation; what does not decode or parse is void: kept in its entry, without effect.
+pub(super) fn change_in(raw: &RawOp) -> Option<(BeadId, Change)> {
+    let Ok(Op::Bead(op)) = Op::decode(raw) else { return None };
+    Some((op.bead, Change::from_wire(&op.change).ok()?))
+}
