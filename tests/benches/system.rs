@@ -182,7 +182,7 @@ impl Bench {
         let node = Node::start(self.folder.path(), "small")?;
         let mut syncs = self.syncs()?;
         self.table.add_median("disk, fdatasync of 4 KiB", &mut syncs, Budget::Free);
-        let mut floor = repeat(self.sizes.samples, || node.run(&["completions", "bash"]))?;
+        let mut floor = repeat(self.sizes.samples, || node.run(&["--version"]))?;
         self.table.add_median("CLI, a process that asks nothing", &mut floor, Budget::Free);
         // One create more is not counted.
         let samples = self.sizes.samples.min(IDLE_BEADS - 1);

@@ -270,7 +270,7 @@ impl Beads {
 
     /// Returns whether anything is known of a bead.
     pub(crate) fn is_known(&self, stage: &Stage, id: BeadId) -> Result<bool, StoreError> {
-        if stage.get(&keys::bead(id))?.is_some() {
+        if self.index.as_ref().is_some_and(|index| index.rows.get(id).is_some()) {
             return Ok(true);
         }
         let mut known = false;
