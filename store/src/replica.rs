@@ -466,8 +466,8 @@ impl Replica {
 
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let (before, peers) = (self.mesh.roster().clone(), self.mesh.peers());
-        let renamed = self.mesh.extend(control);
+        let peers = self.mesh.peers();
+        let (before, renamed) = self.mesh.extend(control);
         let after = self.mesh.roster();
         // Nothing is stored yet of a node that was not known before.
         let turned = before.known.iter().copied().filter(|node| before.may_write(*node) != after.may_write(*node));

@@ -284,27 +284,34 @@ impl Beads {
     /// Reads a bead as it is shown.
     pub(crate) fn record(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Option<BeadRecord>, StoreError> {
         let key = keys::bead(id);
-        stage.get(&key)?.map(|value| read(stage, mesh, &key, &value)).transpose()
+        let Some(value) = stage.get(&key)? else { return Ok(None) };
+        match stored(&key, &value)? {
+            Some(record) => Ok(Some(record)),
+            None => derive(stage, mesh, id).map(Some),
+        }
     }
 
     /// Returns the rows and the graph, read from the store when first asked for.
     pub(crate) fn index(&mut self, stage: &Stage, mesh: &Mesh) -> Result<&Index, StoreError> {
         if self.index.is_none() {
             let mut index = Index::default();
-            let (mut large, mut undecodable) = (Vec::new(), None);
+            let (mut large, mut failed) = (Vec::new(), None);
             stage.scan(keys::BEADS, |key, value| {
-                match postcard::from_bytes::<BeadRecord>(value) {
-                    _ if value.is_empty() => large.push(key.to_vec()),
-                    Ok(record) => index.upsert(&record.bead, mesh),
-                    Err(_) => undecodable = Some(StoreError::Undecodable { key: base32(key) }),
+                match stored(key, value) {
+                    Ok(Some(record)) => index.upsert(&record.bead, mesh),
+                    Ok(None) => match BeadId::from_slice(&key[keys::BEADS.len()..]) {
+                        Some(id) => large.push(id),
+                        None => failed = Some(StoreError::Undecodable { key: base32(key) }),
+                    },
+                    Err(error) => failed = Some(error),
                 }
-                if undecodable.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
-            if let Some(error) = undecodable {
+            if let Some(error) = failed {
                 return Err(error);
             }
-            for key in large {
-                index.upsert(&read(stage, mesh, &key, &[])?.bead, mesh);
+            for id in large {
+                index.upsert(&derive(stage, mesh, id)?.bead, mesh);
             }
             self.index = Some(index);
         }
@@ -366,14 +373,14 @@ impl Beads {
     pub(crate) fn mark_built(&self, stage: &mut Stage) {
         stage.put_record(keys::VIEWS_LAYOUT.to_vec(), &LAYOUT);
     }
-
-    /// Derives a bead's view from its changes without keeping it, to compare with what is stored.
-    pub(crate) fn derive(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
-        derive(stage, mesh, id)
-    }
 }
 
 impl Index {
+    /// Returns what a bead goes by: its alias as shown, or its id where it is not known.
+    pub(crate) fn name(&self, id: BeadId) -> String {
+        self.rows.display(id).unwrap_or_else(|| id.to_string())
+    }
+
     fn upsert(&mut self, bead: &Bead, mesh: &Mesh) {
         let project = bead.project.map(|project| mesh.canonical(project));
         self.rows.upsert(bead, project);
@@ -381,17 +388,16 @@ impl Index {
     }
 }
 
-/// Reads a bead's view, derived if it is too large to be stored.
-fn read(stage: &Stage, mesh: &Mesh, key: &[u8], value: &[u8]) -> Result<BeadRecord, StoreError> {
-    let unread = || StoreError::Undecodable { key: base32(key) };
+/// Reads a bead's view; `None` where it is too large to be stored.
+fn stored(key: &[u8], value: &[u8]) -> Result<Option<BeadRecord>, StoreError> {
     if value.is_empty() {
-        let id = BeadId::from_slice(&key[keys::BEADS.len()..]).ok_or_else(unread)?;
-        return derive(stage, mesh, id);
+        return Ok(None);
     }
-    postcard::from_bytes(value).map_err(|_| unread())
+    postcard::from_bytes(value).map(Some).map_err(|_| StoreError::Undecodable { key: base32(key) })
 }
 
-fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
+/// Derives a bead's view from its changes, without keeping it.
+pub(crate) fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
     Ok(view_of(&Document::fold(id, changes_of(stage, mesh, id)?).0))
 }
 

@@ -68,12 +68,15 @@ impl Mesh {
         &self.roster
     }
 
-    /// Takes new control entries and folds again; returns whether projects known before go by other ids now.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> bool {
+    /// Takes new control entries and folds again; returns the roster before, and whether projects known before go by
+    /// other ids now.
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> (Roster, bool) {
         self.control.extend(entries);
-        self.roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
-        let before = std::mem::replace(&mut self.projects, fold_projects(&self.roster, &self.control));
-        before.is_renamed_in(&self.projects)
+        let roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
+        let projects = fold_projects(&roster, &self.control);
+        let renamed = self.projects.is_renamed_in(&projects);
+        self.projects = projects;
+        (std::mem::replace(&mut self.roster, roster), renamed)
     }
 
     /// Returns the operations on projects, to take along into another mesh.
@@ -131,13 +134,19 @@ impl Mesh {
         }
         let raw = Op::Project(op.clone()).encode();
         Op::decode(&raw).map_err(|error| unnamed(error.to_string()))?;
+        let resolve = |projects: &Projects| projects.resolve(op.keys.iter().map(String::as_str));
+        let prefix = |projects: &Projects, id| projects.prefix(id).unwrap_or(DEFAULT_PREFIX).to_owned();
+        let known = resolve(&self.projects).filter(|id| {
+            op.keys.iter().all(|key| self.projects.resolve([key.as_str()]) == Some(*id))
+                && op.prefix.as_deref().is_none_or(|prefix| self.projects.prefix(*id) == Some(prefix))
+        });
+        if let Some(id) = known {
+            return Ok(Named { id, prefix: prefix(&self.projects, id), op: None });
+        }
         let mut projects = self.projects.clone();
         projects.apply(op);
-        let id = projects.resolve(op.keys.iter().map(String::as_str)).expect("its keys were just applied");
-        let is_known = op.keys.iter().all(|key| self.projects.resolve([key.as_str()]) == Some(id));
-        let has_prefix = op.prefix.as_deref().is_none_or(|prefix| self.projects.prefix(id) == Some(prefix));
-        let prefix = projects.prefix(id).unwrap_or(DEFAULT_PREFIX).to_owned();
-        Ok(Named { id, prefix, op: (!is_known || !has_prefix).then_some(raw) })
+        let id = resolve(&projects).expect("its keys were just applied");
+        Ok(Named { id, prefix: prefix(&projects, id), op: Some(raw) })
     }
 
     /// Returns the project that a filter names, if it is known.

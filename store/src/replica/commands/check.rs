@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use beadmesh_protocol::id::{BeadId, base32};
 
+use super::super::beads::derive;
 use super::{Failure, Replica};
 use crate::command::{Answer, Finding};
 use crate::keys;
@@ -31,7 +32,7 @@ impl Replica {
         let mut stale = 0u64;
         for key in self.stage.keys(keys::BEADS)? {
             let Some(id) = BeadId::from_slice(&key[keys::BEADS.len()..]) else { continue };
-            let derived = self.beads.derive(&self.stage, &self.mesh, id)?;
+            let derived = derive(&self.stage, &self.mesh, id)?;
             let stored = self.beads.record(&self.stage, &self.mesh, id)?;
             if stored.is_none_or(|stored| stored.bead != derived.bead || stored.conflicts != derived.conflicts) {
                 stale += 1;
@@ -61,7 +62,7 @@ impl Replica {
     /// Names the dependencies that are ignored because they close cycles.
     fn cycles(&mut self) -> Result<Option<Finding>, Failure> {
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
+        let alias = |id: BeadId| index.name(id);
         let ignored = index.graph.ignored_edges();
         let edges: BTreeSet<_> =
             ignored.into_iter().map(|(source, _, target)| (alias(source), alias(target))).collect();

@@ -137,7 +137,7 @@ impl Replica {
             return Ok(());
         }
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        let alias = index.rows.display(present.id).unwrap_or_else(|| present.id.to_string());
+        let alias = index.name(present.id);
         let hint = format!("`beadmesh bead reopen {alias}` brings it back");
         Err(CommandError::Conflict { problem: format!("{alias} was deleted"), hint }.into())
     }
@@ -231,8 +231,7 @@ impl Replica {
     fn refuse_cycle(&mut self, from: BeadId, via: Option<&str>, to: BeadId, kind: &str) -> Result<(), Failure> {
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let Some(cycle) = index.graph.would_cycle(from, to, kind) else { return Ok(()) };
-        let mut path: Vec<String> =
-            cycle.into_iter().map(|id| index.rows.display(id).unwrap_or_else(|| id.to_string())).collect();
+        let mut path: Vec<String> = cycle.into_iter().map(|id| index.name(id)).collect();
         path.splice(1..1, via.map(str::to_owned));
         Err(CommandError::Cycle { path }.into())
     }

@@ -20,7 +20,7 @@ impl Replica {
         let Some(record) = self.beads.record(&self.stage, &self.mesh, id)? else { return Ok(None) };
         let wall = self.now.wall;
         let index = self.beads.index(&self.stage, &self.mesh)?;
-        let alias = |id: BeadId| index.rows.display(id).unwrap_or_else(|| id.to_string());
+        let alias = |id: BeadId| index.name(id);
         let deps = record.bead.deps.keys().map(|key| DepAnswer {
             key: key.clone(),
             target: target_alias(index, id, &key.target),
