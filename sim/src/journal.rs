@@ -1,0 +1,115 @@
+//! What agents asked for, what they were told, and what must therefore hold in the end.
+
+use beadmesh_protocol::id::BeadId;
+
+/// One thing that an agent asked for.
+#[derive(Debug, Clone)]
+pub struct Deed {
+    /// The wish in the plan.
+    pub wish: usize,
+    /// The node that was asked, by place.
+    pub node: u32,
+    /// When it was asked, in virtual microseconds.
+    pub asked_us: u64,
+    /// What it comes to if it is done. Beads that the node names itself are known from its answer only.
+    pub claims: Vec<Claim>,
+    /// What became of it.
+    pub fate: Fate,
+    /// Whether a fault took the only disk it lay on: then it may be lost, and need not be.
+    pub excused: bool,
+}
+
+/// What became of a deed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// No answer came: it may have been done or not.
+    Unknown,
+    /// It was done, and acknowledged at that virtual microsecond.
+    Done(u64),
+    /// It was refused, with the error's code; nothing was changed.
+    Refused(&'static str),
+}
+
+/// What is so once a deed is done, until another deed undoes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The bead exists.
+    Created {
+        /// The bead.
+        bead: BeadId,
+        /// The alias that was given or minted.
+        alias: String,
+    },
+    /// A record was imported: the bead exists.
+    Imported {
+        /// The bead.
+        bead: BeadId,
+    },
+    /// A scalar field has that value, or keeps it as a conflict, or somebody who could know of it set another.
+    Field {
+        /// The bead.
+        bead: BeadId,
+        /// The field as in JSON.
+        field: &'static str,
+        /// The value as text; `None` clears it.
+        value: Option<String>,
+    },
+    /// A label is there, or is not.
+    Label {
+        /// The bead.
+        bead: BeadId,
+        /// The label.
+        label: String,
+        /// Whether it is there.
+        present: bool,
+    },
+    /// A scope pattern is there, or is not.
+    Scope {
+        /// The bead.
+        bead: BeadId,
+        /// The pattern in canonical form.
+        pattern: String,
+        /// Whether it is there.
+        present: bool,
+    },
+    /// A comment is there.
+    Comment {
+        /// The bead.
+        bead: BeadId,
+        /// Its text.
+        text: String,
+    },
+    /// A dependency is there, or is not.
+    Dep {
+        /// The bead.
+        bead: BeadId,
+        /// Its type; `None` stands for all types, where dependencies are removed.
+        kind: Option<String>,
+        /// What it depends on.
+        target: BeadId,
+        /// Whether it is there.
+        present: bool,
+    },
+}
+
+impl Claim {
+    /// Returns the bead it is about.
+    pub fn bead(&self) -> BeadId {
+        match self {
+            Self::Created { bead, .. }
+            | Self::Imported { bead }
+            | Self::Field { bead, .. }
+            | Self::Label { bead, .. }
+            | Self::Scope { bead, .. }
+            | Self::Comment { bead, .. }
+            | Self::Dep { bead, .. } => *bead,
+        }
+    }
+}
+
+/// Everything that was asked for, in order.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// The deeds.
+    pub deeds: Vec<Deed>,
+}
