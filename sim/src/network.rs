@@ -1,0 +1,196 @@
+//! The virtual network: ways between nodes, what stands in them, and the links over them.
+//!
+//! A link is what the node's transports give: frames arrive whole, once and in order, or the link breaks. So a lost packet
+//! makes frames late, a way that is cut holds them back until the ends give up, and what was on its way then is lost.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use beadmesh_store::replica::LinkId;
+
+use crate::plan;
+use crate::random::Stream;
+
+/// Bytes that may wait in one direction of a link before its sender gives it up: the node's own bound.
+pub(crate) const QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long a lost packet takes to be sent again, in microseconds; each further loss doubles it.
+const REPEAT_US: u64 = 200_000;
+
+/// Losses of one packet in a row after which a link breaks.
+const REPEATS_MAX: u32 = 7;
+
+/// Bytes that travel beside each frame.
+const ENVELOPE_BYTES: u64 = 64;
+
+/// One end of a link, and one direction: from the lower place, or from the higher.
+pub(crate) type End = usize;
+
+/// A link between two nodes.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The nodes at its ends, by place.
+    pub(crate) ends: [u32; 2],
+    /// Which end still takes it for up.
+    pub(crate) up: [bool; 2],
+    /// What is on its way, by the end it comes from.
+    pub(crate) lanes: [Lane; 2],
+    /// When it came up.
+    pub(crate) since_us: u64,
+    /// Whether a check is due of how long nothing has passed.
+    pub(crate) watched: bool,
+    stream: Stream,
+}
+
+/// One direction of a link.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// When the last frame has left the sender.
+    free_us: u64,
+    /// When the last frame arrives.
+    pub(crate) last_us: u64,
+    /// Bytes sent and not arrived.
+    pub(crate) queued: u64,
+    /// Frames that came as far as where the way is cut.
+    pub(crate) held: VecDeque<Vec<u8>>,
+}
+
+/// What a node's ways are like besides what the plan's network is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Weather {
+    /// How many things keep anything from passing.
+    pub(crate) clogs: u32,
+    loss_per_mille: u32,
+    delay_us: u64,
+    bytes_per_s: Option<u64>,
+}
+
+/// What becomes of a frame that is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It arrives then, unless the way is cut.
+    At(u64),
+    /// The link breaks.
+    Broken,
+    /// Too much waits: the sender gives the link up.
+    Overflow,
+}
+
+/// The ways, the weather and the links.
+#[derive(Debug)]
+pub(crate) struct Network {
+    seed: u64,
+    base: plan::Network,
+    /// How many cuts there are from one node to another.
+    cuts: BTreeMap<(u32, u32), u32>,
+    weather: Vec<Weather>,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    next: u64,
+    /// The most bytes that waited in one direction.
+    pub(crate) queue_bytes_max: u64,
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64, base: plan::Network, nodes: usize) -> Self {
+        let (cuts, links) = (BTreeMap::new(), BTreeMap::new());
+        Self { seed, base, cuts, weather: vec![Weather::default(); nodes], links, next: 1, queue_bytes_max: 0 }
+    }
+
+    /// Adds a node, which gets the next place.
+    pub(crate) fn add(&mut self) {
+        self.weather.push(Weather::default());
+    }
+
+    /// Returns whether frames pass from one node to another now.
+    pub(crate) fn passes(&self, from: u32, to: u32) -> bool {
+        !self.cuts.contains_key(&(from, to)) && self.weather[at(from)].clogs == 0 && self.weather[at(to)].clogs == 0
+    }
+
+    /// Cuts one direction between two nodes once more.
+    pub(crate) fn cut(&mut self, from: u32, to: u32) {
+        *self.cuts.entry((from, to)).or_default() += 1;
+    }
+
+    /// Takes one cut back.
+    pub(crate) fn mend(&mut self, from: u32, to: u32) {
+        if let Some(cuts) = self.cuts.get_mut(&(from, to)) {
+            *cuts -= 1;
+            if *cuts == 0 {
+                self.cuts.remove(&(from, to));
+            }
+        }
+    }
+
+    /// Lets nothing from or to a node pass.
+    pub(crate) fn clog(&mut self, node: u32) {
+        self.weather[at(node)].clogs += 1;
+    }
+
+    /// Takes one clog back.
+    pub(crate) fn unclog(&mut self, node: u32) {
+        let clogs = &mut self.weather[at(node)].clogs;
+        *clogs = clogs.saturating_sub(1);
+    }
+
+    /// Makes a node's ways lossy and slow; zeroes make them good again.
+    pub(crate) fn roughen(&mut self, node: u32, loss_per_mille: u32, delay_us: u64) {
+        let weather = &mut self.weather[at(node)];
+        (weather.loss_per_mille, weather.delay_us) = (loss_per_mille, delay_us);
+    }
+
+    /// Makes a node's ways narrow; `None` makes them wide again.
+    pub(crate) fn narrow(&mut self, node: u32, bytes_per_s: Option<u64>) {
+        self.weather[at(node)].bytes_per_s = bytes_per_s;
+    }
+
+    /// Makes a link between two nodes, the lower place first.
+    pub(crate) fn connect(&mut self, ends: [u32; 2], now_us: u64) -> LinkId {
+        let id = LinkId(self.next);
+        self.next += 1;
+        // One stream for each link of a pair in turn: what happens to others does not shift it.
+        let pair = (u64::from(ends[0]) << 32) | u64::from(ends[1]);
+        let stream = Stream::keyed(self.seed, "link", pair, now_us);
+        let lanes = [Lane::default(), Lane::default()];
+        self.links.insert(id, Link { ends, up: [true; 2], lanes, since_us: now_us, watched: false, stream });
+        id
+    }
+
+    /// Returns how long something small is on its way between two nodes, drawn from a stream of the caller's.
+    pub(crate) fn latency(&self, ends: [u32; 2], stream: &mut Stream) -> u64 {
+        let [one, other] = ends.map(|end| self.weather[at(end)]);
+        let mean = self.base.latency_mean_us + one.delay_us + other.delay_us;
+        self.base.latency_min_us + stream.exponential_us(mean)
+    }
+
+    /// Sends a frame from one end of a link, and says when it arrives.
+    pub(crate) fn send(&mut self, id: LinkId, from: End, bytes: u64, now_us: u64) -> Sent {
+        let Some(link) = self.links.get_mut(&id) else { return Sent::Broken };
+        let [one, other] = link.ends.map(|end| self.weather[at(end)]);
+        let lane = &mut link.lanes[from];
+        lane.queued += bytes;
+        self.queue_bytes_max = self.queue_bytes_max.max(lane.queued);
+        if lane.queued > QUEUE_BYTES_MAX {
+            return Sent::Overflow;
+        }
+        let loss = self.base.loss_per_mille + one.loss_per_mille + other.loss_per_mille;
+        let mut repeats = 0;
+        while repeats <= REPEATS_MAX && link.stream.chance(loss.min(950)) {
+            repeats += 1;
+        }
+        if repeats > REPEATS_MAX {
+            return Sent::Broken;
+        }
+        let narrow = one.bytes_per_s.unwrap_or(u64::MAX).min(other.bytes_per_s.unwrap_or(u64::MAX));
+        let rate = self.base.bytes_per_s.min(narrow).max(1);
+        lane.free_us = lane.free_us.max(now_us) + (bytes + ENVELOPE_BYTES) * 1_000_000 / rate;
+        let repeating = REPEAT_US * ((1 << repeats) - 1);
+        let mean = self.base.latency_mean_us + one.delay_us + other.delay_us;
+        let arrives = lane.free_us + self.base.latency_min_us + link.stream.exponential_us(mean) + repeating;
+        // Frames of one direction keep their order.
+        lane.last_us = arrives.max(lane.last_us + 1);
+        Sent::At(lane.last_us)
+    }
+}
+
+fn at(node: u32) -> usize {
+    usize::try_from(node).expect("places are small")
+}
