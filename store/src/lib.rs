@@ -20,7 +20,7 @@ mod testing;
 pub use kv::{Batch, Kv, KvError};
 pub use lock::Lock;
 pub use membership::Membership;
-pub use memory::MemoryKv;
+pub use memory::{MemoryKv, SharedKv};
 pub use open::{OpenError, Opened, Origin, open};
 pub use sled::SledKv;
 pub use stage::StoreError;

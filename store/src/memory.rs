@@ -3,7 +3,12 @@
 //! It is plain data and deterministic: one seed, one behaviour. What it forgets in a crash is what sled may forget:
 //! batches since the last flush, the latest first, and each of them whole.
 
-use std::{collections::BTreeMap, ops::Bound, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -16,7 +21,7 @@ use crate::{
 };
 
 /// A store in memory, with a disk's ways of failing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MemoryKv {
     /// Sealed values as they are visible now.
     records: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -76,20 +81,27 @@ impl MemoryKv {
             Crash::LoseAll => 0,
             Crash::KeepSome => below(&mut self.rng, self.undo.len() + 1),
         };
-        for batch in self.undo.drain(kept..).rev() {
-            for (key, old) in batch {
-                match old {
-                    Some(sealed) => self.records.insert(key, sealed),
-                    None => self.records.remove(&key),
-                };
-            }
-        }
-        self.undo.clear();
+        self.undo_after(kept);
         self.refusal = None;
         match self.failed.take() {
             None => Origin::Resumed,
             Some(_) => Origin::Copied { kept: place() },
         }
+    }
+
+    /// Returns the store that would open if the power went now and nothing unflushed had reached the disk.
+    ///
+    /// It is a copy with no failed write and no refusal to come, and meets the same accidents unless it is reseeded.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let mut copy = self.clone();
+        copy.crash(Crash::LoseAll);
+        copy
+    }
+
+    /// Lets later accidents follow from `seed`.
+    pub fn reseed(&mut self, seed: u64) {
+        self.rng = ChaCha8Rng::seed_from_u64(seed);
     }
 
     /// Flips one bit of one stored value, so that reading it answers `Corrupt`; returns its key, if there is any.
@@ -102,6 +114,19 @@ impl MemoryKv {
         let bit = below(&mut self.rng, sealed.len() * 8);
         sealed[bit / 8] ^= 1 << (bit % 8);
         Some(key.clone())
+    }
+
+    /// Takes back every batch since the last flush but the first few.
+    fn undo_after(&mut self, kept: usize) {
+        for batch in self.undo.drain(kept..).rev() {
+            for (key, old) in batch {
+                match old {
+                    Some(sealed) => self.records.insert(key, sealed),
+                    None => self.records.remove(&key),
+                };
+            }
+        }
+        self.undo.clear();
     }
 
     fn check(&self) -> Result<(), KvError> {
@@ -175,6 +200,50 @@ impl Kv for MemoryKv {
     }
 }
 
+/// A memory store that stays when the replica over it is gone.
+#[derive(Clone, Debug)]
+pub struct SharedKv(Arc<Mutex<MemoryKv>>);
+
+impl SharedKv {
+    /// Shares a store; clones of this are the same store.
+    #[must_use]
+    pub fn new(kv: MemoryKv) -> Self {
+        Self(Arc::new(Mutex::new(kv)))
+    }
+
+    /// Returns the store itself, until the guard is dropped.
+    pub fn lock(&self) -> MutexGuard<'_, MemoryKv> {
+        // Whoever panicked has not left it half changed: a call either refuses or does its whole work.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kv for SharedKv {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.lock().get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
+        self.lock().scan(from, to, visit)
+    }
+
+    fn scan_back(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
+        self.lock().scan_back(from, to, visit)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), KvError> {
+        self.lock().apply(batch)
+    }
+
+    fn flush(&mut self) -> Result<(), KvError> {
+        self.lock().flush()
+    }
+
+    fn size_on_disk(&self) -> Result<u64, KvError> {
+        self.lock().size_on_disk()
+    }
+}
+
 impl Refusal {
     fn error(self) -> KvError {
         match self {
@@ -237,6 +306,33 @@ mod tests {
         assert_eq!(kv.crash(Crash::LoseAll), Origin::Resumed);
         assert_eq!(keys(&kv), [1, 1]);
         assert_eq!(kv.get(&[1, 1]).unwrap().unwrap(), [1]);
+    }
+
+    #[test]
+    fn a_snapshot_is_what_a_crash_would_leave_and_goes_its_own_way() {
+        let shared = SharedKv::new(MemoryKv::seeded(7));
+        put(&mut shared.lock(), 1).unwrap();
+        shared.lock().flush().unwrap();
+        put(&mut shared.lock(), 2).unwrap();
+        shared.lock().refuse_after(0, Refusal::Io);
+        let mut snapshot = shared.lock().snapshot();
+        assert_eq!((keys(&snapshot), keys(&shared.lock())), (vec![1, 1], vec![1, 1, 2, 2]));
+        put(&mut snapshot, 3).unwrap();
+        snapshot.flush().unwrap();
+        shared.lock().crash(Crash::LoseAll);
+        assert_eq!((keys(&snapshot), keys(&shared.lock())), (vec![1, 1, 3, 3], vec![1, 1]));
+    }
+
+    #[test]
+    fn accidents_follow_from_the_last_seed() {
+        let survivors = |reseeded: u64| {
+            let mut kv = MemoryKv::seeded(reseeded + 1);
+            kv.reseed(7);
+            (1..=20).for_each(|key| put(&mut kv, key).unwrap());
+            kv.crash(Crash::KeepSome);
+            keys(&kv)
+        };
+        assert_eq!(survivors(0), survivors(1));
     }
 
     #[test]

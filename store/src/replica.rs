@@ -10,7 +10,7 @@ use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
-use beadmesh_protocol::wire::Frame;
+use beadmesh_protocol::wire::{Frame, Hello};
 use ed25519_dalek::SigningKey;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -243,6 +243,11 @@ impl Replica {
     /// Returns the mesh this replica is in; entries and frames are checked against it.
     pub fn mesh(&self) -> MeshId {
         self.entries.mesh()
+    }
+
+    /// Says what is held, in the form a link begins with.
+    pub fn hello(&self) -> Hello {
+        self.entries.hello()
     }
 
     /// Takes one input at `now`; what follows from it is released by the next `flush`, in order.

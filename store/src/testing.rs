@@ -1,7 +1,6 @@
-//! Builders for tests of this crate: a disk that outlives its replica, and a few replicas joined by frames.
+//! Builders for tests of this crate: a few replicas joined by frames.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beadmesh_protocol::bead::{Field, FieldValue};
@@ -14,46 +13,15 @@ use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
 use crate::command::{Action, Answer, BeadEdit, Command, CommandError, NewBead, NewInvite, PeerAnswer, StatusAnswer};
-use crate::kv::{Batch, Kv, KvError, Visit};
 use crate::membership::Membership;
-use crate::memory::{Crash, MemoryKv};
+use crate::memory::{Crash, MemoryKv, SharedKv};
 use crate::open::Origin;
 use crate::replica::{Config, Event, Input, LinkId, Output, Replica, RequestId};
-
-/// A memory store that stays when the replica over it is gone.
-#[derive(Debug, Clone)]
-pub(crate) struct Disk(pub(crate) Arc<Mutex<MemoryKv>>);
-
-impl Kv for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
-        self.0.lock().unwrap().get(key)
-    }
-
-    fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
-        self.0.lock().unwrap().scan(from, to, visit)
-    }
-
-    fn scan_back(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), KvError> {
-        self.0.lock().unwrap().scan_back(from, to, visit)
-    }
-
-    fn apply(&mut self, batch: Batch) -> Result<(), KvError> {
-        self.0.lock().unwrap().apply(batch)
-    }
-
-    fn flush(&mut self) -> Result<(), KvError> {
-        self.0.lock().unwrap().flush()
-    }
-
-    fn size_on_disk(&self) -> Result<u64, KvError> {
-        self.0.lock().unwrap().size_on_disk()
-    }
-}
 
 /// One replica of a net.
 pub(crate) struct Peer {
     pub(crate) replica: Replica,
-    pub(crate) disk: Disk,
+    pub(crate) disk: SharedKv,
     pub(crate) author: Author,
     /// How far its wall clock runs ahead.
     pub(crate) ahead: Duration,
@@ -82,7 +50,7 @@ impl Net {
     pub(crate) fn alone(count: u8) -> Self {
         let mono = Instant::default();
         let peers = (0..count).map(|at| {
-            let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(at.into()))));
+            let disk = SharedKv::new(MemoryKv::seeded(at.into()));
             let author = Author::seeded(at + 1);
             let replica = open(&disk, &author, (0, &Origin::Resumed), clock(mono, Duration::ZERO), None);
             Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
@@ -226,7 +194,7 @@ impl Net {
         self.unplug(at);
         let now = self.now(at);
         let peer = &mut self.peers[at];
-        let origin = peer.disk.0.lock().unwrap().crash(Crash::LoseAll);
+        let origin = peer.disk.lock().crash(Crash::LoseAll);
         peer.opened += 1;
         peer.replica = open(&peer.disk, &peer.author, (peer.opened, &origin), now, None);
         self.flush(at);
@@ -239,7 +207,7 @@ impl Net {
         self.unplug(at);
         let now = self.now(at);
         let peer = &mut self.peers[at];
-        peer.disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(99))));
+        peer.disk = SharedKv::new(MemoryKv::seeded(99));
         peer.opened += 1;
         peer.replica = open(&peer.disk, &peer.author, (peer.opened, &Origin::Fresh), now, membership);
         self.flush(at);
@@ -334,7 +302,7 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
 
 /// Opens the replica of a disk for the given time.
 pub(crate) fn open(
-    disk: &Disk,
+    disk: &SharedKv,
     author: &Author,
     (opened, origin): (u8, &Origin),
     now: Now,

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beadmesh_protocol::bead::document::Document;
@@ -18,9 +17,9 @@ use super::{Event, Input, Output, RequestId};
 use crate::command::{Action, Answer, Command, CommandError, Filter, NewBead, Prepared, ProjectContext};
 use crate::keys;
 use crate::membership::Membership;
-use crate::memory::{MemoryKv, Refusal};
+use crate::memory::{MemoryKv, Refusal, SharedKv};
 use crate::open::Origin;
-use crate::testing::{Disk, Net, bead, create, edit, open};
+use crate::testing::{Net, bead, create, edit, open};
 
 fn show(bead: &str) -> Command {
     Command::Show(bead.to_owned())
@@ -57,8 +56,8 @@ fn a_bead_that_one_import_names_twice_is_updated() {
 
 #[test]
 fn a_mesh_that_is_founded_is_not_written_before_the_first_flush() {
-    let disk = Disk(Arc::new(Mutex::new(MemoryKv::seeded(1))));
-    disk.0.lock().unwrap().refuse_after(0, Refusal::Full);
+    let disk = SharedKv::new(MemoryKv::seeded(1));
+    disk.lock().refuse_after(0, Refusal::Full);
     // The recovery key is not kept yet when this returns; a mesh on the disk could never be recovered.
     let mut replica = open(&disk, &Author::seeded(1), (0, &Origin::Fresh), Now::default(), None);
     replica.flush().unwrap_err();
@@ -98,7 +97,7 @@ fn a_failed_flush_releases_nothing_and_ends_the_taking_of_input() {
         let mut net = Net::alone(1);
         net.create(0, "kept");
         let digest = net.status(0).digest;
-        net.peers[0].disk.0.lock().unwrap().refuse_after(writes, Refusal::Full);
+        net.peers[0].disk.lock().refuse_after(writes, Refusal::Full);
         net.handle(0, Input::Command(RequestId(7), create("lost")));
         let error = net.peers[0].replica.flush().unwrap_err();
         net.handle(0, Input::Command(RequestId(8), Command::Status));
@@ -492,7 +491,7 @@ fn an_inviter_can_not_plant_entries_of_strangers() {
 
 #[test]
 fn a_join_that_does_not_fit_its_answer_takes_no_use_and_admits_nobody() {
-    let (disk, founder) = (Disk(Arc::new(Mutex::new(MemoryKv::seeded(1)))), Author::seeded(1));
+    let (disk, founder) = (SharedKv::new(MemoryKv::seeded(1)), Author::seeded(1));
     let mut fixture = MeshFixture::founded();
     for at in 0..900_u16 {
         let node = NodeId::from_bytes(std::array::from_fn(|byte| at.to_be_bytes()[byte % 2]));
