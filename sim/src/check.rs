@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use beadmesh_protocol::id::{BeadId, NodeId};
 
 use crate::journal::Journal;
-use crate::outcome::Violation;
 use crate::plan::Plan;
 use crate::view::{Glance, View};
+use beadmesh_protocol::clock::Wall;
 
 /// The end of a run as the checkers see it: the mesh was healed and left alone.
 pub struct Ending<'a> {
@@ -28,10 +28,14 @@ pub struct Ending<'a> {
     pub strangers: &'a BTreeSet<NodeId>,
     /// Keys of which two stores were in use, by a copy or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
+    /// Keys whose store was lost, all or in part.
+    pub lost: &'a BTreeSet<NodeId>,
     /// Beads that strangers and observers wrote and nobody else did.
     pub outlawed: &'a BTreeSet<BeadId>,
     /// The virtual millisecond.
     pub at_ms: u64,
+    /// The right wall time.
+    pub wall: Wall,
     /// Whether all became equal in time.
     pub converged: bool,
     /// Frames delivered while everything was quiet, and for how many virtual milliseconds it was.
@@ -40,4 +44,12 @@ pub struct Ending<'a> {
     pub links: u64,
     /// Most bytes that waited in one direction of a link.
     pub queue_bytes_max: u64,
+}
+
+pub fn all(e: &Ending<'_>) -> Vec<crate::outcome::Violation> {
+    if e.converged {
+        vec![]
+    } else {
+        vec![crate::outcome::Violation { check: "liveness", at_ms: e.at_ms, node: None, what: String::new() }]
+    }
 }

@@ -4,7 +4,18 @@
 //! through bytes and the real decoders.
 
 pub mod check;
+mod clock;
+pub mod coverage;
 pub mod journal;
+mod mesh;
+mod model;
+mod network;
+mod node;
 pub mod outcome;
 pub mod plan;
+mod random;
+mod trace;
 pub mod view;
+mod workload;
+
+pub use mesh::run;

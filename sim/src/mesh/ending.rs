@@ -1,0 +1,194 @@
+//! The second half of a run: everything is healed, progress is demanded, and what every node shows is looked at.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use beadmesh_protocol::entry::{Entry, Sealed};
+use beadmesh_protocol::id::EntryId;
+use beadmesh_store::Kv as _;
+
+use super::{Event, MILLI, Mesh, SECOND, at};
+use crate::check::{self, Ending};
+use crate::model;
+use crate::outcome::Outcome;
+use crate::sometimes;
+use crate::view::{Glance, View};
+
+/// How often it is looked whether all are equal.
+const LOOK_US: u64 = SECOND;
+
+/// How long the mesh is left alone once all are equal, to see that it is quiet.
+const QUIET_US: u64 = 60 * SECOND;
+
+/// Nodes that are looked at in full at most.
+const VIEWS_MAX: usize = 10;
+
+impl Mesh<'_> {
+    /// Heals everything, waits until all honest nodes are equal, and then for a while longer.
+    pub(super) fn settle(&mut self, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.heal();
+        let begun_us = self.now_us;
+        let until_us = begun_us + self.plan.settle_ms * MILLI;
+        while self.now_us < until_us {
+            self.run_until(self.now_us + LOOK_US, watch)?;
+            self.schedule(self.now_us, Event::Sample);
+            if self.is_equal() {
+                self.figures.converged_ms = Some((self.now_us - begun_us) / MILLI);
+                self.tell(None, "all nodes hold the same");
+                break;
+            }
+        }
+        let frames = self.figures.frames;
+        self.run_until(self.now_us + QUIET_US, watch)?;
+        self.schedule(self.now_us, Event::Sample);
+        self.run_until(self.now_us, watch)?;
+        let quiet = (self.figures.frames - frames, QUIET_US / MILLI);
+        self.judge(quiet);
+        ControlFlow::Continue(())
+    }
+
+    /// Returns the places of the honest nodes that are on.
+    fn honest(&self) -> Vec<u32> {
+        self.nodes.iter().filter(|node| !node.rogue && !node.retired).map(|node| node.place).collect()
+    }
+
+    /// Returns whether every honest node runs, is a member, waits for nothing, and holds what the others hold.
+    fn is_equal(&self) -> bool {
+        let mut first = None;
+        self.honest().into_iter().all(|place| {
+            let node = &self.nodes[at(place)];
+            let Some(process) = &node.process else { return false };
+            let hello = process.replica.hello();
+            let same = *first.get_or_insert_with(|| hello.clone()) == hello;
+            node.joined && process.asked.is_empty() && process.inbox.is_empty() && same
+        })
+    }
+
+    /// Lets the checkers look at the end.
+    fn judge(&mut self, quiet: (u64, u64)) {
+        let honest = self.honest();
+        let glances: Vec<Glance> = honest.iter().filter_map(|place| self.glance(*place)).collect();
+        let step = honest.len().div_ceil(VIEWS_MAX).max(1);
+        let chosen: Vec<u32> = honest.iter().copied().step_by(step).collect();
+        let views: Vec<View> = chosen.into_iter().filter_map(|place| self.view(place)).collect();
+        let entries = self.entries_of(&honest);
+        let wall = self.nodes[0].clock.read(self.now_us).wall;
+        let mesh = self.nodes[0].mesh();
+        let reference = mesh.map(|mesh| {
+            model::fold(self.plan.seed, mesh, &entries, self.nodes[0].id, self.nodes[0].clock.read(self.now_us))
+        });
+        let reference = match reference {
+            Some(Ok(view)) => view,
+            Some(Err(error)) => return self.violate("model", None, format!("the union does not fold: {error}")),
+            None => return self.violate("stopped", Some(0), "the founder does not run at the end"),
+        };
+        self.figures.entries = entries.len() as u64;
+        self.figures.beads = reference.beads.len() as u64;
+        self.note_end(&views);
+        let keys = self.nodes.iter().map(|node| (node.place, node.id)).collect();
+        let ending = Ending {
+            plan: self.plan,
+            journal: &self.journal,
+            glances: &glances,
+            views: &views,
+            reference: &reference,
+            keys: &keys,
+            strangers: &self.strangers,
+            forked: &self.forked,
+            lost: &self.lost,
+            outlawed: &self.outlawed,
+            at_ms: self.now_us / MILLI,
+            wall,
+            converged: self.figures.converged_ms.is_some(),
+            quiet,
+            links: self.network.links.len() as u64,
+            queue_bytes_max: self.network.queue_bytes_max,
+        };
+        let found = check::all(&ending);
+        self.violations.extend(found);
+    }
+
+    fn note_end(&mut self, views: &[View]) {
+        let conflicts = views.iter().flat_map(|view| view.beads.values()).any(|bead| !bead.conflicts.is_empty());
+        sometimes!(self.coverage, "conflict-shown", conflicts);
+        let shared = views.iter().flat_map(|view| view.beads.values()).any(|bead| bead.alias.contains('~'));
+        sometimes!(self.coverage, "alias-shared", shared);
+        self.figures.stored_bytes = self.nodes.iter().filter_map(|node| node.disk.lock().size_on_disk().ok()).sum();
+    }
+
+    fn glance(&self, place: u32) -> Option<Glance> {
+        let node = &self.nodes[at(place)];
+        let hello = node.process.as_ref()?.replica.hello();
+        let mut sets = blake3::Hasher::new();
+        sets.update(&hello.control.sum).update(&hello.data.sum);
+        Some(Glance { place, sets: *sets.finalize().as_bytes(), entries: hello.control.count + hello.data.count })
+    }
+
+    /// Asks a node everything a person could ask.
+    fn view(&mut self, place: u32) -> Option<View> {
+        let mut ask = |command| match self.ask_now(place, command) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.violate("stopped", Some(place), format!("it does not answer at the end: {error}"));
+                None
+            }
+        };
+        let mut view = model::look(Some(place), &mut ask)?;
+        let disk = &self.nodes[at(place)].disk;
+        view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
+        let mesh = self.nodes[at(place)].mesh()?;
+        view.entries = self
+            .entries_of(&[place])
+            .values()
+            .filter_map(|sealed| {
+                let entry = Entry::open_trusted(mesh, sealed.clone()).ok()?;
+                let content = entry.content();
+                Some((entry.id(), (content.author, content.instance, content.n)))
+            })
+            .collect();
+        Some(view)
+    }
+
+    /// Returns every entry on the disks of some nodes.
+    fn entries_of(&self, places: &[u32]) -> BTreeMap<EntryId, Sealed> {
+        let mut entries = BTreeMap::new();
+        for place in places {
+            let disk = self.nodes[at(*place)].disk.lock();
+            // What can not be read is missed by the checkers.
+            let _ = disk.scan(b"E", Some(b"F"), &mut |key, value| {
+                if let (Some(id), Ok(sealed)) = (EntryId::from_slice(&key[1..]), postcard::from_bytes(value)) {
+                    entries.entry(id).or_insert(sealed);
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        entries
+    }
+
+    /// Returns what the run came to.
+    pub(super) fn outcome(mut self, cut: bool) -> Outcome {
+        self.end_lives();
+        let pending = self.journal.deeds.iter().filter(|deed| deed.fate == crate::journal::Fate::Unknown).count();
+        self.figures.unanswered = pending as u64;
+        self.figures.spread_ms = self.spread.medians();
+        self.figures.queue_bytes_max = self.network.queue_bytes_max;
+        for place in 0..self.nodes.len() {
+            let sets = self.glance(u32::try_from(place).expect("copies are few")).map_or([0; 32], |glance| glance.sets);
+            self.trace.fold_bytes(10, self.now_us, place as u64, &sets);
+        }
+        self.trace.fold(11, self.now_us, u64::from(cut), self.violations.len() as u64);
+        Outcome {
+            digest: self.trace.digest(),
+            trace: self.trace.steps,
+            violations: self.violations,
+            nodes: u32::try_from(self.nodes.len()).expect("copies are few"),
+            virtual_us: self.now_us,
+            events: self.events,
+            seen: self.coverage.counts(),
+            story: self.story,
+            samples: self.samples,
+            lives: self.lives,
+            figures: self.figures,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Rogues: what somebody with a member's key may do to its peers, by hand-made frames on the member's own links.
+//!
+//! The process beneath is an honest one, so a rogue is also a member in good standing. What it says in a stranger's or an
+//! observer's name must have no effect anywhere; what it says in its own may, and then the same everywhere.
+
+use beadmesh_protocol::bead::document::Document;
+use beadmesh_protocol::bead::intake::Change;
+use beadmesh_protocol::bead::{Edit, Field, FieldValue};
+use beadmesh_protocol::clock::{Timestamp, Wall};
+use beadmesh_protocol::entry::{Content, Entry, RawOp};
+use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::op::{Admit, BeadChange, Op, Role};
+use beadmesh_protocol::testing::bombs;
+use beadmesh_protocol::wire::Frame;
+use beadmesh_store::replica::LinkId;
+use ed25519_dalek::SigningKey;
+
+use super::{Mesh, at};
+use crate::plan::Deed;
+use crate::random::Stream;
+use crate::sometimes;
+
+/// A century, in milliseconds.
+const CENTURY_MS: u64 = 100 * 365 * 24 * 3_600 * 1_000;
+
+/// Frames that a flood sends on each link, and ids in each.
+const FLOOD_FRAMES: usize = 40;
+const FLOOD_IDS: usize = 200;
+
+/// A kind of data operation that no version knows yet.
+const UNKNOWN_KIND: u16 = 60_000;
+
+/// Old frames that are sent again at a time.
+const REPLAYED: usize = 20;
+
+/// What a rogue draws its doings from, and who it is.
+struct Hand {
+    stream: Stream,
+    mesh: MeshId,
+    key: SigningKey,
+    wall: Wall,
+}
+
+impl Mesh<'_> {
+    /// Has a rogue do something.
+    pub(super) fn do_ill(&mut self, node: u32, deed: Deed, salt: u64) {
+        let machine = &self.nodes[at(node)];
+        let Some(mesh) = machine.mesh() else { return };
+        if !machine.is_awake() || !machine.joined {
+            return;
+        }
+        let links = self.links_of(node);
+        if links.is_empty() {
+            return;
+        }
+        let stream = Stream::keyed(self.plan.seed, "rogue", node.into(), salt);
+        let wall = machine.clock.read(self.now_us).wall;
+        let mut hand = Hand { stream, mesh, key: machine.key.clone(), wall };
+        self.tell(Some(node), format!("does ill: {deed:?}"));
+        match deed {
+            Deed::Garbage | Deed::Mutate | Deed::Replay | Deed::Flood => self.harass(node, deed, &links, &mut hand),
+            Deed::Stranger | Deed::SelfAdmit | Deed::Observer => self.usurp(node, deed, &links, &mut hand),
+            Deed::Twins | Deed::Fork => self.contradict(node, deed, &links, &mut hand),
+            Deed::Forge | Deed::Future | Deed::Unknown | Deed::Bomb | Deed::Dangling => {
+                self.misstate(node, deed, &links, &mut hand);
+            }
+        }
+    }
+
+    fn links_of(&self, node: u32) -> Vec<LinkId> {
+        let mine = self
+            .network
+            .links
+            .iter()
+            .filter(|(_, link)| link.ends.iter().position(|end| *end == node).is_some_and(|end| link.up[end]));
+        mine.map(|(link, _)| *link).collect()
+    }
+
+    fn broadcast(&mut self, node: u32, links: &[LinkId], bytes: &[u8]) {
+        links.iter().for_each(|link| self.send(node, *link, bytes.to_vec()));
+    }
+
+    /// Sends what is no frame, what is an old one, or far too many.
+    fn harass(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+        match deed {
+            Deed::Garbage => {
+                let length = hand.stream.place(2_000) + 1;
+                let bytes: Vec<u8> = (0..length).map(|_| hand.stream.bytes::<1>()[0]).collect();
+                let link = *hand.stream.pick(links);
+                self.send(node, link, bytes);
+            }
+            Deed::Mutate => {
+                let heard = self.overheard.get(&node).cloned().unwrap_or_default();
+                if heard.is_empty() {
+                    return;
+                }
+                let mut bytes = hand.stream.pick(&heard).clone();
+                for _ in 0..=hand.stream.below(8) {
+                    let bit = hand.stream.place(bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+                self.broadcast(node, links, &bytes);
+            }
+            Deed::Replay => {
+                sometimes!(self.coverage, "replay-ignored", true);
+                let heard = self.overheard.get(&node).cloned().unwrap_or_default();
+                for bytes in heard.iter().take(REPLAYED) {
+                    self.broadcast(node, links, bytes);
+                }
+            }
+            _ => {
+                sometimes!(self.coverage, "flood-survived", true);
+                for _ in 0..FLOOD_FRAMES {
+                    let ids: Vec<EntryId> = (0..FLOOD_IDS).map(|_| EntryId::from_bytes(hand.stream.bytes())).collect();
+                    let frame = if hand.stream.chance(500) { Frame::Want(ids) } else { Frame::Ack(ids) };
+                    self.broadcast(node, links, &frame.encode());
+                }
+            }
+        }
+    }
+
+    /// Writes in the name of those who may not.
+    fn usurp(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+        let (bead, change) = hand.bead("outlawed");
+        let op = Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode();
+        let role = self.nodes[at(node)].role;
+        if deed == Deed::Observer {
+            if role == Role::Observer {
+                sometimes!(self.coverage, "observer-void", true);
+                self.outlawed.insert(bead);
+                let entry = hand.sign(vec![op]);
+                self.broadcast(node, links, &Frame::Entries(vec![entry]).encode());
+            }
+            return;
+        }
+        let stranger = SigningKey::from_bytes(&hand.stream.bytes());
+        let id = NodeId::from_bytes(stranger.verifying_key().to_bytes());
+        sometimes!(self.coverage, "stranger-ignored", true);
+        self.strangers.insert(id);
+        self.outlawed.insert(bead);
+        let mut entries = Vec::new();
+        if deed == Deed::SelfAdmit {
+            let admit =
+                Admit { seen: Vec::new(), node: id, name: "stranger".to_owned(), role: Role::Admin, invite: None };
+            let raw = Op::Admit(admit).encode();
+            // A member that is no admin may say it as well: that names the stranger, and lets it in no more than itself.
+            let by_member = role != Role::Admin && hand.stream.chance(500);
+            let signer = if by_member { hand.key.clone() } else { stranger.clone() };
+            entries.push(hand.sign_as(&signer, hand.wall, vec![raw]));
+        }
+        entries.push(hand.sign_as(&stranger, hand.wall, vec![op]));
+        self.broadcast(node, links, &Frame::Entries(entries).encode());
+    }
+
+    /// Says one thing to some peers and another to others.
+    fn contradict(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+        let (instance, actor) = (InstanceId::from_bytes(hand.stream.bytes()), hand.stream.bytes());
+        let bead = hand.bead_id();
+        let mut entries = Vec::new();
+        for version in ["one thing", "another"] {
+            let bead = if deed == Deed::Twins { bead } else { hand.bead_id() };
+            let actor = if deed == Deed::Twins { actor } else { hand.stream.bytes() };
+            let change = hand.change(bead, actor, version);
+            let op = Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode();
+            let instance = if deed == Deed::Fork { instance } else { InstanceId::from_bytes(hand.stream.bytes()) };
+            entries.push(hand.sign_in(instance, vec![op]));
+        }
+        if deed == Deed::Fork {
+            sometimes!(self.coverage, "fork-entry", true);
+            self.forked.insert(self.nodes[at(node)].id);
+        } else {
+            sometimes!(self.coverage, "twin-change", true);
+        }
+        for (place, link) in links.iter().enumerate() {
+            let said = if links.len() == 1 { entries.clone() } else { vec![entries[place % 2].clone()] };
+            self.send(node, *link, Frame::Entries(said).encode());
+        }
+    }
+
+    /// Sends one entry with something wrong, or strange, in it.
+    fn misstate(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+        let (bead, change) = hand.bead("of a rogue");
+        let op = |bead, change: &[u8]| Op::Bead(BeadChange { bead, change: change.to_vec() }).encode();
+        let sound = op(bead, change.to_wire());
+        let entry = match deed {
+            Deed::Future => {
+                let ahead = Wall::from_millis(hand.wall.as_millis() + CENTURY_MS);
+                hand.sign_as(&hand.key.clone(), ahead, vec![sound])
+            }
+            Deed::Unknown => {
+                sometimes!(self.coverage, "unknown-op-stored", true);
+                let body = hand.stream.bytes::<40>().to_vec();
+                hand.sign(vec![RawOp { kind: UNKNOWN_KIND, body }, sound])
+            }
+            Deed::Bomb => {
+                sometimes!(self.coverage, "bomb-refused", true);
+                let corpus = bombs::corpus();
+                let (_, bomb) = hand.stream.pick(&corpus);
+                hand.sign(vec![op(bead, bomb), sound])
+            }
+            Deed::Dangling => {
+                let mut document = Document::new(bead);
+                let actor = hand.stream.bytes();
+                let first = document.edit(actor, hand.wall, &title("nobody has this"));
+                let second = document.edit(actor, hand.wall, &title("this waits for ever"));
+                let second = first.and(second).ok().and_then(|changes| changes.into_iter().next());
+                let Some(second) = second else { return };
+                hand.sign(vec![op(bead, second.to_wire())])
+            }
+            _ => hand.sign(vec![sound]),
+        };
+        let mut bytes = Frame::Entries(vec![entry]).encode();
+        if deed == Deed::Forge {
+            sometimes!(self.coverage, "forged-refused", true);
+            // The signature is what a frame of one entry ends with.
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+        }
+        self.broadcast(node, links, &bytes);
+    }
+}
+
+impl Hand {
+    fn bead_id(&mut self) -> BeadId {
+        BeadId::from_bytes(self.stream.bytes())
+    }
+
+    fn bead(&mut self, words: &str) -> (BeadId, Change) {
+        let bead = self.bead_id();
+        let actor = self.stream.bytes();
+        (bead, self.change(bead, actor, words))
+    }
+
+    fn change(&mut self, bead: BeadId, actor: [u8; 8], words: &str) -> Change {
+        let made = Document::new(bead).edit(actor, self.wall, &title(words));
+        made.ok().and_then(|changes| changes.into_iter().next()).expect("a title is a change")
+    }
+
+    fn sign(&mut self, ops: Vec<RawOp>) -> Entry {
+        let instance = InstanceId::from_bytes(self.stream.bytes());
+        self.sign_in(instance, ops)
+    }
+
+    fn sign_in(&mut self, instance: InstanceId, ops: Vec<RawOp>) -> Entry {
+        sign(self.mesh, &self.key, instance, self.wall, ops)
+    }
+
+    fn sign_as(&mut self, key: &SigningKey, wall: Wall, ops: Vec<RawOp>) -> Entry {
+        sign(self.mesh, key, InstanceId::from_bytes(self.stream.bytes()), wall, ops)
+    }
+}
+
+fn sign(mesh: MeshId, key: &SigningKey, instance: InstanceId, wall: Wall, ops: Vec<RawOp>) -> Entry {
+    let author = NodeId::from_bytes(key.verifying_key().to_bytes());
+    let content = Content { author, instance, n: 1, prev: None, hlc: Timestamp::from_wall(wall), ops };
+    content.sign(mesh, key).expect("what a rogue signs keeps the bounds of an entry")
+}
+
+fn title(words: &str) -> Vec<Edit> {
+    vec![Edit::Set(Field::Title, FieldValue::Text(words.to_owned()))]
+}

@@ -1,0 +1,355 @@
+//! Faults: how each begins, and how it ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use beadmesh_protocol::entry::{Entry, Sealed};
+use beadmesh_protocol::id::{BeadId, EntryId};
+use beadmesh_protocol::op::Op;
+use beadmesh_store::Kv as _;
+use beadmesh_store::memory::{Crash, MemoryKv, Refusal, SharedKv};
+use beadmesh_store::open::Origin;
+
+use super::links::Parting;
+use super::{Event, MILLI, Mesh, SECOND, at};
+use crate::node::{Armed, Node};
+use crate::outcome::Life;
+use crate::plan::{Trouble, Way};
+use crate::sometimes;
+
+/// How long a power cut waits for a write to fall into before it comes anyway.
+const DARK_US: u64 = SECOND;
+
+/// A wall clock this far off is far off.
+const FAR_MS: i64 = 24 * 3_600 * 1_000;
+
+/// Where entries lie in a store: the letter of the store's own layout.
+const ENTRIES: &[u8] = b"E";
+const ENTRIES_END: &[u8] = b"F";
+
+impl Mesh<'_> {
+    pub(super) fn on_fault_begins(&mut self, fault: usize) {
+        if self.healed_us.is_some() {
+            return;
+        }
+        let plan = self.plan;
+        let planned = &plan.faults[fault];
+        self.trace.fold(8, self.now_us, fault as u64, 0);
+        self.schedule(self.now_us + planned.for_ms * MILLI, Event::End(fault));
+        self.active.insert(fault);
+        match &planned.trouble {
+            Trouble::Partition { side, way, bridge } => self.partition(side, *way, *bridge, true),
+            Trouble::Clog { node } => {
+                self.network.clog(*node);
+                self.watch_cut_links();
+            }
+            Trouble::Rough { node, loss_per_mille, delay_us } => {
+                self.network.roughen(*node, *loss_per_mille, *delay_us);
+            }
+            Trouble::Narrow { node, bytes_per_s } => self.network.narrow(*node, Some(*bytes_per_s)),
+            Trouble::SlowDisk { node, flush_us } => self.nodes[at(*node)].slow_us = Some(*flush_us),
+            Trouble::WallStep { node, by_ms } => {
+                sometimes!(self.coverage, "wall-far-ahead", *by_ms > FAR_MS);
+                sometimes!(self.coverage, "wall-far-behind", *by_ms < -FAR_MS);
+                self.nodes[at(*node)].clock.step(*by_ms);
+            }
+            Trouble::Rogue { node, deed, salt } => self.do_ill(*node, *deed, *salt),
+            trouble => self.hit(fault, trouble),
+        }
+    }
+
+    /// Lets a fault begin that befalls one machine's process or disk.
+    fn hit(&mut self, fault: usize, trouble: &Trouble) {
+        match trouble {
+            Trouble::Kill { node } => {
+                self.tell(Some(*node), "was killed");
+                self.kill(*node);
+            }
+            Trouble::PowerCut { node, writing: true } => self.arm(*node, Armed::PowerCut),
+            Trouble::PowerCut { node, writing: false } => {
+                self.tell(Some(*node), "lost power");
+                self.cut_power(*node, Crash::KeepSome);
+            }
+            Trouble::DiskFull { node } => self.refuse(*node, 0, Refusal::Full),
+            Trouble::SyncError { node } => self.refuse(*node, 1, Refusal::Io),
+            Trouble::Pause { node, clock_stops } => self.sleep(*node, *clock_stops),
+            Trouble::Corrupt { node } => {
+                self.kill(*node);
+                let key = self.nodes[at(*node)].disk.lock().corrupt();
+                self.nodes[at(*node)].damaged = key.is_some();
+                self.tell(Some(*node), "was stopped, and a value on its disk is damaged");
+            }
+            Trouble::LoseDisk { node } => {
+                self.tell(Some(*node), "lost its disk");
+                self.kill(*node);
+                self.strike(*node, None);
+                let machine = &mut self.nodes[at(*node)];
+                machine.disk = SharedKv::new(MemoryKv::seeded(0));
+                self.lost.insert(machine.id);
+            }
+            Trouble::Restore { node } => {
+                let snapshot = self.nodes[at(*node)].disk.lock().snapshot();
+                self.snapshots.insert(fault, snapshot);
+            }
+            Trouble::Clone { node, moved } => self.copy(fault, *node, *moved),
+            _ => unreachable!("the others befall ways and clocks"),
+        }
+    }
+
+    pub(super) fn on_fault_ends(&mut self, fault: usize) {
+        if !self.active.remove(&fault) {
+            return;
+        }
+        let plan = self.plan;
+        self.trace.fold(9, self.now_us, fault as u64, 0);
+        match &plan.faults[fault].trouble {
+            Trouble::Partition { side, way, bridge } => self.partition(side, *way, *bridge, false),
+            Trouble::Clog { node } => {
+                self.network.unclog(*node);
+                self.release_held();
+            }
+            Trouble::Rough { node, .. } => self.network.roughen(*node, 0, 0),
+            Trouble::Narrow { node, .. } => self.network.narrow(*node, None),
+            Trouble::SlowDisk { node, .. } => self.nodes[at(*node)].slow_us = None,
+            Trouble::WallStep { node, by_ms } => self.nodes[at(*node)].clock.step(-*by_ms),
+            Trouble::Pause { node, .. } => self.wake_up(*node),
+            Trouble::Kill { node } | Trouble::PowerCut { node, .. } | Trouble::Corrupt { node } => self.start(*node),
+            Trouble::DiskFull { node } | Trouble::SyncError { node } => self.end_refusal(*node),
+            Trouble::LoseDisk { node } => self.replace_disk(*node),
+            Trouble::Restore { node } => self.restore(fault, *node),
+            Trouble::Clone { .. } => {
+                if let Some(copy) = self.copies.remove(&fault) {
+                    self.retire(copy);
+                }
+            }
+            Trouble::Rogue { .. } => {}
+        }
+    }
+
+    /// Cuts the ways between a side and the others, or mends them.
+    fn partition(&mut self, side: &[u32], way: Way, bridge: Option<u32>, begins: bool) {
+        let side: BTreeSet<u32> = side.iter().copied().collect();
+        sometimes!(self.coverage, "one-way-cut", way != Way::Both);
+        sometimes!(self.coverage, "bridge-used", bridge.is_some());
+        for (low, high) in self.plan.ways() {
+            let crosses = side.contains(&low) != side.contains(&high);
+            if !crosses || bridge.is_some_and(|bridge| bridge == low || bridge == high) {
+                continue;
+            }
+            let (inside, outside) = if side.contains(&low) { (low, high) } else { (high, low) };
+            for (from, to, cut) in [(inside, outside, way != Way::In), (outside, inside, way != Way::Out)] {
+                match (cut, begins) {
+                    (false, _) => {}
+                    (true, true) => self.network.cut(from, to),
+                    (true, false) => self.network.mend(from, to),
+                }
+            }
+        }
+        if begins { self.watch_cut_links() } else { self.release_held() }
+    }
+
+    /// Ends a process as SIGKILL does: what was written is on its way to the disk, what was staged is gone.
+    fn kill(&mut self, node: u32) {
+        self.stop(node, Parting::Told);
+        self.nodes[at(node)].disk.lock().crash(Crash::LoseAll);
+    }
+
+    fn arm(&mut self, node: u32, armed: Armed) {
+        let machine = &mut self.nodes[at(node)];
+        if machine.process.is_none() {
+            return;
+        }
+        machine.armed = Some(armed);
+        let (writes, generation) = (machine.stream.below(2), machine.generation);
+        machine.disk.lock().refuse_after(writes, Refusal::Io);
+        self.schedule(self.now_us + DARK_US, Event::Dark { node, generation });
+    }
+
+    fn refuse(&mut self, node: u32, writes: u64, refusal: Refusal) {
+        let machine = &mut self.nodes[at(node)];
+        if machine.process.is_none() {
+            return;
+        }
+        machine.armed = Some(Armed::Refusal);
+        machine.disk.lock().refuse_after(writes, refusal);
+    }
+
+    /// Makes room on a disk again, and starts the process anew.
+    fn end_refusal(&mut self, node: u32) {
+        self.nodes[at(node)].armed = None;
+        self.stop(node, Parting::Told);
+        self.start(node);
+    }
+
+    fn sleep(&mut self, node: u32, clock_stops: bool) {
+        let now_us = self.now_us;
+        let machine = &mut self.nodes[at(node)];
+        if machine.process.is_none() || std::mem::replace(&mut machine.asleep, true) {
+            return;
+        }
+        if clock_stops {
+            machine.clock.stop(now_us);
+        }
+        self.tell(Some(node), "sleeps");
+        self.network.clog(node);
+        self.watch_cut_links();
+    }
+
+    fn wake_up(&mut self, node: u32) {
+        let now_us = self.now_us;
+        let machine = &mut self.nodes[at(node)];
+        machine.clock.go(now_us);
+        if !std::mem::replace(&mut machine.asleep, false) {
+            return;
+        }
+        self.tell(Some(node), "wakes");
+        self.network.unclog(node);
+        for event in self.postponed.remove(&node).unwrap_or_default() {
+            self.schedule(now_us, event);
+        }
+        self.release_held();
+        self.hurry(node);
+    }
+
+    /// Starts a machine on an empty disk, from what lies beside the store and what its peers hold.
+    pub(super) fn replace_disk(&mut self, node: u32) {
+        let now_us = self.now_us;
+        self.strike(node, None);
+        let machine = &mut self.nodes[at(node)];
+        if machine.process.is_some() || machine.retired {
+            return;
+        }
+        self.lost.insert(machine.id);
+        let seed = self.plan.seed ^ u64::from(node) ^ (u64::from(machine.generation) << 32);
+        machine.disk = SharedKv::new(MemoryKv::seeded(seed));
+        machine.damaged = false;
+        let origin = Origin::Replaced { kept: "(lost)".into(), reason: "it was lost".to_owned() };
+        if let Err(error) = machine.start(&origin, now_us) {
+            self.violate("stopped", Some(node), format!("it does not recover: {error}"));
+            return;
+        }
+        sometimes!(self.coverage, "disk-lost-and-recovered", true);
+        self.tell(Some(node), "begins anew, with what its peers hold");
+        self.begin(node);
+    }
+
+    /// Puts a store back to what it was.
+    fn restore(&mut self, fault: usize, node: u32) {
+        let Some(snapshot) = self.snapshots.remove(&fault) else { return };
+        self.kill(node);
+        self.strike(node, Some(&snapshot));
+        let machine = &mut self.nodes[at(node)];
+        let seed = self.plan.seed ^ fault as u64;
+        *machine.disk.lock() = snapshot;
+        machine.disk.lock().reseed(seed);
+        self.forked.insert(machine.id);
+        sometimes!(self.coverage, "restored-older", true);
+        self.tell(Some(node), "had its store put back to an older state");
+        self.start(node);
+    }
+
+    /// Starts a copy of a machine.
+    fn copy(&mut self, fault: usize, node: u32, moved: bool) {
+        let place = u32::try_from(self.nodes.len()).expect("copies are few");
+        let machine = &self.nodes[at(node)];
+        if machine.damaged {
+            return;
+        }
+        let copy: Node = machine.copied(place, moved);
+        self.forked.insert(copy.id);
+        self.copies.insert(fault, place);
+        self.network.add();
+        for other in self.pairs.of(node) {
+            self.pairs.add((other.min(place), other.max(place)));
+        }
+        self.nodes.push(copy);
+        sometimes!(self.coverage, "clone-moved", moved);
+        sometimes!(self.coverage, "clone-same-machine", !moved);
+        self.tell(Some(place), format!("begins as a copy of n{node}"));
+        self.start(place);
+    }
+
+    /// Switches a copy off for good.
+    pub(super) fn retire(&mut self, node: u32) {
+        self.tell(Some(node), "is switched off");
+        self.kill(node);
+        self.strike(node, None);
+        self.nodes[at(node)].retired = true;
+    }
+
+    /// Ends what still goes on: from here on nothing is wrong.
+    pub(super) fn heal(&mut self) {
+        let active: Vec<usize> = self.active.iter().copied().collect();
+        active.into_iter().for_each(|fault| self.on_fault_ends(fault));
+        for node in 0..u32::try_from(self.nodes.len()).expect("copies are few") {
+            self.nodes[at(node)].clock.mend();
+            let pending = self.nodes[at(node)].armed.take().is_some();
+            if pending {
+                self.stop(node, Parting::Told);
+            }
+            if self.nodes[at(node)].damaged {
+                // Damage that nobody met yet is what `doctor` finds.
+                self.stop(node, Parting::Told);
+                self.replace_disk(node);
+            }
+            self.start(node);
+            if !self.nodes[at(node)].joined && self.nodes[at(node)].copy_of.is_none() {
+                self.schedule(self.now_us, Event::Join { node });
+            }
+            self.hurry(node);
+        }
+        self.healed_us = Some(self.now_us);
+        self.tell(None, "everything is healed");
+    }
+
+    /// Excuses the deeds on beads of which some entry lay on a disk that is gone and on no other.
+    fn strike(&mut self, victim: u32, kept: Option<&MemoryKv>) {
+        let held = |disk: &MemoryKv| {
+            let mut entries: BTreeMap<EntryId, Vec<u8>> = BTreeMap::new();
+            // A damaged value ends the scan; the rest of that disk is then looked for elsewhere, and excused.
+            let _ = disk.scan(ENTRIES, Some(ENTRIES_END), &mut |key, value| {
+                if let Some(id) = EntryId::from_slice(&key[ENTRIES.len()..]) {
+                    entries.insert(id, value.to_vec());
+                }
+                std::ops::ControlFlow::Continue(())
+            });
+            entries
+        };
+        let mut lost = held(&self.nodes[at(victim)].disk.lock().snapshot());
+        let others = self.nodes.iter().filter(|node| node.place != victim && !node.retired && !node.damaged);
+        for id in others.flat_map(|node| held(&node.disk.lock().snapshot()).into_keys()).collect::<Vec<_>>() {
+            lost.remove(&id);
+        }
+        if let Some(kept) = kept {
+            held(kept).into_keys().for_each(|id| {
+                lost.remove(&id);
+            });
+        }
+        let mesh = self.nodes[0].mesh();
+        let beads: BTreeSet<BeadId> = lost.values().flat_map(|bytes| beads_of(mesh, bytes)).collect();
+        let damaged = self.nodes[at(victim)].damaged;
+        let deeds = self.journal.deeds.iter_mut();
+        for deed in deeds.filter(|deed| {
+            // Behind a damaged value there may be entries that could not be read any more.
+            deed.claims.iter().any(|claim| beads.contains(&claim.bead())) || (damaged && deed.node == victim)
+        }) {
+            deed.excused = true;
+        }
+    }
+
+    /// Notes when the machines that still run began.
+    pub(super) fn end_lives(&mut self) {
+        for machine in self.nodes.iter().filter(|machine| machine.process.is_some()) {
+            let (from_ms, to_ms) = (machine.started_us / MILLI, self.now_us / MILLI);
+            self.lives.push(Life { node: machine.place, from_ms, to_ms });
+        }
+    }
+}
+
+/// Returns the beads that a stored entry is about.
+fn beads_of(mesh: Option<beadmesh_protocol::id::MeshId>, bytes: &[u8]) -> Vec<BeadId> {
+    let sealed = postcard::from_bytes::<Sealed>(bytes).ok();
+    let entry = mesh.zip(sealed).and_then(|(mesh, sealed)| Entry::open_trusted(mesh, sealed).ok());
+    let Some(entry) = entry else { return Vec::new() };
+    let ops = entry.content().ops.iter().filter_map(|raw| Op::decode(raw).ok());
+    ops.filter_map(|op| if let Op::Bead(change) = op { Some(change.bead) } else { None }).collect()
+}

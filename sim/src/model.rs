@@ -1,0 +1,154 @@
+//! The reference: what the union of all sets folds to, in a replica that never crashed and got it in an order of its own.
+//!
+//! A node's state is a pure function of the set of its entries. So whatever nodes went through, each must show what one
+//! shows that was handed the whole set at once, shuffled.
+
+use std::collections::BTreeMap;
+
+use beadmesh_protocol::clock::{Instant, Now};
+use beadmesh_protocol::entry::{Entry, Sealed, Set};
+use beadmesh_protocol::id::{EntryId, MeshId, NodeId};
+use beadmesh_protocol::limits::WIRE_VERSION;
+use beadmesh_protocol::reconcile::Summary;
+use beadmesh_protocol::wire::{Frame, Hello};
+use beadmesh_store::command::{Answer, Command, CommandError, Filter};
+use beadmesh_store::memory::{MemoryKv, SharedKv};
+use beadmesh_store::replica::{Config, Input, LinkId, Output, Replica, RequestId};
+use beadmesh_store::{Kv as _, Membership};
+use ed25519_dalek::SigningKey;
+
+use crate::random::Stream;
+use crate::view::View;
+
+/// Bytes of entries in one frame: far below what a frame may carry.
+const FRAME_BYTES: usize = 256 * 1024;
+
+/// Folds a union of entries and returns what it shows. `from` is a member in whose name they are handed over.
+///
+/// # Errors
+/// Says in words why the replica did not take them.
+pub(crate) fn fold(
+    seed: u64,
+    mesh: MeshId,
+    union: &BTreeMap<EntryId, Sealed>,
+    from: NodeId,
+    now: Now,
+) -> Result<View, String> {
+    let now = Now { mono: Instant::default(), wall: now.wall };
+    let mut stream = Stream::keyed(seed, "model", 0, 0);
+    let mut entries = Vec::with_capacity(union.len());
+    for sealed in union.values() {
+        entries.push(Entry::open(mesh, sealed.clone()).map_err(|error| error.to_string())?);
+    }
+    stream.shuffle(&mut entries);
+    let (control, data): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.set() == Set::Control);
+    let disk = SharedKv::new(MemoryKv::seeded(seed));
+    let config = Config {
+        key: SigningKey::from_bytes(&stream.bytes()),
+        seed: stream.bytes(),
+        machine: "reference".to_owned(),
+        node_name: "reference".to_owned(),
+        mesh_name: "sim".to_owned(),
+        renew_instance: false,
+        documents_max: 64,
+        membership: Some(Membership { mesh, control: control.iter().map(Entry::seal).collect() }),
+    };
+    let opened = Replica::open(Box::new(disk.clone()), config, now).map_err(|error| error.to_string())?;
+    let mut replica = opened.replica;
+    hand_over(&mut replica, now, (mesh, from), data)?;
+    let mut requests = 0;
+    let mut view = look(None, &mut |command| {
+        requests += 1;
+        ask(&mut replica, now, RequestId(requests), command).ok()
+    })
+    .ok_or("it does not answer")?;
+    view.entries = union
+        .iter()
+        .filter_map(|(id, sealed)| {
+            let entry = Entry::open_trusted(mesh, sealed.clone()).ok()?;
+            let content = entry.content();
+            Some((*id, (content.author, content.instance, content.n)))
+        })
+        .collect();
+    view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
+    Ok(view)
+}
+
+/// Hands entries over as a peer would push them.
+fn hand_over(
+    replica: &mut Replica,
+    now: Now,
+    (mesh, from): (MeshId, NodeId),
+    entries: Vec<Entry>,
+) -> Result<(), String> {
+    let link = LinkId(1);
+    let empty = Summary::default();
+    let hello = Hello { version: WIRE_VERSION, mesh, control: empty, data: empty };
+    let mut frames = vec![Frame::Hello(hello)];
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for entry in entries {
+        bytes += entry.bytes_len();
+        batch.push(entry);
+        if bytes > FRAME_BYTES {
+            frames.push(Frame::Entries(std::mem::take(&mut batch)));
+            bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        frames.push(Frame::Entries(batch));
+    }
+    let mut inputs = vec![Input::LinkUp(link, from, "/reference".to_owned())];
+    inputs.extend(frames.into_iter().map(|frame| Input::Frame(link, frame)));
+    inputs.push(Input::LinkDown(link));
+    for input in inputs {
+        replica.handle(now, input);
+        let outputs = replica.flush().map_err(|error| error.to_string())?;
+        if let Some(reason) = outputs.into_iter().find_map(|output| match output {
+            Output::Close { reason, .. } => Some(reason),
+            _ => None,
+        }) {
+            return Err(reason);
+        }
+    }
+    Ok(())
+}
+
+fn ask(replica: &mut Replica, now: Now, request: RequestId, command: Command) -> Result<Answer, CommandError> {
+    replica.handle(now, Input::Command(request, command));
+    let outputs = replica.flush().map_err(|error| CommandError::Store(error.to_string()))?;
+    let reply = outputs.into_iter().find_map(|output| match output {
+        Output::Reply(id, answer) if id == request => Some(*answer),
+        _ => None,
+    });
+    reply.unwrap_or_else(|| Err(CommandError::Store("no reply".to_owned())))
+}
+
+/// Looks at everything a replica shows; `None` once a question is not answered.
+pub(crate) fn look(place: Option<u32>, ask: &mut dyn FnMut(Command) -> Option<Answer>) -> Option<View> {
+    let Answer::Status(status) = ask(Command::Status)? else { return None };
+    let Answer::Members(members) = ask(Command::Members)? else { return None };
+    let beads = listed(ask(Command::List(Filter { all: true, ..Filter::default() }))?);
+    let ready = listed(ask(Command::Ready(Filter::default()))?);
+    let blocked = listed(ask(Command::Blocked(Filter::default()))?);
+    let Answer::ExportIndex(ids) = ask(Command::ExportIndex(None))? else { return None };
+    let Answer::Lines(lines) = ask(Command::ExportLines(ids))? else { return None };
+    let Answer::Checked(findings) = ask(Command::Check)? else { return None };
+    Some(View {
+        place,
+        sets: status.digest,
+        entries: BTreeMap::new(),
+        members,
+        peers: status.peers,
+        beads: beads.into_iter().map(|bead| (bead.bead.id, bead)).collect(),
+        ready: ready.into_iter().map(|bead| bead.bead.id).collect(),
+        blocked: blocked.into_iter().map(|bead| bead.bead.id).collect(),
+        lines,
+        findings,
+        stored_bytes: 0,
+    })
+}
+
+/// Returns the beads of an answer that lists some.
+fn listed(answer: Answer) -> Vec<beadmesh_store::command::BeadAnswer> {
+    if let Answer::Beads(page) = answer { page.beads } else { Vec::new() }
+}
