@@ -223,6 +223,11 @@ impl Session {
         }
     }
 
+    /// Returns whether the peer has greeted: before, nothing but a greeting may be sent.
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// Returns the next frame of entries, while the window has room; `load` reads an entry that is stored here.
     pub fn next_entries(&mut self, now: Instant, load: &mut dyn FnMut(EntryId) -> Option<Entry>) -> Option<Frame> {
         if !self.greeted {

@@ -109,9 +109,11 @@ impl Links {
     }
 
     /// Returns the acknowledgements due now: to the link an entry came by, and as news to all others.
+    ///
+    /// A link on which the peer has not greeted yet gets none: its greeting is compared with what is held by then.
     pub(crate) fn acknowledgements(&mut self, news: &[(EntryId, LinkId)]) -> Vec<(LinkId, Frame)> {
         let mut frames = Vec::new();
-        for (&id, link) in &mut self.up {
+        for (&id, link) in self.up.iter_mut().filter(|(_, link)| link.session.is_greeted()) {
             let mut ids = std::mem::take(&mut link.owed);
             ids.extend(news.iter().filter(|(_, from)| *from != id).map(|(entry, _)| *entry));
             frames.extend(ids.chunks(FRAME_IDS_MAX).map(|ids| (id, Frame::Ack(ids.to_vec()))));
