@@ -7,4 +7,6 @@ pub mod check;
 pub mod journal;
 pub mod outcome;
 pub mod plan;
+pub mod random;
+pub mod scenario;
 pub mod view;
