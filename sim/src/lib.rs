@@ -7,6 +7,7 @@ pub mod check;
 pub mod journal;
 pub mod outcome;
 pub mod plan;
+pub mod planner;
 pub mod random;
 pub mod scenario;
 pub mod view;
