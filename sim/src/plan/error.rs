@@ -24,7 +24,7 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    pub(super) fn bound(field: &str, value: impl Display, bound: impl Into<String>) -> Self {
+    pub(crate) fn bound(field: &str, value: impl Display, bound: impl Into<String>) -> Self {
         Self::Bound { field: field.to_owned(), value: value.to_string(), bound: bound.into() }
     }
 }

@@ -1,0 +1,150 @@
+//! The wishes of a plan: which kinds, when, of whom. What exactly is asked, `workload` decides when the time has come.
+
+use beadmesh_protocol::op::Role;
+
+use crate::plan::{Plan, Wish, WishKind};
+use crate::random::Stream;
+use crate::scenario::Scenario;
+
+/// Every kind and how often it is asked for in ordinary work.
+pub(super) const KINDS: [(WishKind, u64); 22] = [
+    (WishKind::Create, 12),
+    (WishKind::CreateRich, 6),
+    (WishKind::CreateNamed, 4),
+    (WishKind::Set, 14),
+    (WishKind::SetStatus, 8),
+    (WishKind::Close, 6),
+    (WishKind::Reopen, 4),
+    (WishKind::Delete, 2),
+    (WishKind::Resolve, 4),
+    (WishKind::AddLabel, 6),
+    (WishKind::RemoveLabel, 3),
+    (WishKind::AddScope, 4),
+    (WishKind::RemoveScope, 2),
+    (WishKind::Comment, 6),
+    (WishKind::AddDep, 6),
+    (WishKind::RemoveDep, 3),
+    (WishKind::Import, 4),
+    (WishKind::ImportNewer, 2),
+    (WishKind::ImportOdd, 2),
+    (WishKind::Project, 1),
+    (WishKind::Read, 4),
+    (WishKind::Rebuild, 1),
+];
+
+/// How long one burst lasts.
+const BURST_MS: u64 = 500;
+
+/// How long after joining a node has its first wishes.
+const ENTER_MS: u64 = 10_000;
+
+/// How long after a wish another node may have the same.
+const ECHO_MS: u64 = 2_000;
+
+/// Draws that many wishes.
+pub(super) fn drawn(plan: &Plan, scenario: Scenario, count: u64) -> Vec<Wish> {
+    let rhythm = Rhythm::drawn(plan);
+    let weights = weights(plan.seed, scenario);
+    let total: u64 = weights.iter().sum();
+    let mut wishes = Vec::new();
+    let mut before = 0;
+    for (kind, weight) in (0..).zip(weights) {
+        // Each kind has its share, to within one wish.
+        let share = |weight: u64| count * weight / total.max(1);
+        let wanted = share(before + weight) - share(before);
+        before += weight;
+        rhythm.fill(plan, kind, wanted, &mut wishes);
+    }
+    wishes.sort_by_key(|wish: &Wish| (wish.at_ms, wish.node, wish.salt));
+    wishes
+}
+
+/// Draws how often each kind is asked for: half of them not at all, but where nothing is to be tried.
+fn weights(seed: u64, scenario: Scenario) -> Vec<u64> {
+    if scenario == Scenario::Calm {
+        return KINDS.iter().map(|(_, weight)| *weight).collect();
+    }
+    let weight = |(at, (kind, usual)): (u64, &(WishKind, u64))| {
+        let mut stream = Stream::keyed(seed, "wish weight", at, 0);
+        let drawn = match stream.below(32) {
+            // Now and then one kind is nearly all there is.
+            0 => 100,
+            1..16 => stream.between(1, 10),
+            _ => 0,
+        };
+        // Rebuilding is dear, and naming projects soon done.
+        if matches!(kind, WishKind::Rebuild | WishKind::Project) { drawn.min(*usual) } else { drawn }
+    };
+    let mut weights: Vec<u64> = (0..).zip(&KINDS).map(weight).collect();
+    let makes = |kind: &WishKind| {
+        matches!(kind, WishKind::Create | WishKind::CreateRich | WishKind::CreateNamed | WishKind::Import)
+    };
+    if !KINDS.iter().zip(&weights).any(|((kind, _), weight)| makes(kind) && *weight > 0) {
+        weights[0] = 3;
+    }
+    weights
+}
+
+/// When and of whom wishes are asked.
+struct Rhythm {
+    /// Moments round which wishes come; without any they come evenly.
+    bursts: Vec<u64>,
+    /// How many of a thousand wishes another node has too.
+    echo_per_mille: u32,
+    /// Each node as often as it is asked, beside those that only read.
+    writers: Vec<u32>,
+    readers: Vec<u32>,
+}
+
+impl Rhythm {
+    fn drawn(plan: &Plan) -> Self {
+        let mut stream = Stream::keyed(plan.seed, "rhythm", 0, 0);
+        let bursts = if stream.chance(300) { stream.between(2, 12) } else { 0 };
+        let bursts = (0..bursts).map(|_| stream.between(0, plan.span_ms)).collect();
+        let echo_per_mille = *stream.pick(&[0, 0, 100, 100, 400]);
+        let is_uneven = stream.chance(400);
+        let (mut writers, mut readers) = (Vec::new(), Vec::new());
+        for (at, node) in (0_u32..).zip(&plan.nodes) {
+            let mut stream = Stream::keyed(plan.seed, "rhythm", u64::from(at), 1);
+            let times = if is_uneven { stream.scaled(1, 16) } else { 1 };
+            // What an observer or a rogue writes is promised to nobody.
+            let list = if node.rogue || node.role == Role::Observer { &mut readers } else { &mut writers };
+            list.extend((0..times).map(|_| at));
+        }
+        readers.extend(&writers);
+        Self { bursts, echo_per_mille, writers, readers }
+    }
+
+    /// Draws that many wishes of one kind.
+    fn fill(&self, plan: &Plan, kind: u64, count: u64, wishes: &mut Vec<Wish>) {
+        let mut stream = Stream::keyed(plan.seed, "wishes", kind, 0);
+        let (kind, _) = KINDS[usize::try_from(kind).expect("kinds are few")];
+        let askable = if matches!(kind, WishKind::Read | WishKind::Rebuild) { &self.readers } else { &self.writers };
+        let mut left = count;
+        while left > 0 {
+            left -= 1;
+            let drawn = match self.bursts.as_slice() {
+                [] => stream.between(0, plan.span_ms),
+                bursts => *stream.pick(bursts) + stream.below(BURST_MS),
+            };
+            let node = *stream.pick(askable);
+            let at_ms = after_joining(plan, node, drawn, &mut stream);
+            let salt = stream.number();
+            wishes.push(Wish { at_ms, node, kind, salt });
+            if left > 0 && stream.chance(self.echo_per_mille) {
+                left -= 1;
+                let other = *stream.pick(askable);
+                let later = at_ms + stream.below(ECHO_MS);
+                let at_ms = after_joining(plan, other, later, &mut stream);
+                wishes.push(Wish { at_ms, node: other, kind, salt });
+            }
+        }
+    }
+}
+
+/// Puts off what is wished before a node joins, so that newcomers write at once.
+fn after_joining(plan: &Plan, node: u32, at_ms: u64, stream: &mut Stream) -> u64 {
+    let joins_ms = plan.nodes[usize::try_from(node).expect("nodes are few")].joins_ms;
+    let at_ms = if at_ms < joins_ms { joins_ms + stream.below(ENTER_MS) } else { at_ms };
+    at_ms.min(plan.span_ms)
+}
