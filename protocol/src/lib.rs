@@ -13,6 +13,7 @@ pub mod invite;
 pub mod jsonl;
 pub mod limits;
 pub mod op;
+pub mod planted;
 pub mod project;
 pub mod reconcile;
 pub mod roster;

@@ -10,6 +10,7 @@ use crate::entry::{Entry, Set};
 use crate::id::{EntryId, MeshId, NodeId};
 use crate::limits::CONTROL_HEADS_MAX;
 use crate::op::{Op, Role};
+use crate::planted::{self, Bug};
 
 mod history;
 
@@ -125,7 +126,8 @@ impl Roster {
 
     /// Returns whether what the node writes to the data set has effect.
     pub fn may_write(&self, node: NodeId) -> bool {
-        self.role(node).is_some_and(|role| role >= Role::Member)
+        let lowest = if planted::is(Bug::ObserversWrite) { Role::Observer } else { Role::Member };
+        self.role(node).is_some_and(|role| role >= lowest)
     }
 
     /// Returns the name shown for a node: its own, with the start of its id where two members share it.
@@ -187,7 +189,7 @@ impl Roster {
             }
             let number = authors.get(&vertex.author());
             let is_admin = number.is_some_and(|number| known[number / 64] & (1 << (number % 64)) != 0);
-            if vertex.author() == self.owner || is_admin {
+            if vertex.author() == self.owner || is_admin || planted::is(Bug::AnyoneAdmits) {
                 for (node, role) in &vertex.admits {
                     has_effect[at] = true;
                     if let Some(number) = authors.get(node).filter(|_| *role == Role::Admin) {

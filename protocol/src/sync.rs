@@ -11,6 +11,7 @@ use crate::clock::Instant;
 use crate::entry::{Entry, Set};
 use crate::id::EntryId;
 use crate::limits::{FRAME_IDS_MAX, WIRE_VERSION};
+use crate::planted::{self, Bug};
 use crate::reconcile::{Initiator, ReconcileError, Responder, Snapshot, Step};
 use crate::wire::{Frame, Hello, Reconcile, Reconciled};
 
@@ -235,7 +236,8 @@ impl Session {
         }
         let mut entries = Vec::new();
         let mut bytes = 0;
-        while bytes < ENTRIES_FRAME_BYTES && self.unacked_bytes < WINDOW_BYTES {
+        let window = if planted::is(Bug::WindowIgnored) { usize::MAX } else { WINDOW_BYTES };
+        while bytes < ENTRIES_FRAME_BYTES && self.unacked_bytes < window {
             let Some(id) = self.fresh.pop_front().or_else(|| self.missing.pop_front()) else { break };
             if self.unacked.contains_key(&id) {
                 continue;
@@ -332,12 +334,13 @@ impl Session {
         }
         self.greeted = true;
         let control = theirs.control == ours.control;
-        let equal = control && theirs.data == ours.data;
+        let as_many = planted::is(Bug::EqualCounts) && theirs.data.count == ours.data.count;
+        let equal = control && (theirs.data == ours.data || as_many);
         if equal {
             self.compared = true;
             self.unnamed = 0;
         }
-        if self.side == Side::Higher {
+        if self.side == Side::Higher || (equal && planted::is(Bug::HelloEcho)) {
             return vec![Order::Send(Frame::Hello(ours.clone()))];
         }
         if equal || !matches!(self.phase, Phase::Quiet) {
@@ -430,7 +433,8 @@ impl Session {
                 self.progress = Progress { done: 0, total: found.lacking };
                 self.compared |= set == Set::Data;
                 // The comparison of the data set, which may follow at once, forgets what is missing of data only.
-                let queue = if set == Set::Control { &mut self.fresh } else { &mut self.missing };
+                let keeps = set == Set::Control && !planted::is(Bug::ControlQueueCleared);
+                let queue = if keeps { &mut self.fresh } else { &mut self.missing };
                 queue.extend(difference.have.into_iter().take(QUEUE_MAX.saturating_sub(queue.len())));
                 self.again |= !difference.whole || difference.need.len() > QUEUE_MAX - self.need.len();
                 self.need.extend(difference.need.into_iter().take(QUEUE_MAX - self.need.len()));

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::{Frame, Hello};
 use ed25519_dalek::SigningKey;
@@ -191,10 +192,12 @@ impl Replica {
     pub fn open(kv: Box<dyn Kv>, config: Config, now: Now) -> Result<Opened, StoreError> {
         let mut stage = Stage::new(kv);
         let mut rng = ChaCha20Rng::from_seed(config.seed);
-        let beads = Beads::new(random(&mut rng), config.documents_max);
+        let secret = if planted::is(Bug::ActorReused) { config.key.to_bytes() } else { random(&mut rng) };
+        let beads = Beads::new(secret, config.documents_max);
         let (entries, control, recovery) = match stage.record::<Identity>(keys::IDENTITY)? {
             Some(identity) => {
                 let moved = config.renew_instance || identity.machine != config.machine;
+                let moved = moved && !planted::is(Bug::InstanceKept);
                 let mut entries = Entries::open(&stage, config.key.clone(), identity, now.wall)?;
                 if moved {
                     let instance = InstanceId::from_bytes(random(&mut rng));
@@ -282,7 +285,11 @@ impl Replica {
         if let Some(failed) = &self.failed {
             return Err(FlushError(failed.clone()));
         }
-        self.try_flush().map_err(|error| {
+        let flushed = self.try_flush();
+        if planted::is(Bug::RepliesDespiteFailure) && flushed.is_err() {
+            return Ok(std::mem::take(&mut self.outputs));
+        }
+        flushed.map_err(|error| {
             self.failed = Some(error.to_string());
             FlushError(error.to_string())
         })
@@ -290,6 +297,9 @@ impl Replica {
 
     /// Says when `Input::Wakeup` is due.
     pub fn next_wakeup(&self) -> Option<Instant> {
+        if planted::is(Bug::TimersForgotten) {
+            return None;
+        }
         let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
         [compare, self.links.next_wakeup()].into_iter().flatten().min()
     }
@@ -381,7 +391,7 @@ impl Replica {
             let pushed = self.pushed();
             self.links.remember(&mut self.stage, pushed, self.now.wall)?;
             let links = self.links.ids();
-            if !links.is_empty() {
+            if !links.is_empty() && !planted::is(Bug::NotPassedOn) {
                 let chosen = links[usize::try_from(self.rng.next_u32()).unwrap_or(0) % links.len()];
                 let orders = self.with_session(chosen, |session, holdings| session.compare(holdings))?;
                 self.follow(chosen, orders)?;
@@ -443,8 +453,7 @@ impl Replica {
         loop {
             let mut control = Vec::new();
             for entry in arrived.drain(..) {
-                let author = entry.content().author;
-                if !entry.is_founding() && !self.mesh.roster().known.contains(&author) {
+                if !self.is_storable(&entry) {
                     strangers = true;
                     refused |= !self.orphans.keep(link, entry);
                     continue;
@@ -467,6 +476,13 @@ impl Replica {
             arrived = self.orphans.take(link, &self.mesh.roster().known);
             strangers = refused || self.orphans.has(link);
         }
+    }
+
+    /// Returns whether an entry's author is known here, or need not be.
+    fn is_storable(&self, entry: &Entry) -> bool {
+        let admits = planted::is(Bug::AnyoneAdmits) && entry.set() == Set::Control;
+        let is_let_in = admits || planted::is(Bug::StrangersStored);
+        is_let_in || entry.is_founding() || self.mesh.roster().known.contains(&entry.content().author)
     }
 
     /// Folds new control entries into the roster, and acts on what changes.

@@ -10,6 +10,7 @@ use beadmesh_protocol::alias::{self, FindError, Reference};
 use beadmesh_protocol::bead::{Bead, Status};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{BeadId, ProjectId};
+use beadmesh_protocol::planted::{self, Bug};
 
 /// Where a bead stands in a list: what is not done first, then by priority, then by age, then by alias.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +61,8 @@ impl Rows {
     pub(crate) fn upsert(&mut self, bead: &Bead, project: Option<ProjectId>) {
         self.remove(bead.id);
         let created_at = bead.created_at.as_deref().and_then(Wall::parse).unwrap_or(Wall::from_millis(u64::MAX));
+        let heard = Wall::from_millis(self.rows.len() as u64);
+        let created_at = if planted::is(Bug::FirstHeardAlias) { heard } else { created_at };
         let done = bead.status.is_done();
         let alias: Arc<str> = Arc::from(bead.alias.as_str());
         let place = Place { done, priority: bead.priority, created_at, alias: alias.clone(), id: bead.id };

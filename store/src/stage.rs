@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use beadmesh_protocol::id::base32;
+use beadmesh_protocol::planted::{self, Bug};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -167,6 +168,9 @@ impl Stage {
         }
         if !std::mem::replace(&mut self.settled, true) {
             settle(&mut batch);
+        }
+        if planted::is(Bug::LateFlush) {
+            return Ok(self.kv.flush().and_then(|()| self.kv.apply(batch))?);
         }
         self.kv.apply(batch)?;
         Ok(self.kv.flush()?)

@@ -16,6 +16,7 @@ use super::{Bead, Conflict, Field, FieldValue, Status, item};
 use crate::clock::Wall;
 use crate::id::BeadId;
 use crate::limits::PRIORITY_MAX;
+use crate::planted::{self, Bug};
 
 impl Bead {
     /// Returns the bead that a document of this change alone shows, without making the document; nothing unless the change
@@ -66,7 +67,8 @@ impl Document {
             assign(&mut bead, field, self.shown(field));
         }
         for container in Container::ALL {
-            for entry in self.range(container) {
+            let is_lost = |conflict| conflict && planted::is(Bug::SameLabelLost);
+            for entry in self.range(container).filter(|entry| !is_lost(entry.conflict)) {
                 if let ValueRef::Scalar(value) = entry.value {
                     let text = if let ScalarValueRef::Str(text) = value { Some(text.into_owned()) } else { None };
                     add_item(&mut bead, container, entry.key.into_owned(), text);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Graph, SlotId, Standing};
+use crate::planted::{self, Bug};
 
 impl Graph {
     /// Lets an edge between two living beads count, unless it or a younger one closes a cycle.
@@ -18,6 +19,10 @@ impl Graph {
             return;
         }
         let closes = self.reaches(target, source);
+        if closes && planted::is(Bug::LastEdgeIgnored) {
+            self.stand(source, place, Standing::Ignored);
+            return;
+        }
         self.stand(source, place, Standing::Counted);
         if closes {
             let knot = self.knot(source);
@@ -32,6 +37,7 @@ impl Graph {
         self.dirty.insert(source);
         // Without ignored edges there is no cycle, and so no knot.
         let tied = source != target && !self.ignored.is_empty() && self.reaches(target, source);
+        let tied = tied && !planted::is(Bug::CycleScar);
         let knot = tied.then(|| self.knot(source));
         self.stand(source, place, Standing::Idle);
         if let Some(knot) = knot {

@@ -15,6 +15,7 @@ use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
 use beadmesh_protocol::id::{BeadId, NodeId, base32};
 use beadmesh_protocol::op::{BeadChange, Op};
+use beadmesh_protocol::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -113,7 +114,7 @@ impl Beads {
         if alone {
             // Most changes of a first sync are the only one of their bead, and this tells.
             for (found, record) in stage.records(&keys::changes_of(bead))? {
-                if found == key { known = Some(record) } else { alone = false }
+                if found == key { known = Some(record) } else { alone = planted::is(Bug::FirstChangeAlone) }
             }
         } else {
             known = stage.record(&key)?;
@@ -140,8 +141,13 @@ impl Beads {
             Some(warm) if !warm.unsettled => warm.document.receive(change),
             _ => Receipt::Duplicate,
         };
-        if received != Receipt::Applied {
+        let forgotten = planted::is(Bug::WaitingForgotten) && matches!(received, Receipt::Waiting(_));
+        if received != Receipt::Applied && !forgotten {
             self.warm.remove(&bead);
+        }
+        let is_forked = |warm: &Warm| warm.document.heads().len() > 1;
+        if planted::is(Bug::StaleView) && self.warm.get(&bead).is_some_and(is_forked) {
+            self.behind.remove(&bead);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use beadmesh_protocol::clock::{HybridClock, Timestamp, Wall};
 use beadmesh_protocol::entry::{Content, Entry, RawOp, Sealed, Set};
 use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId, base32};
 use beadmesh_protocol::limits::{ENTRY_OPS_MAX, WIRE_VERSION};
+use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::reconcile::{Key, Snapshot, Summary, Trace};
 use beadmesh_protocol::wire::Hello;
 use ed25519_dalek::SigningKey;
@@ -84,6 +85,9 @@ impl Entries {
         let (sets, clock) = (Sets::default(), HybridClock::default());
         let mut entries = Self { key, identity, counter, clock, sets, from_future: 0 };
         for (key, Indexed { set, hlc }) in stage.records(keys::INDEX)? {
+            if planted::is(Bug::ForgetsFuture) && hlc.wall() > wall {
+                continue;
+            }
             // What was seen before goes on to be followed, as if it had come just now.
             entries.observe(hlc, wall);
             entries.sets.add(set, Key::new(hlc, id_of(&key)?));
@@ -144,7 +148,9 @@ impl Entries {
         for entry in &entries {
             self.stage(stage, entry);
         }
-        stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        if !planted::is(Bug::CounterNotKept) {
+            stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        }
         entries
     }
 
@@ -184,10 +190,11 @@ impl Entries {
 
     /// Takes an entry from elsewhere whose author is known.
     pub(crate) fn take(&mut self, stage: &mut Stage, wall: Wall, entry: &Entry) -> Result<Taken, StoreError> {
-        if self.holds(stage, entry.id())? {
+        let content = entry.content();
+        let given_back = || entry.set() == Set::Data && content.author == self.node();
+        if self.holds(stage, entry.id())? || (planted::is(Bug::OwnEntriesRefused) && given_back()) {
             return Ok(Taken::Known);
         }
-        let content = entry.content();
         self.observe(content.hlc, wall);
         // A restored store meets its own later entries again, and must count past them.
         let ours = content.author == self.node() && content.instance == self.identity.instance;

@@ -7,6 +7,7 @@ use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::RawOp;
 use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::scope::Pattern;
 
 use super::super::beads::BeadRecord;
@@ -26,7 +27,11 @@ impl Replica {
     /// Creates a bead.
     pub(super) fn create(&mut self, new: &NewBead) -> Result<Answer, Failure> {
         check_line("by", &new.by)?;
-        let id = BeadId::from_bytes(random(&mut self.rng));
+        let mut id = random(&mut self.rng);
+        if planted::is(Bug::ShortIds) {
+            id[1..].fill(0);
+        }
+        let id = BeadId::from_bytes(id);
         let parent = new.parent.as_deref().map(|parent| self.find(parent)).transpose()?;
         let mut deps = Vec::new();
         for (kind, target) in &new.deps {

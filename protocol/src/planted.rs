@@ -1,0 +1,129 @@
+//! Planted bugs: mistakes that an engineer could make here, each of which a checker of the simulator must find.
+//!
+//! They exist in builds with `RUSTFLAGS="--cfg planted"` only. In all others `is` is a constant `false`, so nothing of a
+//! bug is left in the program. That is also why this is the one global of the crate: which bug is planted would else be
+//! handed through every state machine of every build. It belongs to a thread, because a sweep runs seeds on several and
+//! each run stays on one.
+
+#[cfg(planted)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Lists the bugs once, as the enum, its names and what each is about.
+macro_rules! bugs {
+    ($($bug:ident, $name:literal, $about:literal;)+) => {
+        /// A mistake that can be planted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Bug {
+            $(#[doc = $about] $bug,)+
+        }
+
+        impl Bug {
+            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases and of the roster.
+            pub const ALL: &[Self] = &[$(Self::$bug,)+];
+
+            /// Returns its name in plans and on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$bug => $name,)+ }
+            }
+
+            /// Says in a sentence what is wrong.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$bug => $about,)+ }
+            }
+        }
+    };
+}
+
+bugs! {
+    LateFlush, "late-flush", "A commit flushes what came before it and not what it writes itself.";
+    RepliesDespiteFailure, "replies-despite-failure", "Answers leave although the flush that they waited for failed.";
+    CounterNotKept, "counter-not-kept", "The number of the last entry of ours is not stored when entries are written.";
+    InstanceKept, "instance-kept", "A store that was copied, or finds itself on other hardware, goes on as it was.";
+    ForgetsFuture, "forgets-future", "On opening, entries dated ahead of the wall clock are left out of the sets.";
+    EqualCounts, "equal-counts", "Two data sets of as many entries are taken to be equal.";
+    ControlQueueCleared, "control-queue-cleared",
+        "Control entries that the peer lacks wait where the comparison of the data set clears them away.";
+    NotPassedOn, "not-passed-on",
+        "Entries taken from a peer are not announced to others, and sets are compared only when a link comes up.";
+    OwnEntriesRefused, "own-entries-refused", "Data entries of ours that peers give back are taken to be held.";
+    HelloEcho, "hello-echo", "A hello that shows equal sets is answered by a hello, which is answered by a hello.";
+    TimersForgotten, "timers-forgotten", "The replica never asks to be woken.";
+    WindowIgnored, "window-ignored", "All that a peer lacks is sent at once, whatever it has acknowledged.";
+    FirstChangeAlone, "first-change-alone",
+        "A first change that arrives is shown alone, whatever changes of its bead came before it.";
+    WaitingForgotten, "waiting-forgotten",
+        "A document in memory forgets a change whose dependency is missing, rather than let it wait.";
+    StaleView, "stale-view", "A concurrent change that reaches a document in memory does not show until the next one.";
+    SameLabelLost, "same-label-lost", "An item that two nodes added at once is not shown.";
+    ActorReused, "actor-reused", "The automerge actor follows from the node's key alone, so later openings repeat it.";
+    LastEdgeIgnored, "last-edge-ignored", "Of the edges of a cycle the one that came last is ignored, not the youngest.";
+    CycleScar, "cycle-scar", "An edge that closed a cycle stays ignored when the cycle is gone.";
+    FirstHeardAlias, "first-heard-alias", "Of two bearers of an alias the one heard of first keeps it, not the oldest.";
+    ShortIds, "short-ids", "Ids of new beads have eight random bits.";
+    StrangersStored, "strangers-stored", "Entries of authors whom nobody admitted are stored.";
+    ObserversWrite, "observers-write", "What observers write has effect.";
+    AnyoneAdmits, "anyone-admits", "An admission has effect whoever wrote it.";
+}
+
+impl Bug {
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|bug| bug.name() == name)
+    }
+}
+
+/// Returns whether bugs can be planted in this build.
+pub const fn available() -> bool {
+    cfg!(planted)
+}
+
+/// Returns whether that bug is planted on this thread; never in a build without them.
+#[inline]
+pub fn is(bug: Bug) -> bool {
+    cfg!(planted) && planted() == Some(bug)
+}
+
+/// Plants a bug on this thread, or none; returns whether that is so now.
+#[must_use]
+pub fn set(bug: Option<Bug>) -> bool {
+    #[cfg(planted)]
+    PLANTED.set(bug);
+    planted() == bug
+}
+
+#[cfg(planted)]
+fn planted() -> Option<Bug> {
+    PLANTED.get()
+}
+
+#[cfg(not(planted))]
+const fn planted() -> Option<Bug> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_goes_by_one_name_and_is_told_in_a_sentence() {
+        for bug in Bug::ALL {
+            assert_eq!(Bug::parse(bug.name()), Some(*bug));
+            assert!(bug.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", bug.name());
+            assert!(bug.about().ends_with('.') && bug.about().len() < 120, "{}", bug.about());
+        }
+        assert_eq!(Bug::parse("none"), None);
+    }
+
+    #[test]
+    fn a_bug_is_planted_in_builds_with_bugs_only() {
+        assert!(set(None));
+        assert_eq!(set(Some(Bug::LateFlush)), available());
+        assert_eq!(is(Bug::LateFlush), available());
+        assert!(!is(Bug::HelloEcho));
+        assert!(set(None));
+        assert!(!is(Bug::LateFlush));
+    }
+}
