@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_store::memory::MemoryKv;
 use beadmesh_store::replica::{LinkId, RequestId};
 
@@ -146,7 +147,11 @@ pub(crate) struct Mesh<'a> {
 }
 
 /// Runs a plan to its end. The watcher hears of virtual milliseconds and may cut the run short.
+///
+/// # Panics
+/// When the plan names a bug that is not planted in this build, which `Plan::check` tells beforehand.
 pub fn run(plan: &Plan, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Outcome {
+    assert!(planted::set(plan.planted.as_deref().and_then(Bug::parse)), "the bug is not planted in this build");
     let mut mesh = Mesh::new(plan);
     mesh.found();
     let span_us = plan.span_ms * MILLI;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::op::Role;
+use beadmesh_protocol::planted::Bug;
 use serde::{Deserialize, Serialize};
 
 mod error;
@@ -375,6 +376,13 @@ impl Plan {
     pub fn check(&self) -> Result<(), PlanError> {
         if self.schema != SCHEMA {
             return Err(PlanError::bound("schema", self.schema, format!("{SCHEMA} is known")));
+        }
+        if let Some(planted) = &self.planted {
+            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+            Bug::parse(planted).ok_or_else(|| PlanError::bound("planted", planted, format!("one of {}", known())))?;
+            if !beadmesh_protocol::planted::available() {
+                return Err(PlanError::NotPlanted(planted.clone()));
+            }
         }
         if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
             return Err(PlanError::bound("nodes", self.nodes.len(), format!("1 to {NODES_MAX}")));
