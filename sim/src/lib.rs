@@ -11,3 +11,4 @@ pub mod planner;
 pub mod random;
 pub mod scenario;
 pub mod view;
+pub mod workload;
