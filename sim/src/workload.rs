@@ -324,8 +324,8 @@ impl Draw<'_> {
     }
 
     fn add_dep(&mut self) -> Asked {
-        let bead = self.known();
-        let target = if self.stream.chance(50) { bead } else { self.known() };
+        let (bead, target) = self.pair();
+        let target = if self.stream.chance(50) { bead } else { target };
         let kind = self.dep_kind();
         let claims = vec![Claim::Dep { bead, kind: Some(kind.clone()), target, present: true }];
         let name = if self.stream.chance(20) { "nothing-goes-by-this".to_owned() } else { self.reference(target) };
@@ -333,11 +333,21 @@ impl Draw<'_> {
     }
 
     fn remove_dep(&mut self) -> Asked {
-        let (bead, target) = (self.known(), self.known());
-        let kind = self.stream.chance(300).then(|| self.dep_kind());
+        let (bead, target) = self.pair();
+        let kind = self.stream.chance(200).then(|| self.dep_kind());
         let claims = vec![Claim::Dep { bead, kind: kind.clone(), target, present: false }];
         let name = self.reference(target);
         self.edit(bead, Action::RemoveDep(kind, name), claims)
+    }
+
+    /// Returns two beads for a dependency: mostly of a few pairs, so that what is removed was once added.
+    fn pair(&mut self) -> (BeadId, BeadId) {
+        let hot: Vec<BeadId> = self.sight.known.iter().copied().take(HOT_BEADS).collect();
+        if hot.len() > 1 && self.stream.chance(700) {
+            let place = self.stream.place(hot.len() - 1);
+            return (hot[place], hot[place + 1]);
+        }
+        (self.known(), self.known())
     }
 
     fn project(&mut self) -> Asked {

@@ -217,7 +217,7 @@ fn wishes(count: usize) -> Vec<Wish> {
         let drawn = if at < KINDS.len() { KINDS[at] } else { *stream.pick(&KINDS) };
         // A rebuild takes as long as all that was done before it.
         let kind = if drawn == WishKind::Rebuild && at > 200 { WishKind::Set } else { drawn };
-        Wish { at_ms: at as u64, node: (at % 2) as u32, kind, salt: stream.number() }
+        Wish { at_ms: at as u64, node: u32::from(at % 2 == 1), kind, salt: stream.number() }
     };
     (0..count).map(wish).collect()
 }
@@ -233,7 +233,7 @@ fn what_is_claimed_of_a_wish_holds_where_it_was_granted() {
     assert!(done > refused, "{done} done, {refused} refused: {tally:?}");
     for kind in KINDS {
         // One node alone has nothing to settle.
-        assert!(tally[&kind].0 > 0 || kind == WishKind::Resolve, "{kind:?}: {tally:?}");
+        assert!(tally[&kind].0 > 4 || kind == WishKind::Resolve, "{kind:?}: {tally:?}");
     }
 }
 
