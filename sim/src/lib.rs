@@ -4,6 +4,7 @@
 //! through bytes and the real decoders.
 
 pub mod check;
+pub mod coverage;
 pub mod journal;
 pub mod outcome;
 pub mod plan;
