@@ -239,6 +239,9 @@ mod tests {
         scene.journal.deeds[1].excused = false;
         scene.plan.nodes[1].rogue = true;
         assert_eq!(count(&scene), 0);
+        scene.plan.nodes[1].rogue = false;
+        scene.plan.nodes[1].role = beadmesh_protocol::op::Role::Observer;
+        assert_eq!(count(&scene), 0, "what an observer writes is void");
     }
 
     #[test]
