@@ -115,6 +115,17 @@ impl Frame {
     /// # Errors
     /// When the peer has broken the form; the link is then closed and nothing of the frame is kept.
     pub fn decode(mesh: MeshId, bytes: &[u8]) -> Result<Self, FrameError> {
+        Self::decode_by(bytes, &mut |sealed| Entry::open(mesh, sealed))
+    }
+
+    /// Decodes a frame whose entries are opened by the caller, who may remember which ones were found sound before.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub fn decode_by(
+        bytes: &[u8],
+        open: &mut dyn FnMut(Sealed) -> Result<Entry, EntryError>,
+    ) -> Result<Self, FrameError> {
         if bytes.len() > FRAME_BYTES_MAX {
             return Err(FrameError::TooLong(bytes.len()));
         }
@@ -129,7 +140,7 @@ impl Frame {
             Encoded::Want(ids) => Ok(Self::Want(bounded(ids)?)),
             Encoded::Ack(ids) => Ok(Self::Ack(bounded(ids)?)),
             Encoded::Entries(entries) => {
-                let entries = entries.into_iter().map(|sealed| Entry::open(mesh, sealed)).collect::<Result<_, _>>()?;
+                let entries = entries.into_iter().map(open).collect::<Result<_, _>>()?;
                 Ok(Self::Entries(entries))
             }
             Encoded::Bye(reason) => Ok(Self::Bye(reason.chars().take(200).collect())),

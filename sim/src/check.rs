@@ -1,14 +1,33 @@
 //! The checkers: what must hold in every run, one file each. A checker that can not fail is none: each has a bug that
 //! `--cfg planted` plants in the core and that it must find.
+//!
+//! They judge the end of a run. What can only be seen while it goes on is found by the engine, which adds violations
+//! of its own: `manners` (an honest node accused an honest one of breaking the protocol), `stopped` (an honest node
+//! stopped without a fault), `panic` (a replica panicked) and `refusal` (a command that must work was refused).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::op::Role;
 
 use crate::journal::Journal;
+use crate::outcome::Violation;
 use crate::plan::Plan;
 use crate::view::{Glance, View};
-use beadmesh_protocol::clock::Wall;
+
+mod converge;
+mod cycles;
+mod durable;
+mod ids;
+mod liveness;
+mod report;
+mod resources;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cycles::may_have_cycle;
 
 /// The end of a run as the checkers see it: the mesh was healed and left alone.
 pub struct Ending<'a> {
@@ -24,32 +43,68 @@ pub struct Ending<'a> {
     pub reference: &'a View,
     /// Which key each node of the plan has.
     pub keys: &'a BTreeMap<u32, NodeId>,
+    /// Nodes that were told that they are in the mesh, the founder among them.
+    pub joined: &'a BTreeSet<u32>,
     /// Keys of strangers, in whose name rogues wrote.
     pub strangers: &'a BTreeSet<NodeId>,
     /// Keys of which two stores were in use, by a copy or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
-    /// Keys whose store was lost, all or in part.
+    /// Keys of nodes whose store began anew from what their peers held, because the disk was lost or damaged.
     pub lost: &'a BTreeSet<NodeId>,
     /// Beads that strangers and observers wrote and nobody else did.
     pub outlawed: &'a BTreeSet<BeadId>,
+    /// Beads of which members wrote something in a way that no honest node does: such changes have effect or void
+    /// others by the rules, so little can be said of what such a bead shows.
+    pub meddled: &'a BTreeSet<BeadId>,
+    /// What the wall clock said when the views were asked for; it was the same for all, the reference included.
+    pub wall: Wall,
+    /// Bytes of all entries in the union of all sets.
+    pub entry_bytes: u64,
     /// The virtual millisecond.
     pub at_ms: u64,
-    /// The right wall time.
-    pub wall: Wall,
     /// Whether all became equal in time.
     pub converged: bool,
     /// Frames delivered while everything was quiet, and for how many virtual milliseconds it was.
     pub quiet: (u64, u64),
     /// Links that were up at the end.
     pub links: u64,
-    /// Most bytes that waited in one direction of a link.
+    /// Most bytes that waited in one direction of a link, of what an honest node sent.
     pub queue_bytes_max: u64,
 }
 
-pub fn all(e: &Ending<'_>) -> Vec<crate::outcome::Violation> {
-    if e.converged {
-        vec![]
-    } else {
-        vec![crate::outcome::Violation { check: "liveness", at_ms: e.at_ms, node: None, what: String::new() }]
+/// Runs every checker; what they find comes in their order.
+pub fn all(ending: &Ending<'_>) -> Vec<Violation> {
+    let checkers =
+        [converge::check, durable::check, roster::check, ids::check, cycles::check, resources::check, liveness::check];
+    checkers.into_iter().flat_map(|check| check(ending)).collect()
+}
+
+impl<'a> Ending<'a> {
+    /// Returns the reference and every view.
+    fn shown(&self) -> impl Iterator<Item = &'a View> + use<'a> {
+        std::iter::once(self.reference).chain(self.views)
+    }
+
+    /// Returns the node of the plan that has a key.
+    fn place(&self, key: NodeId) -> Option<u32> {
+        self.keys.iter().find(|(_, known)| **known == key).map(|(place, _)| *place)
+    }
+
+    fn is_rogue(&self, place: u32) -> bool {
+        self.node(place).is_none_or(|node| node.rogue)
+    }
+
+    /// Returns whether what a node writes has effect.
+    fn may_write(&self, place: u32) -> bool {
+        self.node(place).is_some_and(|node| node.role != Role::Observer)
+    }
+
+    fn node(&self, place: u32) -> Option<&'a crate::plan::Node> {
+        self.plan.nodes.get(usize::try_from(place).ok()?)
+    }
+
+    /// Returns whether a node had one store, and the same, all the time: then it knew in the end what it knew once.
+    fn is_steady(&self, place: u32) -> bool {
+        self.keys.get(&place).is_some_and(|key| !self.forked.contains(key) && !self.lost.contains(key))
     }
 }

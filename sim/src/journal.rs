@@ -93,6 +93,11 @@ pub enum Claim {
 }
 
 impl Claim {
+    /// Returns what tells whether a claim says that a bead has that status.
+    pub(crate) fn status(word: &str) -> impl Fn(&Self) -> bool {
+        move |claim| matches!(claim, Self::Field { field: "status", value: Some(value), .. } if value.as_str() == word)
+    }
+
     /// Returns the bead it is about.
     pub fn bead(&self) -> BeadId {
         match self {

@@ -16,6 +16,7 @@ use crate::coverage::Coverage;
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::node::Node;
+use crate::opened::Opened;
 use crate::outcome::{Figures, Life, Line, Outcome, Sample, Violation};
 use crate::plan::Plan;
 use crate::trace::Trace;
@@ -130,10 +131,12 @@ pub(crate) struct Mesh<'a> {
     copies: BTreeMap<usize, u32>,
     /// Frames that rogues have seen themselves send.
     overheard: BTreeMap<u32, Vec<Vec<u8>>>,
+    opened: Opened,
     strangers: BTreeSet<NodeId>,
     forked: BTreeSet<NodeId>,
     lost: BTreeSet<NodeId>,
     outlawed: BTreeSet<BeadId>,
+    meddled: BTreeSet<BeadId>,
     /// Faults that go on.
     active: BTreeSet<usize>,
     healed_us: Option<u64>,
@@ -179,10 +182,12 @@ impl<'a> Mesh<'a> {
             snapshots: BTreeMap::new(),
             copies: BTreeMap::new(),
             overheard: BTreeMap::new(),
+            opened: Opened::default(),
             strangers: BTreeSet::new(),
             forked: BTreeSet::new(),
             lost: BTreeSet::new(),
             outlawed: BTreeSet::new(),
+            meddled: BTreeSet::new(),
             active: BTreeSet::new(),
             healed_us: None,
             spread: Spread::default(),

@@ -10,8 +10,9 @@ use beadmesh_store::replica::LinkId;
 use crate::plan;
 use crate::random::Stream;
 
-/// Bytes that may wait in one direction of a link before its sender gives it up: the node's own bound.
-pub(crate) const QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Frames that may wait in one direction of a link before its sender gives it up: the node's own bound, and what the
+/// sockets of both ends take besides.
+const QUEUE_FRAMES_MAX: u32 = 256 + 64;
 
 /// How long a lost packet takes to be sent again, in microseconds; each further loss doubles it.
 const REPEAT_US: u64 = 200_000;
@@ -48,8 +49,9 @@ pub(crate) struct Lane {
     free_us: u64,
     /// When the last frame arrives.
     pub(crate) last_us: u64,
-    /// Bytes sent and not arrived.
+    /// Bytes sent and not arrived, and in how many frames.
     pub(crate) queued: u64,
+    pub(crate) frames: u32,
     /// Frames that came as far as where the way is cut.
     pub(crate) held: VecDeque<Vec<u8>>,
 }
@@ -85,7 +87,7 @@ pub(crate) struct Network {
     weather: Vec<Weather>,
     pub(crate) links: BTreeMap<LinkId, Link>,
     next: u64,
-    /// The most bytes that waited in one direction.
+    /// The most bytes that waited in one direction, of what honest nodes sent.
     pub(crate) queue_bytes_max: u64,
 }
 
@@ -162,13 +164,16 @@ impl Network {
     }
 
     /// Sends a frame from one end of a link, and says when it arrives.
-    pub(crate) fn send(&mut self, id: LinkId, from: End, bytes: u64, now_us: u64) -> Sent {
+    pub(crate) fn send(&mut self, id: LinkId, from: End, (bytes, honest): (u64, bool), now_us: u64) -> Sent {
         let Some(link) = self.links.get_mut(&id) else { return Sent::Broken };
         let [one, other] = link.ends.map(|end| self.weather[at(end)]);
         let lane = &mut link.lanes[from];
         lane.queued += bytes;
-        self.queue_bytes_max = self.queue_bytes_max.max(lane.queued);
-        if lane.queued > QUEUE_BYTES_MAX {
+        lane.frames += 1;
+        if honest {
+            self.queue_bytes_max = self.queue_bytes_max.max(lane.queued);
+        }
+        if lane.frames > QUEUE_FRAMES_MAX {
             return Sent::Overflow;
         }
         let loss = self.base.loss_per_mille + one.loss_per_mille + other.loss_per_mille;

@@ -10,11 +10,11 @@ const CONTEXT: &str = "beadmesh simulation stream v1";
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub struct Stream(ChaCha8Rng);
+pub(crate) struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// Returns the stream of that seed, name and two numbers, such as the ends of a link; always the same.
-    pub fn keyed(seed: u64, name: &str, a: u64, b: u64) -> Self {
+    pub(crate) fn keyed(seed: u64, name: &str, a: u64, b: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
         // What has a fixed length first, so that no two lists of parts are one text.
         for number in [seed, a, b] {
@@ -25,7 +25,7 @@ impl Stream {
     }
 
     /// Returns a number of 64 random bits.
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
 
@@ -33,14 +33,14 @@ impl Stream {
     ///
     /// # Panics
     /// When `n` is 0: there is no such number.
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "nothing is below 0");
         let product = u128::from(self.number()) * u128::from(n);
         u64::try_from(product >> 64).expect("the upper half has 64 bits")
     }
 
     /// Returns a number from `low` to `high`, both included; `low` where they are the wrong way round.
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         match high.saturating_sub(low).checked_add(1) {
             Some(numbers) => low + self.below(numbers),
             None => self.number(),
@@ -50,7 +50,7 @@ impl Stream {
     /// Returns a number from `low` to `high` of which each power of two is as likely as the next.
     ///
     /// So spans of milliseconds come up as often as spans of seconds.
-    pub fn scaled(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn scaled(&mut self, low: u64, high: u64) -> u64 {
         let low = low.max(1);
         let doublings = (high / low).checked_ilog2().unwrap_or(0);
         let base = low << self.between(0, u64::from(doublings));
@@ -58,18 +58,18 @@ impl Stream {
     }
 
     /// Returns a number from `-far` to `far`, signs being equally likely.
-    pub fn either_way(&mut self, far: u64) -> i64 {
+    pub(crate) fn either_way(&mut self, far: u64) -> i64 {
         self.signed(|stream| stream.between(0, far))
     }
 
     /// Gives a drawn number a sign.
-    pub fn signed(&mut self, draw: impl FnOnce(&mut Self) -> u64) -> i64 {
+    pub(crate) fn signed(&mut self, draw: impl FnOnce(&mut Self) -> u64) -> i64 {
         let number = i64::try_from(draw(self)).unwrap_or(i64::MAX);
         if self.chance(500) { number } else { -number }
     }
 
     /// Returns whether something happens that does so that often in a thousand.
-    pub fn chance(&mut self, per_mille: u32) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         self.below(1_000) < u64::from(per_mille)
     }
 
@@ -77,7 +77,7 @@ impl Stream {
     ///
     /// # Panics
     /// When the list is empty.
-    pub fn place(&mut self, len: usize) -> usize {
+    pub(crate) fn place(&mut self, len: usize) -> usize {
         let len = u64::try_from(len).expect("lengths fit 64 bits");
         usize::try_from(self.below(len)).expect("a place is below a length")
     }
@@ -86,12 +86,12 @@ impl Stream {
     ///
     /// # Panics
     /// When there is none.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.place(items.len())]
     }
 
     /// Returns random bytes.
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.fill_bytes(&mut bytes);
         bytes
@@ -101,7 +101,7 @@ impl Stream {
     ///
     /// It is mean · ln 2 · -log2 u for u drawn from 0 to 1, with 16 bits behind the point. The logarithm's whole part is
     /// counted in leading zeros; of the rest, log2 (1 + f) is taken for f + 0.3466 f (1 - f), at most 0.01 off.
-    pub fn exponential_us(&mut self, mean: u64) -> u64 {
+    pub(crate) fn exponential_us(&mut self, mean: u64) -> u64 {
         /// 0.3466, where it makes the parabola meet the logarithm, with 16 bits behind the point.
         const BEND: u64 = 22_715;
         /// ln 2, with 16 bits behind the point.
@@ -115,7 +115,7 @@ impl Stream {
     }
 
     /// Puts items in a random order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.place(last + 1));
         }

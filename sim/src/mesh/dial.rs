@@ -44,6 +44,11 @@ impl Pairs {
         self.ways.entry(high).or_default().insert(low);
     }
 
+    /// Returns how many pairs there are.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Returns the nodes that a node has a way to.
     pub(super) fn of(&self, node: u32) -> Vec<u32> {
         self.ways.get(&node).into_iter().flatten().copied().collect()

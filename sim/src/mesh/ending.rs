@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::EntryId;
+use beadmesh_protocol::id::{BeadId, EntryId};
 use beadmesh_store::Kv as _;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
+use crate::journal::{Claim, Fate};
 use crate::model;
 use crate::outcome::Outcome;
 use crate::sometimes;
@@ -84,7 +85,9 @@ impl Mesh<'_> {
         };
         self.figures.entries = entries.len() as u64;
         self.figures.beads = reference.beads.len() as u64;
-        self.note_end(&views);
+        self.note_end(&views, &reference);
+        let joined = self.nodes.iter().filter(|node| node.joined).map(|node| node.place).collect();
+        let entry_bytes = entries.values().map(|sealed| sealed.bytes.len() as u64 + 64).sum();
         let keys = self.nodes.iter().map(|node| (node.place, node.id)).collect();
         let ending = Ending {
             plan: self.plan,
@@ -93,12 +96,15 @@ impl Mesh<'_> {
             views: &views,
             reference: &reference,
             keys: &keys,
+            joined: &joined,
             strangers: &self.strangers,
             forked: &self.forked,
             lost: &self.lost,
             outlawed: &self.outlawed,
-            at_ms: self.now_us / MILLI,
+            meddled: &self.meddled,
             wall,
+            entry_bytes,
+            at_ms: self.now_us / MILLI,
             converged: self.figures.converged_ms.is_some(),
             quiet,
             links: self.network.links.len() as u64,
@@ -108,11 +114,29 @@ impl Mesh<'_> {
         self.violations.extend(found);
     }
 
-    fn note_end(&mut self, views: &[View]) {
-        let conflicts = views.iter().flat_map(|view| view.beads.values()).any(|bead| !bead.conflicts.is_empty());
-        sometimes!(self.coverage, "conflict-shown", conflicts);
-        let shared = views.iter().flat_map(|view| view.beads.values()).any(|bead| bead.alias.contains('~'));
-        sometimes!(self.coverage, "alias-shared", shared);
+    /// Notes what the end shows to be sometimes so.
+    fn note_end(&mut self, views: &[View], reference: &View) {
+        let beads = || views.iter().chain([reference]).flat_map(|view| view.beads.values());
+        sometimes!(self.coverage, "conflict-shown", beads().any(|bead| !bead.conflicts.is_empty()));
+        sometimes!(self.coverage, "alias-shared", beads().any(|bead| bead.alias.contains('~')));
+        let missing = beads().flat_map(|bead| &bead.deps).any(|dep| dep.status.is_none());
+        sometimes!(self.coverage, "dep-on-missing", missing);
+        sometimes!(self.coverage, "view-large", reference.lines.iter().any(|line| line.len() > 64 * 1024));
+        sometimes!(self.coverage, "cycle-ignored-edge", check::may_have_cycle(reference));
+        let complete = self.pairs.len() == self.nodes.len() * (self.nodes.len() - 1) / 2;
+        let converged = self.figures.converged_ms.is_some();
+        sometimes!(self.coverage, "pair-converged-through-third", converged && !complete);
+        let deleted = Claim::status("tombstone");
+        let reopened = Claim::status("open");
+        let done = |wanted: &dyn Fn(&Claim) -> bool| -> Vec<(u64, BeadId)> {
+            let deeds = self.journal.deeds.iter().filter(|deed| matches!(deed.fate, Fate::Done(_)));
+            let claims = deeds.flat_map(|deed| deed.claims.iter().map(move |claim| (deed.asked_us, claim)));
+            claims.filter(|(_, claim)| wanted(claim)).map(|(at, claim)| (at, claim.bead())).collect()
+        };
+        let later = done(&reopened);
+        let both =
+            done(&deleted).into_iter().any(|(at, bead)| later.iter().any(|(then, other)| *other == bead && *then > at));
+        sometimes!(self.coverage, "bead-deleted-and-reopened", both);
         self.figures.stored_bytes = self.nodes.iter().filter_map(|node| node.disk.lock().size_on_disk().ok()).sum();
     }
 
@@ -168,7 +192,7 @@ impl Mesh<'_> {
     /// Returns what the run came to.
     pub(super) fn outcome(mut self, cut: bool) -> Outcome {
         self.end_lives();
-        let pending = self.journal.deeds.iter().filter(|deed| deed.fate == crate::journal::Fate::Unknown).count();
+        let pending = self.journal.deeds.iter().filter(|deed| deed.fate == Fate::Unknown).count();
         self.figures.unanswered = pending as u64;
         self.figures.spread_ms = self.spread.medians();
         self.figures.queue_bytes_max = self.network.queue_bytes_max;
@@ -184,7 +208,7 @@ impl Mesh<'_> {
             nodes: u32::try_from(self.nodes.len()).expect("copies are few"),
             virtual_us: self.now_us,
             events: self.events,
-            seen: self.coverage.counts(),
+            seen: self.coverage.seen().clone(),
             story: self.story,
             samples: self.samples,
             lives: self.lives,

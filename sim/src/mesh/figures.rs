@@ -100,7 +100,6 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "import-equal-twice", report.unchanged > 0);
                 sometimes!(self.coverage, "import-older-kept", !report.older.is_empty());
                 sometimes!(self.coverage, "import-conflicting", !report.conflicting.is_empty());
-                sometimes!(self.coverage, "import-updated", report.updated > 0);
             }
             Answer::Status(status) => {
                 sometimes!(self.coverage, "entry-from-future", status.entries_from_future > 0);

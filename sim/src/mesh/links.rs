@@ -9,7 +9,7 @@ use crate::sometimes;
 
 /// How long nothing may pass before an end takes its link for dead: keep-alives of the transports and some luck.
 const SILENCE_MIN_US: u64 = 5 * SECOND;
-const SILENCE_MAX_US: u64 = 25 * SECOND;
+pub(super) const SILENCE_MAX_US: u64 = 25 * SECOND;
 
 /// How an end of a link goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Mesh<'_> {
                 heard.push(bytes.clone());
             }
         }
-        match self.network.send(link, from, bytes.len() as u64, self.now_us) {
+        let honest = !self.nodes[at(node)].rogue;
+        match self.network.send(link, from, (bytes.len() as u64, honest), self.now_us) {
             Sent::At(arrives) => self.schedule(arrives, Event::Arrive { link, from, bytes }),
             Sent::Broken => self.close_link(link),
             Sent::Overflow => {
@@ -68,11 +69,13 @@ impl Mesh<'_> {
         let (source, target) = (state.ends[from], state.ends[1 - from]);
         let lane = &mut state.lanes[from];
         lane.queued = lane.queued.saturating_sub(bytes.len() as u64);
+        lane.frames = lane.frames.saturating_sub(1);
         self.figures.frames += 1;
         self.figures.bytes += bytes.len() as u64;
         self.trace.fold_bytes(2, self.now_us, u64::from(source) << 32 | u64::from(target), bytes);
         let Some(mesh) = self.nodes[at(target)].mesh() else { return };
-        match Frame::decode(mesh, bytes) {
+        let opened = &mut self.opened;
+        match Frame::decode_by(bytes, &mut |sealed| opened.open(mesh, sealed)) {
             Ok(frame) => self.hand_in(target, Input::Frame(link, frame), bytes.len()),
             Err(error) => {
                 let honest = !self.nodes[at(source)].rogue;

@@ -14,6 +14,7 @@ use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::journal::{Deed, Fate};
 use crate::node::{Armed, Purpose};
 use crate::outcome::Life;
+use crate::plan::WishKind;
 use crate::sometimes;
 use crate::workload::{self, Sight};
 
@@ -134,7 +135,6 @@ impl Mesh<'_> {
             if honest {
                 self.violate("manners", Some(node), format!("it accuses node {peer}: {reason}"));
             }
-            sometimes!(self.coverage, "rogue-accused", !honest);
         }
         self.close_link(link);
     }
@@ -181,6 +181,10 @@ impl Mesh<'_> {
         match answer {
             Ok(answer) => {
                 self.note_answer(&answer);
+                let kind = self.plan.wishes[self.journal.deeds[deed].wish].kind;
+                let shown = matches!(answer, Answer::Bead(_));
+                sometimes!(self.coverage, "resolve-settled", kind == WishKind::Resolve && shown);
+                sometimes!(self.coverage, "rebuild-equal", kind == WishKind::Rebuild);
                 let deed = &mut self.journal.deeds[deed];
                 workload::learn(&mut deed.claims, &answer);
                 deed.fate = Fate::Done(now_us);
@@ -233,6 +237,7 @@ impl Mesh<'_> {
         let now_us = self.now_us;
         let machine = &mut self.nodes[at(node)];
         let Some(process) = machine.stop() else { return };
+        sometimes!(self.coverage, "crash-lost-unflushed", process.busy);
         drop(process);
         let (from_ms, to_ms) = (machine.started_us / MILLI, now_us / MILLI);
         self.lives.push(Life { node, from_ms, to_ms });

@@ -159,6 +159,7 @@ impl Mesh<'_> {
         let mut entries = Vec::new();
         for version in ["one thing", "another"] {
             let bead = if deed == Deed::Twins { bead } else { hand.bead_id() };
+            self.meddled.insert(bead);
             let actor = if deed == Deed::Twins { actor } else { hand.stream.bytes() };
             let change = hand.change(bead, actor, version);
             let op = Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode();
@@ -180,6 +181,7 @@ impl Mesh<'_> {
     /// Sends one entry with something wrong, or strange, in it.
     fn misstate(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
         let (bead, change) = hand.bead("of a rogue");
+        self.meddled.insert(bead);
         let op = |bead, change: &[u8]| Op::Bead(BeadChange { bead, change: change.to_vec() }).encode();
         let sound = op(bead, change.to_wire());
         let entry = match deed {

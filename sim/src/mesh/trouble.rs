@@ -9,7 +9,7 @@ use beadmesh_store::Kv as _;
 use beadmesh_store::memory::{Crash, MemoryKv, Refusal, SharedKv};
 use beadmesh_store::open::Origin;
 
-use super::links::Parting;
+use super::links::{Parting, SILENCE_MAX_US};
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::node::{Armed, Node};
 use crate::outcome::Life;
@@ -19,7 +19,10 @@ use crate::sometimes;
 /// How long a power cut waits for a write to fall into before it comes anyway.
 const DARK_US: u64 = SECOND;
 
-/// A wall clock this far off is far off.
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// A wall clock this far off is far off: a day.
 const FAR_MS: i64 = 24 * 3_600 * 1_000;
 
 /// Where entries lie in a store: the letter of the store's own layout.
@@ -102,7 +105,11 @@ impl Mesh<'_> {
         let plan = self.plan;
         self.trace.fold(9, self.now_us, fault as u64, 0);
         match &plan.faults[fault].trouble {
-            Trouble::Partition { side, way, bridge } => self.partition(side, *way, *bridge, false),
+            Trouble::Partition { side, way, bridge } => {
+                let apart = side.len() == 1 && *way == Way::Both && plan.faults[fault].for_ms >= DAY_MS;
+                sometimes!(self.coverage, "offline-for-a-day", apart);
+                self.partition(side, *way, *bridge, false);
+            }
             Trouble::Clog { node } => {
                 self.network.unclog(*node);
                 self.release_held();
@@ -111,7 +118,11 @@ impl Mesh<'_> {
             Trouble::Narrow { node, .. } => self.network.narrow(*node, None),
             Trouble::SlowDisk { node, .. } => self.nodes[at(*node)].slow_us = None,
             Trouble::WallStep { node, by_ms } => self.nodes[at(*node)].clock.step(-*by_ms),
-            Trouble::Pause { node, .. } => self.wake_up(*node),
+            Trouble::Pause { node, .. } => {
+                let long = plan.faults[fault].for_ms > SILENCE_MAX_US / MILLI;
+                sometimes!(self.coverage, "paused-over-timeout", long);
+                self.wake_up(*node);
+            }
             Trouble::Kill { node } | Trouble::PowerCut { node, .. } | Trouble::Corrupt { node } => self.start(*node),
             Trouble::DiskFull { node } | Trouble::SyncError { node } => self.end_refusal(*node),
             Trouble::LoseDisk { node } => self.replace_disk(*node),

@@ -330,12 +330,23 @@ impl Beads {
     }
 
     /// Returns the beads changed since this was last asked, with their aliases and who changed each.
-    pub(crate) fn take_changed(&mut self) -> Vec<(BeadId, String, NodeId)> {
+    ///
+    /// # Errors
+    /// When the store fails or a view does not decode.
+    pub(crate) fn take_changed(&mut self, stage: &Stage) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
         let changed = std::mem::take(&mut self.changed);
-        // Without an index nobody has asked for a list here, so nobody watches either.
-        let Some(index) = &self.index else { return Vec::new() };
-        let alias = |id| index.rows.display(id).unwrap_or_default();
-        changed.into_iter().map(|(bead, author)| (bead, alias(bead), author)).collect()
+        let alias = |id: BeadId| -> Result<String, StoreError> {
+            match &self.index {
+                Some(index) => Ok(index.rows.display(id).unwrap_or_default()),
+                // An index is made when a list is first asked for; until then the stored name has to do.
+                None => {
+                    let view = stage.get(&keys::bead(id))?;
+                    let record = view.map(|view| stored(&keys::bead(id), &view)).transpose()?.flatten();
+                    Ok(record.map(|record| record.bead.alias).unwrap_or_default())
+                }
+            }
+        };
+        changed.into_iter().map(|(bead, author)| Ok((bead, alias(bead)?, author))).collect()
     }
 
     /// Notes the beads to be shown anew because their authors have become writers, or are writers no more.

@@ -1,0 +1,175 @@
+//! Which deeds may have undone another.
+//!
+//! Commands of one node are obeyed in the order they are asked. A deed that was answered before another was asked can
+//! not have seen it, and automerge keeps what a change has not seen: the value that loses stands as a conflict, and of
+//! a put and a removal of one item the put stays. What is left is a wish that found things as it wanted them and so
+//! changed nothing: it is undone with the older change that it found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use beadmesh_protocol::id::BeadId;
+
+use super::super::Ending;
+use crate::journal::{Claim, Deed, Fate};
+
+/// What a claim is about: only claims on one topic of one bead can undo each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic<'a> {
+    /// Status, date and reason of closing, which are written together.
+    Closing,
+    Field(&'a str),
+    Label(&'a str),
+    Scope(&'a str),
+    Dep(BeadId),
+}
+
+impl<'a> Topic<'a> {
+    fn of(claim: &'a Claim) -> Option<Self> {
+        match claim {
+            Claim::Created { .. } | Claim::Imported { .. } | Claim::Comment { .. } => None,
+            Claim::Field { field: "status" | "closed_at" | "close_reason", .. } => Some(Self::Closing),
+            Claim::Field { field, .. } => Some(Self::Field(field)),
+            Claim::Label { label, .. } => Some(Self::Label(label)),
+            Claim::Scope { pattern, .. } => Some(Self::Scope(pattern)),
+            Claim::Dep { target, .. } => Some(Self::Dep(*target)),
+        }
+    }
+}
+
+/// Every claim of a deed that had effect or may have had, by what it is about.
+pub(super) struct Rivals<'a> {
+    ending: &'a Ending<'a>,
+    by_topic: BTreeMap<(BeadId, Topic<'a>), Vec<(usize, &'a Claim)>>,
+    /// Beads whose creation is in the journal, with all that was set by it.
+    created: BTreeSet<BeadId>,
+    imported: BTreeSet<BeadId>,
+}
+
+impl<'a> Rivals<'a> {
+    pub(super) fn of(ending: &'a Ending<'a>) -> Self {
+        let (by_topic, created, imported) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut rivals = Self { ending, by_topic, created, imported };
+        for (at, deed) in ending.journal.deeds.iter().enumerate() {
+            if matches!(deed.fate, Fate::Refused(_)) || !ending.may_write(deed.node) {
+                continue;
+            }
+            for claim in &deed.claims {
+                match (claim, Topic::of(claim)) {
+                    (Claim::Created { bead, .. }, _) => {
+                        rivals.created.insert(*bead);
+                    }
+                    (Claim::Imported { bead }, _) => {
+                        rivals.imported.insert(*bead);
+                    }
+                    (_, Some(topic)) => rivals.by_topic.entry((claim.bead(), topic)).or_default().push((at, claim)),
+                    (_, None) => {}
+                }
+            }
+        }
+        rivals
+    }
+
+    /// Returns whether what an acknowledged deed claims may rightly not hold any more; the bead is there.
+    pub(super) fn may_have_undone(&self, at: usize, claim: &Claim) -> bool {
+        let bead = claim.bead();
+        if self.ending.meddled.contains(&bead) {
+            return true;
+        }
+        let Some(topic) = Topic::of(claim) else { return false };
+        // An import sets every field and removes what the record lacks.
+        if self.imported.contains(&bead) {
+            return true;
+        }
+        let deed = self.deed(at);
+        let others = || self.by_topic.get(&(bead, topic.clone())).into_iter().flatten();
+        let others = || others().filter(|(other, _)| *other != at).map(|(other, theirs)| (self.deed(*other), *theirs));
+        let rivals = others().filter(|(_, theirs)| opposes(claim, theirs));
+        let mut may_change_nothing = None;
+        for (other, _) in rivals {
+            let is_same_store = other.node == deed.node && self.ending.is_steady(deed.node);
+            if !is_before(other, deed, is_same_store) {
+                return true;
+            }
+            if is_same_store {
+                continue;
+            }
+            let undoes = match claim {
+                // It may never have been seen here.
+                Claim::Label { present: false, .. }
+                | Claim::Scope { present: false, .. }
+                | Claim::Dep { present: false, .. }
+                // These are shown only beside the status that they were written with.
+                | Claim::Field { field: "closed_at" | "close_reason", .. } => true,
+                _ => *may_change_nothing.get_or_insert_with(|| self.may_change_nothing(deed, claim, others())),
+            };
+            if undoes {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns whether a deed may have found what it claims, so that it wrote nothing.
+    fn may_change_nothing<'b>(
+        &self,
+        deed: &Deed,
+        claim: &Claim,
+        others: impl Iterator<Item = (&'b Deed, &'b Claim)>,
+    ) -> bool {
+        let text = match claim {
+            Claim::Field { value, .. } => value.as_deref(),
+            Claim::Label { label, .. } => Some(label.as_str()),
+            Claim::Scope { pattern, .. } => Some(pattern.as_str()),
+            _ => None,
+        };
+        if text.is_some_and(|text| text.contains(&format!("w{}-", deed.wish))) {
+            return false;
+        }
+        // Of a bead whose creation was never answered nobody knows what was set by it.
+        let is_known = self.created.contains(&claim.bead());
+        let Fate::Done(done_us) = deed.fate else { return true };
+        !is_known
+            || is_default(claim)
+            || others.into_iter().any(|(other, theirs)| other.asked_us <= done_us && claim == theirs)
+    }
+
+    fn deed(&self, at: usize) -> &'a Deed {
+        &self.ending.journal.deeds[at]
+    }
+}
+
+/// Returns whether a deed was over, if it was done at all, when another was asked for.
+fn is_before(other: &Deed, deed: &Deed, is_same_store: bool) -> bool {
+    match other.fate {
+        Fate::Done(done_us) => done_us < deed.asked_us || (is_same_store && other.asked_us < deed.asked_us),
+        // It went down with its process, and the next one found what there was of it.
+        Fate::Unknown => is_same_store && other.asked_us < deed.asked_us,
+        Fate::Refused(_) => true,
+    }
+}
+
+/// Returns whether one claim says something that the other can not be true beside.
+fn opposes(claim: &Claim, theirs: &Claim) -> bool {
+    match (claim, theirs) {
+        (Claim::Field { field: "status", .. }, Claim::Field { field, .. }) if *field != "status" => false,
+        (Claim::Field { .. }, Claim::Field { .. }) => claim != theirs,
+        (Claim::Label { present, .. }, Claim::Label { present: theirs, .. })
+        | (Claim::Scope { present, .. }, Claim::Scope { present: theirs, .. }) => present != theirs,
+        (Claim::Dep { kind, present, .. }, Claim::Dep { kind: other, present: theirs, .. }) => {
+            present != theirs && (kind.is_none() || other.is_none() || kind == other)
+        }
+        _ => false,
+    }
+}
+
+/// Returns whether a bead is created so without a word.
+fn is_default(claim: &Claim) -> bool {
+    let Claim::Field { field, value, .. } = claim else { return false };
+    let default = match *field {
+        "status" => Some("open"),
+        "priority" => Some("2"),
+        "type" => Some("task"),
+        _ => None,
+    };
+    value.as_deref() == default
+}
