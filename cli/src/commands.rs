@@ -21,6 +21,7 @@ mod join;
 mod members;
 mod recovery;
 mod status;
+mod target;
 mod up;
 
 /// The variable that names the project.
