@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod bead;
 mod mesh;
+mod sim;
 mod value;
 
 pub(crate) use bead::{
@@ -14,6 +15,7 @@ pub(crate) use bead::{
     WordsCommand,
 };
 pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
+pub(crate) use sim::{PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
 
 /// The whole command line.
@@ -107,6 +109,12 @@ pub(crate) enum Command {
     },
     /// Check every record, and say what to do about what is found.
     Doctor(DoctorArgs),
+    /// Run whole meshes on a false clock, network and disk; this needs no node and touches none.
+    Sim {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: SimCommand,
+    },
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }

@@ -20,7 +20,9 @@ mod invite;
 mod join;
 mod members;
 mod recovery;
+mod sim;
 mod status;
+mod target;
 mod up;
 
 /// The variable that names the project.
@@ -104,6 +106,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Bead { command } => bead::run(context, command).await,
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Sim { command } => sim::run(context, command).await,
         Command::Completions(args) => completions::run(context, args.shell),
     }
 }

@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// What each crate may depend on of ours.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("beadmesh-protocol", &[]),
     ("beadmesh-store", &["beadmesh-protocol"]),
     ("beadmesh-node", &["beadmesh-protocol", "beadmesh-store"]),
-    ("beadmesh", &["beadmesh-node"]),
+    ("beadmesh-sim", &["beadmesh-protocol", "beadmesh-store"]),
+    ("beadmesh", &["beadmesh-node", "beadmesh-sim"]),
     ("beadmesh-power-loss", &[]),
-    ("beadmesh-tests", &["beadmesh", "beadmesh-node", "beadmesh-power-loss", "beadmesh-protocol", "beadmesh-store"]),
+    (
+        "beadmesh-tests",
+        &["beadmesh", "beadmesh-node", "beadmesh-power-loss", "beadmesh-protocol", "beadmesh-sim", "beadmesh-store"],
+    ),
 ];
 
 /// Licences that a dependency may be under; MPL-2.0 for dev-dependencies only.

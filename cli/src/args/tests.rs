@@ -6,8 +6,8 @@ use beadmesh_node::api::model::Scalar;
 use clap::{CommandFactory, Parser};
 
 use super::{
-    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, RecoveryCommand, UpdateArgs, WordsCommand,
-    glance,
+    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, RecoveryCommand, SimCommand, UpdateArgs,
+    WordsCommand, glance,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -17,6 +17,13 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 fn bead(line: &str) -> BeadCommand {
     match parse(&format!("bead {line}")).unwrap().command {
         Command::Bead { command } => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sim(line: &str) -> SimCommand {
+    match parse(&format!("sim {line}")).unwrap().command {
+        Command::Sim { command } => command,
         other => panic!("{other:?}"),
     }
 }
@@ -159,6 +166,32 @@ fn the_commands_of_the_mesh_have_their_forms() {
     for line in ["down", "status", "members", "peers", "completions bash"] {
         assert!(parse(line).is_ok(), "{line}");
     }
+}
+
+#[test]
+fn meshes_are_simulated_with_and_without_wishes() {
+    let SimCommand::Run(args) = sim("run") else { panic!() };
+    assert_eq!((args.seed, args.scenario.name(), args.planned.nodes, args.plan), (1, "swarm", None, None));
+    let line = "run --seed 7 --nodes 100 --scenario partition --span 10m --edits-per-second 9 --churn-per-minute 2 \
+                --plan p.json --timeline t.svg --trace --planted bug";
+    let SimCommand::Run(args) = sim(line) else { panic!() };
+    assert_eq!((args.seed, args.scenario.name(), args.planned.nodes), (7, "partition", Some(100)));
+    assert_eq!((args.planned.span, args.planned.edits_per_second), (Some(Duration::from_secs(600)), Some(9)));
+    assert_eq!((args.planned.churn_per_minute, args.planned.planted.as_deref()), (Some(2), Some("bug")));
+    assert_eq!((args.plan.as_deref(), args.shown.trace), (Some(Path::new("p.json")), true));
+    let SimCommand::Sweep(args) = sim("sweep --seeds 1000 --seed 5 --threads 2 --keep plans") else { panic!() };
+    assert_eq!((args.seeds, args.seed, args.threads, args.scenario), (1_000, 5, Some(2), None));
+    let SimCommand::Shrink(args) = sim("shrink p.json --out q.json --runs 9 --check loss") else { panic!() };
+    assert_eq!((args.out.as_deref(), args.runs, args.check.as_deref()), (Some(Path::new("q.json")), 9, Some("loss")));
+    assert!(matches!(sim("replay p.json --trace"), SimCommand::Replay(args) if args.shown.trace));
+    assert!(matches!(sim("list"), SimCommand::List));
+    let wrong = "run --nodes 0|run --nodes 99999|run --scenario storm|run --seed -1|run --span 10|run --span 91d|\
+                 run --edits-per-second many|sweep --seeds 0|sweep --threads 0|shrink|shrink p --runs 0|replay";
+    for line in wrong.split('|') {
+        assert!(parse(&format!("sim {line}")).is_err(), "{line}");
+    }
+    let error = parse("sim run --scenario partitoin").unwrap_err().to_string();
+    assert!(error.contains("partition") && error.contains("flash-crowd"), "{error}");
 }
 
 #[test]

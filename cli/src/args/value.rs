@@ -1,9 +1,13 @@
 //! Values as people write them: priorities, durations, numbers, and fields that an empty value clears.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use beadmesh_node::api::model::{INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar};
 use beadmesh_node::net::listen_address;
+use beadmesh_sim::plan::{NODES_MAX, SPAN_MS_MAX};
+use beadmesh_sim::scenario::Scenario;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// The priority that counts least.
 const PRIORITY_MAX: u8 = 4;
@@ -83,6 +87,39 @@ pub(crate) fn ttl(text: &str) -> Result<Duration, String> {
 pub(crate) fn uses(text: &str) -> Result<u32, String> {
     let uses = text.parse::<u32>().ok().filter(|uses| (1..=INVITE_USES_MAX).contains(uses));
     uses.ok_or_else(|| format!("write a whole number from 1 to {INVITE_USES_MAX}"))
+}
+
+/// Reads a whole number.
+pub(crate) fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "write a whole number".to_owned())
+}
+
+/// Reads how many nodes a simulated mesh has.
+pub(crate) fn nodes(text: &str) -> Result<usize, String> {
+    let nodes = text.parse().ok().filter(|nodes| (1..=NODES_MAX).contains(nodes));
+    nodes.ok_or_else(|| format!("write a whole number from 1 to {NODES_MAX}"))
+}
+
+/// Reads how long a simulated mesh lives.
+pub(crate) fn simulated(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span > Duration::from_millis(SPAN_MS_MAX) {
+        return Err(format!("a simulated mesh lives {}d at most", SPAN_MS_MAX / 86_400_000));
+    }
+    Ok(span)
+}
+
+/// Reads how many there are, of which there is at least one.
+pub(crate) fn some<N: FromStr + From<u8> + PartialOrd>(text: &str) -> Result<N, String> {
+    let count = text.parse::<N>().ok().filter(|count| *count >= N::from(1));
+    count.ok_or_else(|| "write a whole number, at least 1".to_owned())
+}
+
+/// Reads the name of a scenario.
+pub(crate) fn scenario() -> impl TypedValueParser<Value = Scenario> {
+    // The parser of fixed words also says which of them is near.
+    let names = PossibleValuesParser::new(Scenario::ALL.iter().map(|scenario| scenario.name()));
+    names.try_map(|name| name.parse::<Scenario>().map_err(|error| error.to_string()))
 }
 
 #[cfg(test)]
