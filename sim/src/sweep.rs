@@ -105,7 +105,7 @@ pub struct Failed {
 impl Sweep {
     /// Returns a sweep that has not begun.
     pub fn new() -> Self {
-        let seen = SOMETIMES.iter().map(|name| (*name, Sight::default())).collect();
+        let seen = SOMETIMES.iter().map(|(name, _)| (*name, Sight::default())).collect();
         Self { seen, ..Self::default() }
     }
 
@@ -196,7 +196,7 @@ mod tests {
     fn trial(seed: u64) -> Trial {
         let violation = Violation { check: "loss", at_ms: 9, node: None, what: "an entry is gone".into() };
         let violations = if seed.is_multiple_of(5) { vec![violation] } else { vec![] };
-        let seen = BTreeMap::from([(SOMETIMES[0], seed % 3)]);
+        let seen = BTreeMap::from([(SOMETIMES[0].0, seed % 3)]);
         let (scenario, replay) = (turn(seed).name(), format!("run {seed}"));
         Trial { seed, scenario, digest: seed * 7, violations, events: 2, virtual_us: 3, seen, replay, plan: None }
     }
@@ -217,8 +217,8 @@ mod tests {
         let mut sweep = Sweep::new();
         assert_eq!(sweep.never_seen().len(), SOMETIMES.len());
         (0..6).for_each(|seed| sweep.add(trial(seed)));
-        assert_eq!(sweep.seen[SOMETIMES[0]], Sight { times: 6, seeds: 4 });
-        assert!(!sweep.never_seen().contains(&SOMETIMES[0]));
+        assert_eq!(sweep.seen[SOMETIMES[0].0], Sight { times: 6, seeds: 4 });
+        assert!(!sweep.never_seen().contains(&SOMETIMES[0].0));
         assert_eq!(sweep.never_seen().len(), SOMETIMES.len() - 1);
     }
 
