@@ -515,6 +515,8 @@ impl Session {
                 let Some(id) = self.need.pop_front() else { break };
                 if (holdings.holds)(id) {
                     self.progress.done = (self.progress.done + 1).min(self.progress.total);
+                    // It came by another link, and the peer would wait for it to be wanted: greeting again tells it.
+                    self.again = true;
                 } else {
                     ids.push(id);
                 }

@@ -3,7 +3,7 @@
 //! A node's state is a pure function of the set of its entries. So whatever nodes went through, each must show what one
 //! shows that was handed the whole set at once, shuffled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, Sealed, Set};
@@ -74,13 +74,16 @@ pub(crate) fn fold(
     Ok(view)
 }
 
-/// Hands entries over as a peer would push them.
-fn hand_over(
+/// Hands entries over as a peer would push them; returns the members that the replica names anew, if it does.
+///
+/// # Errors
+/// Says in words why the replica did not take them.
+pub(crate) fn hand_over(
     replica: &mut Replica,
     now: Now,
     (mesh, from): (MeshId, NodeId),
     entries: Vec<Entry>,
-) -> Result<(), String> {
+) -> Result<Option<BTreeSet<NodeId>>, String> {
     let link = LinkId(1);
     let empty = Summary::default();
     let hello = Hello { version: WIRE_VERSION, mesh, control: empty, data: empty };
@@ -100,17 +103,18 @@ fn hand_over(
     let mut inputs = vec![Input::LinkUp(link, from, "/reference".to_owned())];
     inputs.extend(frames.into_iter().map(|frame| Input::Frame(link, frame)));
     inputs.push(Input::LinkDown(link));
+    let mut known = None;
     for input in inputs {
         replica.handle(now, input);
-        let outputs = replica.flush().map_err(|error| error.to_string())?;
-        if let Some(reason) = outputs.into_iter().find_map(|output| match output {
-            Output::Close { reason, .. } => Some(reason),
-            _ => None,
-        }) {
-            return Err(reason);
+        for output in replica.flush().map_err(|error| error.to_string())? {
+            match output {
+                Output::Close { reason, .. } => return Err(reason),
+                Output::Members(members) => known = Some(members.into_iter().map(|(node, _)| node).collect()),
+                _ => {}
+            }
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 fn ask(replica: &mut Replica, now: Now, request: RequestId, command: Command) -> Result<Answer, CommandError> {

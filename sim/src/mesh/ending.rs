@@ -86,9 +86,10 @@ impl Mesh<'_> {
         self.figures.entries = entries.len() as u64;
         self.figures.beads = reference.beads.len() as u64;
         self.note_end(&views, &reference);
-        let joined = self.nodes.iter().filter(|node| node.joined).map(|node| node.place).collect();
         let entry_bytes = entries.values().map(|sealed| sealed.bytes.len() as u64 + 64).sum();
-        let keys = self.nodes.iter().map(|node| (node.place, node.id)).collect();
+        let planned = || self.nodes.iter().take(self.plan.nodes.len());
+        let joined = planned().filter(|node| node.joined).map(|node| node.place).collect();
+        let keys = planned().map(|node| (node.place, node.id)).collect();
         let ending = Ending {
             plan: self.plan,
             journal: &self.journal,

@@ -10,6 +10,7 @@ use beadmesh_store::command::{Answer, Command, NewInvite};
 use beadmesh_store::open::Origin;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
+use crate::model;
 use crate::node::Purpose;
 use crate::sometimes;
 
@@ -37,6 +38,7 @@ impl Mesh<'_> {
                 self.schedule(node.joins_ms * MILLI, Event::Join { node: place });
             }
         }
+        self.introduce();
         for node in 0..u32::try_from(self.nodes.len()).expect("nodes are bounded") {
             let address = format!("/ip4/10.0.0.{}/tcp/4001", node % 250);
             // Nobody has a way to anybody yet, so nothing is sent.
@@ -62,6 +64,30 @@ impl Mesh<'_> {
                 self.nodes[at(node)].joined = true;
             }
             other => self.violate("refusal", Some(0), format!("node {node} is not let in: {other:?}")),
+        }
+    }
+
+    /// Makes those who are members from the beginning know each other, as after some days together.
+    ///
+    /// Nodes that know each other only by a third can not link before they have heard of each other.
+    fn introduce(&mut self) {
+        let Ok(Answer::Membership(membership)) = self.ask_now(0, Command::Membership) else { return };
+        let opened = membership.control.into_iter().map(|sealed| self.opened.open(membership.mesh, sealed));
+        let Ok(control) = opened.collect::<Result<Vec<_>, _>>() else {
+            return self.violate("refusal", Some(0), "its membership has unsound entries");
+        };
+        let founder = self.nodes[0].id;
+        for node in 1..self.nodes.len() {
+            if !self.nodes[node].joined {
+                continue;
+            }
+            let now = self.nodes[node].clock.read(0);
+            let Some(process) = &mut self.nodes[node].process else { continue };
+            match model::hand_over(&mut process.replica, now, (membership.mesh, founder), control.clone()) {
+                Ok(Some(members)) => self.nodes[node].members = members,
+                Ok(None) => {}
+                Err(error) => self.violate("refusal", u32::try_from(node).ok(), error),
+            }
         }
     }
 

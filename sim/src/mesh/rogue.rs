@@ -136,15 +136,17 @@ impl Mesh<'_> {
         let stranger = SigningKey::from_bytes(&hand.stream.bytes());
         let id = NodeId::from_bytes(stranger.verifying_key().to_bytes());
         sometimes!(self.coverage, "stranger-ignored", true);
-        self.strangers.insert(id);
         self.outlawed.insert(bead);
         let mut entries = Vec::new();
+        // A member that is no admin may say it as well: that names the stranger, and lets it in no more than itself.
+        let by_member = deed == Deed::SelfAdmit && role != Role::Admin && hand.stream.chance(500);
+        if !by_member {
+            self.strangers.insert(id);
+        }
         if deed == Deed::SelfAdmit {
             let admit =
                 Admit { seen: Vec::new(), node: id, name: "stranger".to_owned(), role: Role::Admin, invite: None };
             let raw = Op::Admit(admit).encode();
-            // A member that is no admin may say it as well: that names the stranger, and lets it in no more than itself.
-            let by_member = role != Role::Admin && hand.stream.chance(500);
             let signer = if by_member { hand.key.clone() } else { stranger.clone() };
             entries.push(hand.sign_as(&signer, hand.wall, vec![raw]));
         }
