@@ -47,7 +47,15 @@ fn main() {
                 out.violations.len() - 1
             );
         }
-        if a.len() > 5 { std::fs::write(format!("/tmp/plan-{seed}.json"), plan.text()).unwrap(); for l in &out.story { println!("{:>9} {:?} {}", l.at_ms, l.node, l.what); } for v in &out.violations { println!("  {} {:?} {}", v.check, v.node, v.what); } }
+        if a.len() > 5 {
+            std::fs::write(format!("/tmp/plan-{seed}.json"), plan.text()).unwrap();
+            for l in &out.story {
+                println!("{:>9} {:?} {}", l.at_ms, l.node, l.what);
+            }
+            for v in &out.violations {
+                println!("  {} {:?} {}", v.check, v.node, v.what);
+            }
+        }
         if a.len() > 4 {
             println!(
                 "{} {seed} nodes {} wishes {} faults {} events {} ms {} conv {:?} ack {} ref {} unanswered {} digest {:x}",

@@ -47,6 +47,8 @@ pub struct Ending<'a> {
     pub joined: &'a BTreeSet<u32>,
     /// Keys of strangers, in whose name rogues wrote.
     pub strangers: &'a BTreeSet<NodeId>,
+    /// Keys of strangers whom a member has named in an admission without effect: what they write is kept, and void.
+    pub named: &'a BTreeSet<NodeId>,
     /// Keys of which two stores were in use, by a copy or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
     /// Keys of nodes whose store began anew from what their peers held, because the disk was lost or damaged.

@@ -60,7 +60,8 @@ fn check_authors(ending: &Ending<'_>, view: &View, report: &mut Report) {
     let known: BTreeSet<NodeId> = ending.keys.values().copied().collect();
     let mut told = BTreeSet::new();
     for (id, (author, _, n)) in &view.entries {
-        let is_stranger = ending.strangers.contains(author) || !known.contains(author);
+        let is_known = known.contains(author) || ending.named.contains(author);
+        let is_stranger = ending.strangers.contains(author) || !is_known;
         if is_stranger && told.insert(*author) {
             let (who, name) = (report::viewer(view), report::author(ending, *author));
             report.note(view.place, format!("{who} holds entry {} (number {n}) of {name}.", id.short()));

@@ -99,6 +99,7 @@ impl Mesh<'_> {
             keys: &keys,
             joined: &joined,
             strangers: &self.strangers,
+            named: &self.named,
             forked: &self.forked,
             lost: &self.lost,
             outlawed: &self.outlawed,

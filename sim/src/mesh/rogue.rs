@@ -140,9 +140,7 @@ impl Mesh<'_> {
         let mut entries = Vec::new();
         // A member that is no admin may say it as well: that names the stranger, and lets it in no more than itself.
         let by_member = deed == Deed::SelfAdmit && role != Role::Admin && hand.stream.chance(500);
-        if !by_member {
-            self.strangers.insert(id);
-        }
+        if by_member { &mut self.named } else { &mut self.strangers }.insert(id);
         if deed == Deed::SelfAdmit {
             let admit =
                 Admit { seen: Vec::new(), node: id, name: "stranger".to_owned(), role: Role::Admin, invite: None };

@@ -201,3 +201,23 @@ impl Trouble {
         }
     }
 }
+
+/// Returns the nodes among some that the first of all reaches over them alone.
+pub(super) fn reached(among: &[usize], ways: &[Vec<u32>]) -> BTreeSet<usize> {
+    let among: BTreeSet<usize> = among.iter().copied().collect();
+    let linked = |from: usize, to: usize| {
+        let names = |ways: &[u32], place: usize| ways.iter().any(|way| usize::try_from(*way) == Ok(place));
+        names(&ways[from], to) || names(&ways[to], from)
+    };
+    let mut reached = BTreeSet::from([0]);
+    let mut ahead = vec![0];
+    while let Some(from) = ahead.pop() {
+        for to in &among {
+            if !reached.contains(to) && linked(from, *to) {
+                reached.insert(*to);
+                ahead.push(*to);
+            }
+        }
+    }
+    reached
+}

@@ -44,6 +44,7 @@ pub(super) fn nodes(seed: u64, scenario: Scenario, count: usize, span_ms: u64) -
             ways[at].push(0);
         }
     }
+    connect_founders(&joins, &mut ways);
     let clocks = Clocks::drawn(seed, scenario);
     let disks = Disks::drawn(seed, scenario);
     let (roles, rogues) = (roles(seed, scenario, count), rogues(seed, scenario, count));
@@ -63,6 +64,17 @@ pub(super) fn nodes(seed: u64, scenario: Scenario, count: usize, span_ms: u64) -
         Node { role, joins_ms: joins[at], ways, drift_ppm, wall_ahead_ms, flush_us, documents_max, rogue }
     };
     ways.into_iter().enumerate().map(node).collect()
+}
+
+/// Adds ways until those who are members from the beginning reach each other without anybody who joins later: nodes
+/// that have not heard of each other can not link, so a late one is no bridge between two that only know the founder.
+fn connect_founders(joins: &[u64], ways: &mut [Vec<u32>]) {
+    let founders: Vec<usize> = (0..joins.len()).filter(|at| joins[*at] == 0).collect();
+    loop {
+        let reached = super::budget::reached(&founders, ways);
+        let Some(lone) = founders.iter().position(|at| !reached.contains(at)) else { return };
+        ways[founders[lone]].push(u32::try_from(founders[lone - 1]).expect("at most a thousand nodes"));
+    }
 }
 
 /// Draws when each node joins: at 0 as a rule.
