@@ -100,6 +100,8 @@ enum Phase {
 pub struct Session {
     side: Side,
     greeted: bool,
+    /// What we last said that we hold.
+    told: Hello,
     phase: Phase,
     /// When the peer was last heard of in the comparison we began.
     comparing_since: Instant,
@@ -144,6 +146,7 @@ impl Session {
         let session = Self {
             side,
             greeted: false,
+            told: holdings.hello.clone(),
             phase: Phase::Quiet,
             comparing_since: now,
             answering: None,
@@ -200,7 +203,7 @@ impl Session {
     /// Asks for a comparison, now or when the present one is done.
     pub fn compare(&mut self, holdings: &Holdings<'_>) -> Vec<Order> {
         if matches!(self.phase, Phase::Quiet) {
-            vec![Order::Send(Frame::Hello(holdings.hello.clone()))]
+            vec![self.greet(holdings)]
         } else {
             self.again = true;
             Vec::new()
@@ -341,7 +344,11 @@ impl Session {
             self.unnamed = 0;
         }
         if self.side == Side::Higher || (equal && planted::is(Bug::HelloEcho)) {
-            return vec![Order::Send(Frame::Hello(ours.clone()))];
+            return vec![self.greet(holdings)];
+        }
+        if equal && self.told != *ours {
+            // What we said before made the peer believe that we lack something.
+            return vec![self.greet(holdings)];
         }
         if equal || !matches!(self.phase, Phase::Quiet) {
             return Vec::new();
@@ -349,6 +356,11 @@ impl Session {
         let set = if control { Set::Data } else { Set::Control };
         self.compare_at = self.too_soon(now, set);
         if self.compare_at.is_some() { Vec::new() } else { self.begin(now, set, holdings) }
+    }
+
+    fn greet(&mut self, holdings: &Holdings<'_>) -> Order {
+        self.told = holdings.hello.clone();
+        Order::Send(Frame::Hello(self.told.clone()))
     }
 
     /// Returns when a comparison of a set may begin, if that is not now.
