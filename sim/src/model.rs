@@ -57,7 +57,7 @@ pub(crate) fn fold(
     let mut replica = opened.replica;
     hand_over(&mut replica, now, (mesh, from), data)?;
     let mut requests = 0;
-    let mut view = look(None, &mut |command| {
+    let mut view = look(None, Look::Shown, &mut |command| {
         requests += 1;
         ask(&mut replica, now, RequestId(requests), command).ok()
     })
@@ -127,8 +127,17 @@ fn ask(replica: &mut Replica, now: Now, request: RequestId, command: Command) ->
     reply.unwrap_or_else(|| Err(CommandError::Store("no reply".to_owned())))
 }
 
+/// How closely a replica is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// At what it shows.
+    Shown,
+    /// Also at what its own check finds, which folds every document again.
+    Checked,
+}
+
 /// Looks at everything a replica shows; `None` once a question is not answered.
-pub(crate) fn look(place: Option<u32>, ask: &mut dyn FnMut(Command) -> Option<Answer>) -> Option<View> {
+pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -> Option<Answer>) -> Option<View> {
     let Answer::Status(status) = ask(Command::Status)? else { return None };
     let Answer::Members(members) = ask(Command::Members)? else { return None };
     let beads = listed(ask(Command::List(Filter { all: true, ..Filter::default() }))?);
@@ -136,7 +145,13 @@ pub(crate) fn look(place: Option<u32>, ask: &mut dyn FnMut(Command) -> Option<An
     let blocked = listed(ask(Command::Blocked(Filter::default()))?);
     let Answer::ExportIndex(ids) = ask(Command::ExportIndex(None))? else { return None };
     let Answer::Lines(lines) = ask(Command::ExportLines(ids))? else { return None };
-    let Answer::Checked(findings) = ask(Command::Check)? else { return None };
+    let findings = match how {
+        Look::Shown => Vec::new(),
+        Look::Checked => {
+            let Answer::Checked(findings) = ask(Command::Check)? else { return None };
+            findings
+        }
+    };
     Some(View {
         place,
         sets: status.digest,

@@ -10,8 +10,9 @@ use beadmesh_store::Kv as _;
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
 use crate::journal::{Claim, Fate};
-use crate::model;
+use crate::model::{self, Look};
 use crate::outcome::Outcome;
+use crate::random::Stream;
 use crate::sometimes;
 use crate::view::{Glance, View};
 
@@ -71,7 +72,10 @@ impl Mesh<'_> {
         let glances: Vec<Glance> = honest.iter().filter_map(|place| self.glance(*place)).collect();
         let step = honest.len().div_ceil(VIEWS_MAX).max(1);
         let chosen: Vec<u32> = honest.iter().copied().step_by(step).collect();
-        let views: Vec<View> = chosen.into_iter().filter_map(|place| self.view(place)).collect();
+        // One node, another in each seed, also checks itself: that is the dearest question there is.
+        let checked = chosen.get(Stream::keyed(self.plan.seed, "checked", 0, 0).place(chosen.len().max(1))).copied();
+        let how = |place| if Some(place) == checked { Look::Checked } else { Look::Shown };
+        let views: Vec<View> = chosen.iter().filter_map(|place| self.view(*place, how(*place))).collect();
         let entries = self.entries_of(&honest);
         let wall = self.nodes[0].clock.read(self.now_us).wall;
         let mesh = self.nodes[0].mesh();
@@ -151,7 +155,7 @@ impl Mesh<'_> {
     }
 
     /// Asks a node everything a person could ask.
-    fn view(&mut self, place: u32) -> Option<View> {
+    fn view(&mut self, place: u32, how: Look) -> Option<View> {
         let mut ask = |command| match self.ask_now(place, command) {
             Ok(answer) => Some(answer),
             Err(error) => {
@@ -159,7 +163,7 @@ impl Mesh<'_> {
                 None
             }
         };
-        let mut view = model::look(Some(place), &mut ask)?;
+        let mut view = model::look(Some(place), how, &mut ask)?;
         let disk = &self.nodes[at(place)].disk;
         view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
         let mesh = self.nodes[at(place)].mesh()?;

@@ -9,6 +9,9 @@ use crate::scenario::Scenario;
 /// Up to how many nodes each may have a way to every other.
 const FULL_NODES_MAX: usize = 12;
 
+/// Up to how many nodes there is room for many documents at each.
+const ROOMY_NODES_MAX: usize = 40;
+
 /// The drift of a clock that is as wrong as clocks get: 1 %.
 const DRIFT_PPM_MAX: i32 = 10_000;
 
@@ -46,7 +49,7 @@ pub(super) fn nodes(seed: u64, scenario: Scenario, count: usize, span_ms: u64) -
     }
     connect_founders(&joins, &mut ways);
     let clocks = Clocks::drawn(seed, scenario);
-    let disks = Disks::drawn(seed, scenario);
+    let disks = Disks::drawn(seed, scenario, count);
     let (roles, rogues) = (roles(seed, scenario, count), rogues(seed, scenario, count));
     let node = |(at, mut ways): (usize, Vec<u32>)| {
         let mut stream = Stream::keyed(seed, "node", numbered(at), 0);
@@ -220,10 +223,11 @@ impl Clocks {
 struct Disks {
     slow_per_mille: u32,
     documents: u64,
+    documents_max: u64,
 }
 
 impl Disks {
-    fn drawn(seed: u64, scenario: Scenario) -> Self {
+    fn drawn(seed: u64, scenario: Scenario, count: usize) -> Self {
         let mut stream = Stream::keyed(seed, "disks", 0, 0);
         let slow_per_mille = match (scenario, stream.below(8)) {
             (Scenario::GpuFarm, _) => 800,
@@ -231,7 +235,8 @@ impl Disks {
             (_, 0) => 1_000,
             (_, 1) => 300,
         };
-        Self { slow_per_mille, documents: stream.below(8) }
+        let documents_max = if count <= ROOMY_NODES_MAX { 64 } else { 8 };
+        Self { slow_per_mille, documents: stream.below(8), documents_max }
     }
 
     /// Draws one disk: microseconds that a flush takes, and documents kept in memory.
@@ -239,8 +244,9 @@ impl Disks {
         let flush_us = if stream.chance(self.slow_per_mille) { 50_000 } else { stream.between(200, 2_000) };
         let documents = match self.documents {
             0 => 1,
-            1..4 => stream.between(1, 8),
-            _ => 8,
+            1 => stream.between(1, 8),
+            // Folding documents anew is most of a run's work, and thousands of nodes have no room for many.
+            _ => self.documents_max,
         };
         (flush_us, usize::try_from(documents).unwrap_or(8))
     }
