@@ -83,7 +83,7 @@ impl Shape {
         }
         let wishes = match wanted.edits_per_s {
             Some(per_s) => u64::from(per_s).saturating_mul(span_ms) / 1_000,
-            None => wishes(&mut stream("wishes"), scenario),
+            None => wishes(&mut stream("wishes")),
         };
         if wishes > u64::try_from(WISHES_MAX).unwrap_or(u64::MAX) {
             let bound = format!("too many for {span_ms} ms: at most {WISHES_MAX} wishes in all");
@@ -113,15 +113,12 @@ fn span_ms(stream: &mut Stream, scenario: Scenario) -> u64 {
     stream.between(low, high).min(stream.between(low, high))
 }
 
-fn wishes(stream: &mut Stream, scenario: Scenario) -> u64 {
-    let wishes = match stream.below(100) {
-        0..60 => stream.between(40, 90),
-        60..95 => stream.between(90, 250),
-        _ => stream.between(250, 600),
-    };
-    match scenario {
-        Scenario::GpuFarm | Scenario::FlashCrowd => wishes * 2,
-        _ => wishes,
+/// Draws how many wishes: few as a rule, for there are to be many plans.
+fn wishes(stream: &mut Stream) -> u64 {
+    match stream.below(100) {
+        0..65 => stream.between(20, 60),
+        65..96 => stream.between(60, 140),
+        _ => stream.between(140, 500),
     }
 }
 
