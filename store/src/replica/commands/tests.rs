@@ -1,10 +1,13 @@
 use std::time::Duration;
 
+use beadmesh_protocol::bead::import::import_change;
 use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::jsonl::Record;
+use beadmesh_protocol::limits::ALIAS_BYTES_MAX;
 
 use crate::command::{
-    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, ProjectAnswer,
+    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, Prepared, ProjectAnswer,
     ProjectContext,
 };
 use crate::testing::{Net, bead, edit};
@@ -193,6 +196,46 @@ fn a_child_can_not_block_what_it_is_under() {
 }
 
 #[test]
+fn a_child_of_a_bead_that_shares_its_alias_is_numbered_under_that_alias() {
+    let mut net = Net::joined(2);
+    net.create(0, "same");
+    net.elapse(Duration::from_secs(60));
+    net.create(1, "same");
+    net.link(0, 1);
+    net.settle();
+    let line = net.export(0).into_iter().find(|line| line.contains("same~")).unwrap();
+    let younger = Record::parse(&line, None).unwrap().bead.id;
+    let shown = told(&mut net, 0, Command::Show(younger.to_string())).alias;
+    assert!(shown.starts_with("same~"), "{shown}");
+    for (number, parent) in (1..).zip([&*shown, "same", &*shown]) {
+        let child = NewBead { alias: None, parent: Some(parent.to_owned()), ..bead("child") };
+        let made = told(&mut net, 0, Command::Create(Box::new(child)));
+        assert_eq!((made.alias, made.parent.as_deref()), (format!("same.{number}"), Some(parent)));
+        let found = told(&mut net, 0, Command::Show(format!("same.{number}")));
+        assert_eq!(found.bead.id, made.bead.id);
+    }
+    let exported = net.export(0);
+    let mut other = Net::alone(1);
+    let records = exported.iter().map(|line| {
+        let Record { bead, has_updated_at, has_created_at } = Record::parse(line, None).unwrap();
+        let changes = import_change(&bead).unwrap();
+        Prepared { line: 1, bead, changes, has_updated_at, has_created_at }
+    });
+    other.ask(0, Command::Import(records.collect())).unwrap();
+    assert_eq!(other.export(0), exported);
+}
+
+#[test]
+fn a_child_for_which_its_parents_alias_leaves_no_room_has_one_minted() {
+    let mut net = Net::alone(1);
+    let long = "x".repeat(ALIAS_BYTES_MAX);
+    net.create(0, &long);
+    let child = NewBead { alias: None, parent: Some(long), ..bead("child") };
+    let made = told(&mut net, 0, Command::Create(Box::new(child)));
+    assert!(made.alias.starts_with("bm-"), "{}", made.alias);
+}
+
+#[test]
 fn the_doctor_names_the_dependencies_that_close_cycles() {
     let mut net = Net::joined(2);
     let link = net.link(0, 1);
@@ -265,8 +308,8 @@ fn beads_without_a_date_are_listed_by_alias() {
     let mut net = Net::alone(1);
     let records = [("x-2", 1), ("x-3", 2), ("x-1", 3)].map(|(alias, id)| {
         let bead = Bead::new(BeadId::from_bytes([id; 16]), alias.to_owned(), "undated".to_owned());
-        let changes = beadmesh_protocol::bead::import::import_change(&bead).unwrap();
-        crate::command::Prepared { line: 1, bead, changes, has_updated_at: false, has_created_at: false }
+        let changes = import_change(&bead).unwrap();
+        Prepared { line: 1, bead, changes, has_updated_at: false, has_created_at: false }
     });
     net.ask(0, Command::Import(records.into())).unwrap();
     let filter = Filter { limit: 2, ..Filter::default() };
