@@ -142,6 +142,11 @@ impl Rows {
         self.bearers(alias).next().is_some()
     }
 
+    /// Returns a bead's alias as stored, which others may bear too.
+    pub(crate) fn alias(&self, id: BeadId) -> Option<&str> {
+        Some(&self.places.get(&id)?.alias)
+    }
+
     /// Returns a bead's alias as shown.
     pub(crate) fn display(&self, id: BeadId) -> Option<String> {
         let place = self.places.get(&id)?;

@@ -105,10 +105,11 @@ impl Replica {
         if let Some(given) = &new.alias {
             return Ok(given.clone());
         }
-        match parent.and_then(|parent| index.rows.display(parent)) {
-            Some(parent) => Ok(alias::child(&parent, index.rows.child_numbers(&parent))),
-            None => Ok(alias::mint(prefix, id, taken)),
-        }
+        // The stored alias of the parent counts: the suffix that it may be shown with can not be in an alias.
+        let parent = parent.and_then(|parent| index.rows.alias(parent));
+        let child = parent.map(|parent| alias::child(parent, index.rows.child_numbers(parent)));
+        let fits = |child: &String| alias::check(child).is_ok() && !taken(child);
+        Ok(child.filter(fits).unwrap_or_else(|| alias::mint(prefix, id, taken)))
     }
 
     /// Refuses an alias that is malformed or spoken for.

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
+use beadmesh_protocol::bead::import::import_change;
 use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::jsonl::Record;
+use beadmesh_protocol::limits::ALIAS_BYTES_MAX;
+use beadmesh_protocol::op::Role;
 
 use crate::command::{
-    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, ProjectAnswer,
+    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, Prepared, ProjectAnswer,
     ProjectContext,
 };
 use crate::testing::{Net, bead, edit};
@@ -193,6 +197,103 @@ fn a_child_can_not_block_what_it_is_under() {
 }
 
 #[test]
+fn a_child_of_a_bead_that_shares_its_alias_is_numbered_under_that_alias() {
+    let mut net = Net::joined(2);
+    net.create(0, "same");
+    net.elapse(Duration::from_secs(60));
+    net.create(1, "same");
+    net.link(0, 1);
+    net.settle();
+    let line = net.export(0).into_iter().find(|line| line.contains("same~")).unwrap();
+    let younger = Record::parse(&line, None).unwrap().bead.id;
+    let shown = told(&mut net, 0, Command::Show(younger.to_string())).alias;
+    assert!(shown.starts_with("same~"), "{shown}");
+    for (number, parent) in (1..).zip([&*shown, "same", &*shown]) {
+        let child = NewBead { alias: None, parent: Some(parent.to_owned()), ..bead("child") };
+        let made = told(&mut net, 0, Command::Create(Box::new(child)));
+        assert_eq!((made.alias, made.parent.as_deref()), (format!("same.{number}"), Some(parent)));
+        let found = told(&mut net, 0, Command::Show(format!("same.{number}")));
+        assert_eq!(found.bead.id, made.bead.id);
+    }
+    let exported = net.export(0);
+    let mut other = Net::alone(1);
+    let records = exported.iter().map(|line| {
+        let Record { bead, has_updated_at, has_created_at } = Record::parse(line, None).unwrap();
+        let changes = import_change(&bead).unwrap();
+        Prepared { line: 1, bead, changes, has_updated_at, has_created_at }
+    });
+    other.ask(0, Command::Import(records.collect())).unwrap();
+    assert_eq!(other.export(0), exported);
+}
+
+#[test]
+fn a_child_for_which_its_parents_alias_leaves_no_room_has_one_minted() {
+    let mut net = Net::alone(1);
+    let long = "x".repeat(ALIAS_BYTES_MAX);
+    net.create(0, &long);
+    let child = NewBead { alias: None, parent: Some(long), ..bead("child") };
+    let made = told(&mut net, 0, Command::Create(Box::new(child)));
+    assert!(made.alias.starts_with("bm-"), "{}", made.alias);
+}
+
+#[test]
+fn what_an_observer_would_write_is_refused_and_stored_nowhere() {
+    let mut net = Net::alone(2);
+    net.create(0, "one");
+    net.join_as(Role::Observer, 0, 1).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let record = Bead::new(BeadId::from_bytes([3; 16]), "record".to_owned(), "imported".to_owned());
+    let changes = import_change(&record).unwrap();
+    let record = Prepared { line: 1, bead: record, changes, has_updated_at: false, has_created_at: false };
+    let before = (net.status(1), net.export(1));
+    for command in [
+        Command::Create(Box::new(bead("two"))),
+        edit("one", close(None)),
+        Command::Import(vec![record]),
+        Command::Project(keys(&[REMOTE])),
+        Command::Unite(keys(&[REMOTE, ROOT])),
+    ] {
+        let Err(error) = net.ask(1, command) else { panic!("an observer wrote") };
+        assert_eq!(error.code(), "refused");
+        assert_eq!(error.to_string(), "this node is an observer: it reads, and what it writes has no effect");
+        let owner = net.peers[0].replica.mesh.roster().display_name(net.node(0));
+        assert!(error.hint().contains(&format!("such as {owner}, for a ticket with the role member")), "{error:?}");
+        assert_eq!((net.status(1), net.export(1)), before);
+    }
+    told(&mut net, 1, Command::Show("one".to_owned()));
+    net.ask(1, Command::Announce(vec!["/ip4/10.0.0.1/tcp/7117".to_owned()])).unwrap();
+    net.settle();
+    assert_eq!(net.status(0).digest, net.status(1).digest);
+}
+
+#[test]
+fn a_node_with_beads_does_not_become_an_observer() {
+    let mut net = Net::alone(2);
+    net.create(1, "mine");
+    let before = (net.status(1), net.export(1));
+    let Err(error) = net.join_as(Role::Observer, 0, 1) else { panic!("its bead is gone") };
+    assert_eq!(error.to_string(), "this node would be an observer there, and its bead would have no effect");
+    assert!(error.hint().contains("empty BEADMESH_HOME"));
+    net.crash(1);
+    assert_eq!(net.export(1), before.1);
+    assert_eq!((net.status(1).mesh, net.status(1).entries), (before.0.mesh, before.0.entries));
+    net.create(1, "more");
+}
+
+#[test]
+fn an_observer_leaves_the_projects_it_named_behind() {
+    let mut net = Net::alone(2);
+    net.ask(1, Command::Project(keys(&[REMOTE]))).unwrap();
+    net.join_as(Role::Observer, 0, 1).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let (here, there) = (net.status(0), net.status(1));
+    assert_eq!((here.digest, here.entries), (there.digest, there.entries));
+    assert_eq!(here.entries, 2, "the founding entry and the admission");
+}
+
+#[test]
 fn the_doctor_names_the_dependencies_that_close_cycles() {
     let mut net = Net::joined(2);
     let link = net.link(0, 1);
@@ -265,8 +366,8 @@ fn beads_without_a_date_are_listed_by_alias() {
     let mut net = Net::alone(1);
     let records = [("x-2", 1), ("x-3", 2), ("x-1", 3)].map(|(alias, id)| {
         let bead = Bead::new(BeadId::from_bytes([id; 16]), alias.to_owned(), "undated".to_owned());
-        let changes = beadmesh_protocol::bead::import::import_change(&bead).unwrap();
-        crate::command::Prepared { line: 1, bead, changes, has_updated_at: false, has_created_at: false }
+        let changes = import_change(&bead).unwrap();
+        Prepared { line: 1, bead, changes, has_updated_at: false, has_created_at: false }
     });
     net.ask(0, Command::Import(records.into())).unwrap();
     let filter = Filter { limit: 2, ..Filter::default() };
