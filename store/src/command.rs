@@ -62,6 +62,13 @@ pub enum Command {
     Rebuild,
 }
 
+impl Command {
+    /// Returns whether it is there to write what has effect only if a member writes it.
+    pub(crate) fn is_for_members(&self) -> bool {
+        matches!(self, Self::Project(_) | Self::Unite(_) | Self::Create(_) | Self::Edit(_) | Self::Import(_))
+    }
+}
+
 /// The project a command is meant for: keys of the repository, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProjectContext {

@@ -31,6 +31,9 @@ struct UnknownProject;
 impl Replica {
     /// Carries a command out.
     pub(super) fn obey(&mut self, command: Command) -> Result<Answer, Failure> {
+        if command.is_for_members() {
+            self.mesh.check_writer()?;
+        }
         match command {
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members())),
@@ -290,14 +293,13 @@ impl Replica {
         let entered = Mesh::of(mesh, node, control.clone())
             .filter(|entered| entered.roster().members.contains_key(&node))
             .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
-        let ops = self.taken_along()?;
+        let (projects, changes) = self.taken_along(&entered)?;
         self.leave(&entered, &control)?;
-        let projects = ops.0;
         self.mesh = entered;
         if !projects.is_empty() {
             self.author(projects)?;
         }
-        let entries = self.entries.author(&mut self.stage, self.now.wall, ops.1);
+        let entries = self.entries.author(&mut self.stage, self.now.wall, changes);
         self.authored.extend(entries.iter().map(Entry::id));
         for entry in &entries {
             self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
@@ -311,7 +313,22 @@ impl Replica {
     }
 
     /// Collects the operations to write again in another mesh: on projects, and on beads in the order of their times.
-    fn taken_along(&mut self) -> Result<(Vec<RawOp>, Vec<RawOp>), StoreError> {
+    ///
+    /// An observer takes nothing along, so one that has beads is refused: they would be gone.
+    fn taken_along(&mut self, entered: &Mesh) -> Result<(Vec<RawOp>, Vec<RawOp>), Failure> {
+        if !entered.is_writer() {
+            let what = match self.beads.index(&self.stage, &self.mesh)?.rows.len() {
+                0 => return Ok((Vec::new(), Vec::new())),
+                1 => "its bead".to_owned(),
+                beads => format!("its {beads} beads"),
+            };
+            return Err(CommandError::Refused {
+                problem: format!("this node would be an observer there, and {what} would have no effect"),
+                hint: "join with an empty BEADMESH_HOME, as a member if the beads are to come: export and import them"
+                    .to_owned(),
+            }
+            .into());
+        }
         let mut data = Vec::new();
         for id in self.entries.data_ids() {
             if let Some(entry) = self.entries.load(&self.stage, id)? {

@@ -166,6 +166,25 @@ impl Mesh {
         ProjectAnswer { id: named.id, keys, prefix: named.prefix }
     }
 
+    /// Returns whether what this node writes has effect.
+    pub(crate) fn is_writer(&self) -> bool {
+        self.roster.may_write(self.node)
+    }
+
+    /// Refuses to write in vain.
+    pub(crate) fn check_writer(&self) -> Result<(), CommandError> {
+        if self.is_writer() {
+            return Ok(());
+        }
+        let owner = self.roster.display_name(self.roster.owner);
+        Err(CommandError::Refused {
+            problem: "this node is an observer: it reads, and what it writes has no effect".to_owned(),
+            hint: format!(
+                "ask an admin, such as {owner}, for a ticket with the role member, and join with an empty BEADMESH_HOME"
+            ),
+        })
+    }
+
     /// Opens an invite and returns its ticket.
     pub(crate) fn invite(
         &self,

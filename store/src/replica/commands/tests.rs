@@ -5,6 +5,7 @@ use beadmesh_protocol::bead::{Bead, Conflict, Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
 use beadmesh_protocol::jsonl::Record;
 use beadmesh_protocol::limits::ALIAS_BYTES_MAX;
+use beadmesh_protocol::op::Role;
 
 use crate::command::{
     Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, Prepared, ProjectAnswer,
@@ -233,6 +234,63 @@ fn a_child_for_which_its_parents_alias_leaves_no_room_has_one_minted() {
     let child = NewBead { alias: None, parent: Some(long), ..bead("child") };
     let made = told(&mut net, 0, Command::Create(Box::new(child)));
     assert!(made.alias.starts_with("bm-"), "{}", made.alias);
+}
+
+#[test]
+fn what_an_observer_would_write_is_refused_and_stored_nowhere() {
+    let mut net = Net::alone(2);
+    net.create(0, "one");
+    net.join_as(Role::Observer, 0, 1).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let record = Bead::new(BeadId::from_bytes([3; 16]), "record".to_owned(), "imported".to_owned());
+    let changes = import_change(&record).unwrap();
+    let record = Prepared { line: 1, bead: record, changes, has_updated_at: false, has_created_at: false };
+    let before = (net.status(1), net.export(1));
+    for command in [
+        Command::Create(Box::new(bead("two"))),
+        edit("one", close(None)),
+        Command::Import(vec![record]),
+        Command::Project(keys(&[REMOTE])),
+        Command::Unite(keys(&[REMOTE, ROOT])),
+    ] {
+        let Err(error) = net.ask(1, command) else { panic!("an observer wrote") };
+        assert_eq!(error.code(), "refused");
+        assert_eq!(error.to_string(), "this node is an observer: it reads, and what it writes has no effect");
+        let owner = net.peers[0].replica.mesh.roster().display_name(net.node(0));
+        assert!(error.hint().contains(&format!("such as {owner}, for a ticket with the role member")), "{error:?}");
+        assert_eq!((net.status(1), net.export(1)), before);
+    }
+    told(&mut net, 1, Command::Show("one".to_owned()));
+    net.ask(1, Command::Announce(vec!["/ip4/10.0.0.1/tcp/7117".to_owned()])).unwrap();
+    net.settle();
+    assert_eq!(net.status(0).digest, net.status(1).digest);
+}
+
+#[test]
+fn a_node_with_beads_does_not_become_an_observer() {
+    let mut net = Net::alone(2);
+    net.create(1, "mine");
+    let before = (net.status(1), net.export(1));
+    let Err(error) = net.join_as(Role::Observer, 0, 1) else { panic!("its bead is gone") };
+    assert_eq!(error.to_string(), "this node would be an observer there, and its bead would have no effect");
+    assert!(error.hint().contains("empty BEADMESH_HOME"));
+    net.crash(1);
+    assert_eq!(net.export(1), before.1);
+    assert_eq!((net.status(1).mesh, net.status(1).entries), (before.0.mesh, before.0.entries));
+    net.create(1, "more");
+}
+
+#[test]
+fn an_observer_leaves_the_projects_it_named_behind() {
+    let mut net = Net::alone(2);
+    net.ask(1, Command::Project(keys(&[REMOTE]))).unwrap();
+    net.join_as(Role::Observer, 0, 1).unwrap();
+    net.link(0, 1);
+    net.settle();
+    let (here, there) = (net.status(0), net.status(1));
+    assert_eq!((here.digest, here.entries), (there.digest, there.entries));
+    assert_eq!(here.entries, 2, "the founding entry and the admission");
 }
 
 #[test]
