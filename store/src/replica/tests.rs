@@ -292,6 +292,29 @@ fn a_bead_too_large_to_store_as_shown_is_shown_all_the_same() {
 }
 
 #[test]
+fn a_bead_that_arrives_before_anybody_asked_for_a_list_is_told_of() {
+    let mut net = Net::joined(2);
+    net.create(0, "late");
+    let author = net.node(0);
+    let told = |net: &mut Net, bead: &str| {
+        let events = std::mem::take(&mut net.peers[1].events);
+        let of_beads = events.into_iter().filter(|event| matches!(event, Event::Bead { .. }));
+        let Ok(Answer::Bead(answer)) = net.ask(1, show(bead)) else { panic!("{bead} is not here") };
+        let (bead, alias) = (answer.bead.id, answer.alias);
+        assert_eq!(of_beads.collect::<Vec<_>>(), [Event::Bead { bead, alias, author }]);
+    };
+    // Whoever joins has counted its beads, which makes an index; opening makes none.
+    net.crash(1);
+    net.link(0, 1);
+    net.settle();
+    told(&mut net, "late");
+    net.peers[1].replica.beads.forget_index();
+    net.create(0, "later");
+    net.settle();
+    told(&mut net, "later");
+}
+
+#[test]
 fn an_importer_shows_what_everybody_else_shows() {
     let mut net = Net::joined(2);
     let records = (0..20).map(|at| {
