@@ -306,7 +306,7 @@ impl Replica {
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
-        for (bead, alias, author) in self.beads.take_changed(&self.stage)? {
+        for (bead, alias, author) in self.beads.take_changed(&self.stage, &self.mesh)? {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
         }
         self.stage.commit()?;

@@ -330,17 +330,17 @@ impl Beads {
     ///
     /// # Errors
     /// When the store fails or a view does not decode.
-    pub(crate) fn take_changed(&mut self, stage: &Stage) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
+    pub(crate) fn take_changed(
+        &mut self,
+        stage: &Stage,
+        mesh: &Mesh,
+    ) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
         let changed = std::mem::take(&mut self.changed);
         let alias = |id: BeadId| -> Result<String, StoreError> {
             match &self.index {
                 Some(index) => Ok(index.rows.display(id).unwrap_or_default()),
                 // An index is made when a list is first asked for; until then the stored name has to do.
-                None => {
-                    let view = stage.get(&keys::bead(id))?;
-                    let record = view.map(|view| stored(&keys::bead(id), &view)).transpose()?.flatten();
-                    Ok(record.map(|record| record.bead.alias).unwrap_or_default())
-                }
+                None => Ok(self.record(stage, mesh, id)?.map(|record| record.bead.alias).unwrap_or_default()),
             }
         };
         changed.into_iter().map(|(bead, author)| Ok((bead, alias(bead)?, author))).collect()

@@ -312,6 +312,12 @@ fn a_bead_that_arrives_before_anybody_asked_for_a_list_is_told_of() {
     net.create(0, "later");
     net.settle();
     told(&mut net, "later");
+    for text in ["a", "b"] {
+        net.peers[1].replica.beads.forget_index();
+        net.ask(0, edit("late", Action::Comment(text.repeat(50_000)))).unwrap();
+        net.settle();
+        told(&mut net, "late");
+    }
 }
 
 #[test]
