@@ -140,6 +140,27 @@ fn an_entry_is_relayed_along_a_line() {
 }
 
 #[test]
+fn news_is_passed_on_over_no_link_before_the_peer_has_greeted() {
+    // The lower of two greets first, so the higher might speak before; the relay is each of them once.
+    for (relay, other) in [(1, 2), (2, 1)] {
+        let mut net = Net::joined(3);
+        let known = net.link(0, other);
+        let bearer = net.link(0, relay);
+        net.settle();
+        net.cut(known);
+        net.link(relay, other);
+        let facts = NodeFacts { seen: Vec::new(), name: "news".to_owned(), addresses: Vec::new() };
+        let (mesh, wall) = (net.peers[0].replica.mesh(), net.now(0).wall);
+        let entry = net.peers[0].author.entry(mesh, 1_000, wall, &[Op::Node(facts)]);
+        net.deliver(relay, bearer, &Frame::Entries(vec![entry]).encode());
+        net.settle();
+        assert_eq!(net.closed, []);
+        assert_eq!(net.status(relay).digest, net.status(other).digest);
+        assert_eq!(net.seen(relay, other).lag_entries, 0);
+    }
+}
+
+#[test]
 fn a_duplicate_delivery_changes_nothing() {
     let mut net = Net::joined(2);
     net.link(0, 1);
