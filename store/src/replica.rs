@@ -306,7 +306,7 @@ impl Replica {
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
-        for (bead, alias, author) in self.beads.take_changed(&self.stage)? {
+        for (bead, alias, author) in self.beads.take_changed(&self.stage, &self.mesh)? {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
         }
         self.stage.commit()?;
@@ -516,7 +516,7 @@ impl Replica {
         self.authored.extend(entries.iter().map(Entry::id));
         let (control, data): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.set() == Set::Control);
-        data.iter().for_each(|entry| self.beads.note_entry(&mut self.stage, entry));
+        data.iter().try_for_each(|entry| self.beads.note_entry(&mut self.stage, entry))?;
         if control.is_empty() { Ok(()) } else { self.learn(control) }
     }
 

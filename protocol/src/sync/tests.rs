@@ -183,6 +183,43 @@ fn lag_counts_what_the_peer_has_not_acknowledged() {
     pair.assert_settled();
 }
 
+/// Two that greet each other, the higher holding one entry more, and what the lower orders then.
+///
+/// That entry comes to the lower by another link once `frames` are delivered: its greeting, or the answer too.
+fn meeting_while_one_entry_comes(frames: usize) -> (Pair, Vec<Order>) {
+    let mut pair = Pair { now: Instant::default(), peers: [peer(Side::Lower, 0..5), peer(Side::Higher, 0..6)] };
+    let mut orders = with(&mut pair.peers[0], |session, holdings| session.compare(holdings));
+    let (now, late) = (pair.now, entry(5));
+    for (delivered, to) in [(1, 1), (2, 0)] {
+        let [Order::Send(frame)] = &orders[..] else { panic!("{orders:?}") };
+        orders = with(&mut pair.peers[to], |session, holdings| session.on_frame(now, frame.clone(), holdings));
+        if delivered == frames {
+            pair.peers[0].entries.insert(late.id(), late.clone());
+        }
+    }
+    (pair, orders)
+}
+
+#[test]
+fn lag_falls_when_what_was_found_missing_has_come_by_another_link() {
+    let (mut pair, orders) = meeting_while_one_entry_comes(2);
+    assert!(matches!(orders[..], [Order::Send(Frame::Reconcile(_))]));
+    pair.run(0, orders);
+    assert_eq!(pair.peers[1].session.lag(), Some(0));
+    assert_eq!(pair.peers[0].arrived, []);
+    pair.assert_settled();
+}
+
+#[test]
+fn lag_falls_when_what_a_greeting_lacked_comes_before_the_answer() {
+    let (mut pair, orders) = meeting_while_one_entry_comes(1);
+    assert!(matches!(orders[..], [Order::Send(Frame::Hello(_))]));
+    pair.run(0, orders);
+    assert_eq!(pair.peers[1].session.lag(), Some(0));
+    assert_eq!(pair.peers[0].arrived, []);
+    pair.assert_settled();
+}
+
 #[test]
 fn a_peer_may_say_that_it_lacks_any_number() {
     let mut higher = peer(Side::Higher, 0..5);

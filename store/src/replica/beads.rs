@@ -27,7 +27,7 @@ use crate::stage::{Stage, StoreError};
 
 mod changes;
 
-use changes::{AUTHORS_MAX, ChangeRecord, change_in, changes_of, op_of};
+use changes::{ChangeRecord, change_in, changes_of, has_changes, note, op_of};
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
 const LAYOUT: u32 = 3;
@@ -91,13 +91,17 @@ impl Beads {
     }
 
     /// Notes where the changes of an entry of ours are; they have effect already.
-    pub(crate) fn note_entry(&self, stage: &mut Stage, entry: &Entry) {
+    pub(crate) fn note_entry(&self, stage: &mut Stage, entry: &Entry) -> Result<(), StoreError> {
         for (op, raw) in (0..).zip(&entry.content().ops) {
             if let Ok(Op::Bead(BeadChange { bead, change })) = Op::decode(raw) {
-                let record = ChangeRecord { entry: entry.id(), op, authors: vec![entry.content().author] };
-                stage.put_record(keys::change(bead, hash_of_wire(&change)), &record);
+                let key = keys::change(bead, hash_of_wire(&change));
+                // An import may be the change that somebody else has brought in before.
+                let known = stage.record(&key)?;
+                let arrived = ChangeRecord { entry: entry.id(), op, authors: vec![entry.content().author] };
+                note(stage, key, known, &arrived);
             }
         }
+        Ok(())
     }
 
     fn apply(
@@ -120,14 +124,7 @@ impl Beads {
             known = stage.record(&key)?;
         }
         let had_effect = known.as_ref().is_some_and(|known| known.has_effect(mesh));
-        match known {
-            None => stage.put_record(key, arrived),
-            Some(mut known) if !known.authors.contains(&author) && known.authors.len() < AUTHORS_MAX => {
-                known.authors.push(author);
-                stage.put_record(key, &known);
-            }
-            Some(_) => {}
-        }
+        note(stage, key, known, arrived);
         if had_effect || !mesh.roster().may_write(author) {
             return Ok(());
         }
@@ -248,43 +245,43 @@ impl Beads {
         Ok(ops)
     }
 
-    /// Takes a bead that is not known yet, with the changes that make it up; returns the operations to write.
+    /// Takes a bead that is not shown yet, with the changes that make it up; returns the operations to write.
+    ///
+    /// `None` where those changes would have no effect, because of others of the bead; nothing is done then.
     pub(crate) fn adopt(
         &mut self,
         stage: &mut Stage,
         mesh: &Mesh,
         author: NodeId,
-        (bead, changes): (&Bead, &[Change]),
-    ) -> Vec<RawOp> {
-        let ops = changes.iter().map(|change| op_of(bead.id, change)).collect();
-        self.changed.insert(bead.id, author);
+        (id, changes): (BeadId, &[Change]),
+    ) -> Result<Option<Vec<RawOp>>, StoreError> {
         // Shown is what the changes say, as everywhere else, not the record that they were made from.
-        let alone = if let [change] = changes { Bead::of_first(bead.id, change) } else { None };
+        let alone = match changes {
+            [change] if !has_changes(stage, id)? => Bead::of_first(id, change),
+            _ => None,
+        };
         let record = match alone {
             Some(bead) => BeadRecord { bead, conflicts: Vec::new() },
-            None => view_of(&Document::fold(bead.id, changes.iter().cloned()).0),
+            None => {
+                // Changes may wait for these, or be these, brought in by nobody whose word counts.
+                let known = changes_of(stage, mesh, id)?;
+                let (document, _) = Document::fold(id, known.into_iter().chain(changes.iter().cloned()));
+                if !changes.iter().all(|change| document.contains(&change.hash())) {
+                    return Ok(None);
+                }
+                view_of(&document)
+            }
         };
+        self.warm.remove(&id);
+        self.changed.insert(id, author);
         self.put(stage, mesh, &record);
-        ops
+        Ok(Some(changes.iter().map(|change| op_of(id, change)).collect()))
     }
 
     /// Returns the automerge actor of this opening for a bead: 8 bytes that no other opening repeats.
     fn actor(&self, bead: BeadId) -> [u8; 8] {
         let hash = blake3::keyed_hash(&self.secret, bead.as_bytes());
         hash.as_bytes()[..8].try_into().expect("8 of 32 bytes")
-    }
-
-    /// Returns whether anything is known of a bead.
-    pub(crate) fn is_known(&self, stage: &Stage, id: BeadId) -> Result<bool, StoreError> {
-        if self.index.as_ref().is_some_and(|index| index.rows.get(id).is_some()) {
-            return Ok(true);
-        }
-        let mut known = false;
-        stage.scan(&keys::changes_of(id), |_, _| {
-            known = true;
-            ControlFlow::Break(())
-        })?;
-        Ok(known)
     }
 
     /// Reads a bead as it is shown.
@@ -333,17 +330,17 @@ impl Beads {
     ///
     /// # Errors
     /// When the store fails or a view does not decode.
-    pub(crate) fn take_changed(&mut self, stage: &Stage) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
+    pub(crate) fn take_changed(
+        &mut self,
+        stage: &Stage,
+        mesh: &Mesh,
+    ) -> Result<Vec<(BeadId, String, NodeId)>, StoreError> {
         let changed = std::mem::take(&mut self.changed);
         let alias = |id: BeadId| -> Result<String, StoreError> {
             match &self.index {
                 Some(index) => Ok(index.rows.display(id).unwrap_or_default()),
                 // An index is made when a list is first asked for; until then the stored name has to do.
-                None => {
-                    let view = stage.get(&keys::bead(id))?;
-                    let record = view.map(|view| stored(&keys::bead(id), &view)).transpose()?.flatten();
-                    Ok(record.map(|record| record.bead.alias).unwrap_or_default())
-                }
+                None => Ok(self.record(stage, mesh, id)?.map(|record| record.bead.alias).unwrap_or_default()),
             }
         };
         changed.into_iter().map(|(bead, author)| Ok((bead, alias(bead)?, author))).collect()

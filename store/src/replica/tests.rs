@@ -140,6 +140,27 @@ fn an_entry_is_relayed_along_a_line() {
 }
 
 #[test]
+fn news_is_passed_on_over_no_link_before_the_peer_has_greeted() {
+    // The lower of two greets first, so the higher might speak before; the relay is each of them once.
+    for (relay, other) in [(1, 2), (2, 1)] {
+        let mut net = Net::joined(3);
+        let known = net.link(0, other);
+        let bearer = net.link(0, relay);
+        net.settle();
+        net.cut(known);
+        net.link(relay, other);
+        let facts = NodeFacts { seen: Vec::new(), name: "news".to_owned(), addresses: Vec::new() };
+        let (mesh, wall) = (net.peers[0].replica.mesh(), net.now(0).wall);
+        let entry = net.peers[0].author.entry(mesh, 1_000, wall, &[Op::Node(facts)]);
+        net.deliver(relay, bearer, &Frame::Entries(vec![entry]).encode());
+        net.settle();
+        assert_eq!(net.closed, []);
+        assert_eq!(net.status(relay).digest, net.status(other).digest);
+        assert_eq!(net.seen(relay, other).lag_entries, 0);
+    }
+}
+
+#[test]
 fn a_duplicate_delivery_changes_nothing() {
     let mut net = Net::joined(2);
     net.link(0, 1);
@@ -289,6 +310,35 @@ fn a_bead_too_large_to_store_as_shown_is_shown_all_the_same() {
     assert_eq!(net.export(0), export);
     let Ok(Answer::Checked(findings)) = net.ask(0, Command::Check) else { panic!("findings") };
     assert_eq!(findings, []);
+}
+
+#[test]
+fn a_bead_that_arrives_before_anybody_asked_for_a_list_is_told_of() {
+    let mut net = Net::joined(2);
+    net.create(0, "late");
+    let author = net.node(0);
+    let told = |net: &mut Net, bead: &str| {
+        let events = std::mem::take(&mut net.peers[1].events);
+        let of_beads = events.into_iter().filter(|event| matches!(event, Event::Bead { .. }));
+        let Ok(Answer::Bead(answer)) = net.ask(1, show(bead)) else { panic!("{bead} is not here") };
+        let (bead, alias) = (answer.bead.id, answer.alias);
+        assert_eq!(of_beads.collect::<Vec<_>>(), [Event::Bead { bead, alias, author }]);
+    };
+    // Whoever joins has counted its beads, which makes an index; opening makes none.
+    net.crash(1);
+    net.link(0, 1);
+    net.settle();
+    told(&mut net, "late");
+    net.peers[1].replica.beads.forget_index();
+    net.create(0, "later");
+    net.settle();
+    told(&mut net, "later");
+    for text in ["a", "b"] {
+        net.peers[1].replica.beads.forget_index();
+        net.ask(0, edit("late", Action::Comment(text.repeat(50_000)))).unwrap();
+        net.settle();
+        told(&mut net, "late");
+    }
 }
 
 #[test]

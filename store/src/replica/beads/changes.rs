@@ -1,6 +1,7 @@
 //! Where the changes of beads lie, and reading them from there.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::entry::RawOp;
@@ -15,7 +16,7 @@ use crate::keys;
 use crate::stage::{Stage, StoreError};
 
 /// Nodes that are remembered to have brought in one change; each is 32 bytes of a record that has a bound.
-pub(super) const AUTHORS_MAX: usize = 8 * NODES_MAX;
+const AUTHORS_MAX: usize = 8 * NODES_MAX;
 
 /// Where a change of a bead is, and which nodes brought it in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +32,29 @@ impl ChangeRecord {
     pub(super) fn has_effect(&self, mesh: &Mesh) -> bool {
         self.authors.iter().any(|author| mesh.roster().may_write(*author))
     }
+}
+
+/// Notes where a change is, or who else has brought it in.
+pub(super) fn note(stage: &mut Stage, key: Vec<u8>, known: Option<ChangeRecord>, arrived: &ChangeRecord) {
+    let author = arrived.authors[0];
+    match known {
+        None => stage.put_record(key, arrived),
+        Some(mut known) if !known.authors.contains(&author) && known.authors.len() < AUTHORS_MAX => {
+            known.authors.push(author);
+            stage.put_record(key, &known);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Returns whether any change of a bead is stored, be it without effect.
+pub(super) fn has_changes(stage: &Stage, id: BeadId) -> Result<bool, StoreError> {
+    let mut found = false;
+    stage.scan(&keys::changes_of(id), |_, _| {
+        found = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
 }
 
 /// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
