@@ -1,5 +1,6 @@
 //! How nodes get into the mesh: the founder and those who are members from the start at once, the others by messages.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use beadmesh_protocol::entry::Sealed;
@@ -38,11 +39,14 @@ impl Mesh<'_> {
                 self.schedule(node.joins_ms * MILLI, Event::Join { node: place });
             }
         }
-        self.introduce();
-        for node in 0..u32::try_from(self.nodes.len()).expect("nodes are bounded") {
+        let places = 0..u32::try_from(self.nodes.len()).expect("nodes are bounded");
+        for node in places.clone() {
             let address = format!("/ip4/10.0.0.{}/tcp/4001", node % 250);
             // Nobody has a way to anybody yet, so nothing is sent.
             let _ = self.ask_now(node, Command::Announce(vec![address]));
+        }
+        self.introduce();
+        for node in places {
             self.keep_membership(node);
             self.begin(node);
         }
@@ -71,19 +75,32 @@ impl Mesh<'_> {
     ///
     /// Nodes that know each other only by a third can not link before they have heard of each other.
     fn introduce(&mut self) {
-        let Ok(Answer::Membership(membership)) = self.ask_now(0, Command::Membership) else { return };
-        let opened = membership.control.into_iter().map(|sealed| self.opened.open(membership.mesh, sealed));
-        let Ok(control) = opened.collect::<Result<Vec<_>, _>>() else {
-            return self.violate("refusal", Some(0), "its membership has unsound entries");
-        };
-        let founder = self.nodes[0].id;
-        for node in 1..self.nodes.len() {
+        let Some(mesh) = self.nodes[0].mesh() else { return };
+        let mut control = BTreeMap::new();
+        for node in 0..self.nodes.len() {
             if !self.nodes[node].joined {
                 continue;
             }
+            let place = u32::try_from(node).expect("nodes are bounded");
+            let Ok(Answer::Membership(membership)) = self.ask_now(place, Command::Membership) else { return };
+            for sealed in membership.control {
+                control.entry(sealed.signature).or_insert(sealed);
+            }
+        }
+        let opened = control.into_values().map(|sealed| self.opened.open(mesh, sealed));
+        let Ok(control) = opened.collect::<Result<Vec<_>, _>>() else {
+            return self.violate("refusal", Some(0), "a membership has unsound entries");
+        };
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].joined {
+                continue;
+            }
+            // Some other member hands it all over; who, makes no difference.
+            let mut others = self.nodes.iter().filter(|other| other.joined && other.id != self.nodes[node].id);
+            let Some(from) = others.next().map(|other| other.id) else { continue };
             let now = self.nodes[node].clock.read(0);
             let Some(process) = &mut self.nodes[node].process else { continue };
-            match model::hand_over(&mut process.replica, now, (membership.mesh, founder), control.clone()) {
+            match model::hand_over(&mut process.replica, now, (mesh, from), control.clone()) {
                 Ok(Some(members)) => self.nodes[node].members = members,
                 Ok(None) => {}
                 Err(error) => self.violate("refusal", u32::try_from(node).ok(), error),
