@@ -21,6 +21,9 @@ mod values;
 /// Stands in claims for a bead that the node names itself.
 pub const NEW: BeadId = BeadId::from_bytes([0; 16]);
 
+/// What a mark begins with.
+const MARK: char = 'w';
+
 /// The type that joins a child to its parent.
 const PARENT_CHILD: &str = "parent-child";
 
@@ -116,6 +119,19 @@ pub fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<'_>) ->
     }
 }
 
+/// Returns the mark that every word of its own bears which a wish brings in, such as `w17-`: by it a word is traced.
+pub(crate) fn mark(wish: usize) -> String {
+    format!("{MARK}{wish}-")
+}
+
+/// Returns the numbers of the wishes whose marks are in a text.
+pub(crate) fn marked(text: &str) -> impl Iterator<Item = usize> {
+    text.split(MARK).skip(1).filter_map(|rest| {
+        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
+        rest[digits..].starts_with('-').then(|| rest[..digits].parse().ok()).flatten()
+    })
+}
+
 /// Puts into claims what only the answer tells: the new bead and its alias.
 pub fn learn(claims: &mut [Claim], answer: &Answer) {
     let Answer::Bead(told) = answer else { return };
@@ -174,7 +190,7 @@ impl Draw<'_> {
 
     /// Returns a value that no other wish has.
     fn unique(&self, what: &str) -> String {
-        format!("v{}-{what}", self.index)
+        format!("{}{what}", mark(self.index))
     }
 
     /// Returns why a bead is closed or deleted, if somebody says so.

@@ -15,6 +15,7 @@ use super::report::{self, Report, short};
 use crate::journal::{Claim, Deed, Fate};
 use crate::outcome::Violation;
 use crate::view::View;
+use crate::workload::{mark, marked};
 
 mod rivals;
 
@@ -136,11 +137,11 @@ fn find_refused(ending: &Ending<'_>, report: &mut Report) {
         let conflicts = view.beads.values().flat_map(|answer| &answer.conflicts).flat_map(|conflict| &conflict.others);
         let texts = conflicts.filter_map(|value| if let FieldValue::Text(text) = value { Some(text) } else { None });
         for text in view.lines.iter().chain(texts) {
-            for wish in marks(text).filter(|wish| refused.contains(wish)) {
+            for wish in marked(text).filter(|wish| refused.contains(wish)) {
                 if told.insert(wish) {
                     let deed = deeds.iter().find(|deed| deed.wish == wish).expect("a refused wish has a deed");
                     let Fate::Refused(code) = deed.fate else { continue };
-                    let around = text.find(&format!("w{wish}-")).map_or(String::new(), |at| short(&text[at..]));
+                    let around = text.find(&mark(wish)).map_or(String::new(), |at| short(&text[at..]));
                     let what = format!(
                         "{}, was refused ({code}), and yet {} shows {around:?}.",
                         asked(deed),
@@ -151,14 +152,6 @@ fn find_refused(ending: &Ending<'_>, report: &mut Report) {
             }
         }
     }
-}
-
-/// Returns the numbers of the wishes whose marks, such as `w17-`, are in a text.
-fn marks(text: &str) -> impl Iterator<Item = usize> {
-    text.split('w').skip(1).filter_map(|rest| {
-        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
-        rest[digits..].starts_with('-').then(|| rest[..digits].parse().ok()).flatten()
-    })
 }
 
 #[cfg(test)]
@@ -413,10 +406,5 @@ mod tests {
         let again = Deed { fate: Fate::Unknown, ..scene.journal.deeds[2].clone() };
         scene.journal.deeds.push(again);
         assert_eq!(count(&scene), 0);
-    }
-
-    #[test]
-    fn marks_are_found_in_any_text() {
-        assert_eq!(marks("w1-a vw22-b w-3 w4 w5w6-").collect::<Vec<_>>(), [1, 22, 6]);
     }
 }

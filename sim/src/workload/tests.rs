@@ -285,3 +285,9 @@ fn records_are_the_same_on_every_node() {
     let beads: BTreeSet<BeadId> = all.iter().map(|(id, _)| *id).collect();
     assert!(beads.len() <= 60 && all.len() > beads.len() * 2, "{} of {}", beads.len(), all.len());
 }
+
+#[test]
+fn marks_are_found_in_any_text() {
+    assert_eq!(marked("w1-a vw22-b w-3 w4 w5w6-").collect::<Vec<_>>(), [1, 22, 6]);
+    assert_eq!(marked(&format!("some {}label", mark(17))).collect::<Vec<_>>(), [17]);
+}

@@ -11,6 +11,7 @@ use beadmesh_protocol::id::BeadId;
 
 use super::super::Ending;
 use crate::journal::{Claim, Deed, Fate};
+use crate::workload;
 
 /// What a claim is about: only claims on one topic of one bead can undo each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +123,7 @@ impl<'a> Rivals<'a> {
             Claim::Scope { pattern, .. } => Some(pattern.as_str()),
             _ => None,
         };
-        if text.is_some_and(|text| text.contains(&format!("w{}-", deed.wish))) {
+        if text.is_some_and(|text| text.contains(&workload::mark(deed.wish))) {
             return false;
         }
         // Of a bead whose creation was never answered nobody knows what was set by it.
