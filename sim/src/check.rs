@@ -49,8 +49,10 @@ pub struct Ending<'a> {
     pub strangers: &'a BTreeSet<NodeId>,
     /// Keys of strangers whom a member has named in an admission without effect: what they write is kept, and void.
     pub named: &'a BTreeSet<NodeId>,
-    /// Keys of which two stores were in use, by a copy or a restored disk.
+    /// Keys of which two stores were in use, by a copy on the same hardware or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
+    /// Keys of which a copy went on as a new instance on other hardware, until it was switched off.
+    pub moved: &'a BTreeSet<NodeId>,
     /// Keys of nodes whose store began anew from what their peers held, because the disk was lost or damaged.
     pub lost: &'a BTreeSet<NodeId>,
     /// Beads that strangers and observers wrote and nobody else did.

@@ -50,7 +50,6 @@ fn check_peers(ending: &Ending<'_>, view: &View, report: &mut Report) {
 /// Returns whether what was planned explains a finding.
 fn is_expected(ending: &Ending<'_>, view: &View, finding: &Finding) -> bool {
     match finding.check {
-        "store.cloned" => !ending.forked.is_empty(),
         "clock.skew" => may_clocks_differ(ending),
         "beads.cycle" => cycles::may_have_cycle(view),
         _ => false,
@@ -128,14 +127,9 @@ mod tests {
 
     #[test]
     fn findings_are_told_unless_the_plan_explains_them() {
-        for check in ["store.checksum", "store.views", "store.cloned", "clock.skew", "beads.cycle"] {
+        for check in ["store.checksum", "store.views", "clock.skew", "beads.cycle"] {
             assert_eq!(of_finding(check, |_| {}), [format!("node 0 finds {check}: Something.")]);
         }
-        let forked = |scene: &mut Scene| {
-            scene.forked.insert(scene.keys[&2]);
-        };
-        assert_eq!(of_finding("store.cloned", forked), [""; 0]);
-        assert_eq!(of_finding("store.views", forked).len(), 1);
         let cycle = |scene: &mut Scene| scene.change_all(|view| cycles::tests::depend(view, bead_id(1), bead_id(1)));
         assert_eq!(of_finding("beads.cycle", cycle), [""; 0]);
     }

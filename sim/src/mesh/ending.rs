@@ -105,6 +105,7 @@ impl Mesh<'_> {
             strangers: &self.strangers,
             named: &self.named,
             forked: &self.forked,
+            moved: &self.moved,
             lost: &self.lost,
             outlawed: &self.outlawed,
             meddled: &self.meddled,

@@ -266,7 +266,8 @@ impl Mesh<'_> {
             return;
         }
         let copy: Node = machine.copied(place, moved);
-        self.forked.insert(copy.id);
+        // A store that finds itself on other hardware counts anew, so that none of its numbers is given twice.
+        if moved { &mut self.moved } else { &mut self.forked }.insert(copy.id);
         self.copies.insert(fault, place);
         self.network.add();
         for other in self.pairs.of(node) {
