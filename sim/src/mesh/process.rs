@@ -254,8 +254,14 @@ impl Mesh<'_> {
     }
 
     pub(super) fn on_dark(&mut self, node: u32, generation: u32) {
-        let machine = &mut self.nodes[at(node)];
-        if machine.generation == generation && machine.armed.take().is_some() {
+        if self.nodes[at(node)].generation == generation {
+            self.go_dark(node);
+        }
+    }
+
+    /// Takes a machine's power away if that is still to come.
+    pub(super) fn go_dark(&mut self, node: u32) {
+        if self.nodes[at(node)].armed.take_if(|armed| *armed == Armed::PowerCut).is_some() {
             self.tell(Some(node), "lost power");
             self.cut_power(node, Crash::LoseAll);
         }

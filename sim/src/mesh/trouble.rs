@@ -123,7 +123,12 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "paused-over-timeout", long);
                 self.wake_up(*node);
             }
-            Trouble::Kill { node } | Trouble::PowerCut { node, .. } | Trouble::Corrupt { node } => self.start(*node),
+            Trouble::PowerCut { node, .. } => {
+                // The write that it waited for has not come.
+                self.go_dark(*node);
+                self.start(*node);
+            }
+            Trouble::Kill { node } | Trouble::Corrupt { node } => self.start(*node),
             Trouble::DiskFull { node } | Trouble::SyncError { node } => self.end_refusal(*node),
             Trouble::LoseDisk { node } => self.replace_disk(*node),
             Trouble::Restore { node } => self.restore(fault, *node),
