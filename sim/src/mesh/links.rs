@@ -67,6 +67,9 @@ impl Mesh<'_> {
     fn deliver(&mut self, link: LinkId, from: usize, bytes: &[u8]) {
         let Some(state) = self.network.links.get_mut(&link) else { return };
         let (source, target) = (state.ends[from], state.ends[1 - from]);
+        if !state.up[1 - from] {
+            return;
+        }
         let lane = &mut state.lanes[from];
         lane.queued = lane.queued.saturating_sub(bytes.len() as u64);
         lane.frames = lane.frames.saturating_sub(1);

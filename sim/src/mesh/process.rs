@@ -236,6 +236,7 @@ impl Mesh<'_> {
     pub(super) fn stop(&mut self, node: u32, parting: Parting) {
         let now_us = self.now_us;
         let machine = &mut self.nodes[at(node)];
+        let slept = machine.asleep;
         let Some(process) = machine.stop() else { return };
         sometimes!(self.coverage, "crash-lost-unflushed", process.busy);
         drop(process);
@@ -243,6 +244,11 @@ impl Mesh<'_> {
         self.lives.push(Life { node, from_ms, to_ms });
         self.postponed.remove(&node);
         self.part(node, parting);
+        if slept {
+            // What sleep held up goes on; the one who wakes it finds it awake.
+            self.network.unclog(node);
+            self.release_held();
+        }
     }
 
     /// Takes a machine's power away.
