@@ -220,7 +220,10 @@ impl Mesh<'_> {
                 self.cut_power(node, Crash::KeepSome);
                 return;
             }
-            Some(Armed::Refusal) => self.tell(Some(node), format!("stopped: {error}")),
+            Some(Armed::Refusal(crash)) => {
+                machine.crash = crash;
+                self.tell(Some(node), format!("stopped: {error}"));
+            }
             None if machine.damaged => {
                 sometimes!(self.coverage, "disk-corrupt-noticed", true);
                 self.tell(Some(node), format!("stopped at damage: {error}"));
@@ -288,7 +291,8 @@ impl Mesh<'_> {
             return;
         }
         machine.armed = None;
-        let origin = machine.disk.lock().crash(Crash::LoseAll);
+        let crash = std::mem::replace(&mut machine.crash, Crash::LoseAll);
+        let origin = machine.disk.lock().crash(crash);
         sometimes!(self.coverage, "store-copied", matches!(origin, Origin::Copied { .. }));
         let started = machine.start(&origin, now_us);
         if let Err(error) = started {

@@ -72,8 +72,9 @@ impl Mesh<'_> {
                 self.tell(Some(*node), "lost power");
                 self.cut_power(*node, Crash::KeepSome);
             }
-            Trouble::DiskFull { node } => self.refuse(*node, 0, Refusal::Full),
-            Trouble::SyncError { node } => self.refuse(*node, 1, Refusal::Io),
+            Trouble::DiskFull { node } => self.refuse(*node, (0, Refusal::Full), Crash::LoseAll),
+            // Of what a failed sync was to bring to the disk it may have got something.
+            Trouble::SyncError { node } => self.refuse(*node, (1, Refusal::Io), Crash::KeepSome),
             Trouble::Pause { node, clock_stops } => self.sleep(*node, *clock_stops),
             Trouble::Corrupt { node } => {
                 self.kill(*node);
@@ -180,12 +181,12 @@ impl Mesh<'_> {
         self.schedule(self.now_us + DARK_US, Event::Dark { node, generation });
     }
 
-    fn refuse(&mut self, node: u32, writes: u64, refusal: Refusal) {
+    fn refuse(&mut self, node: u32, (writes, refusal): (u64, Refusal), crash: Crash) {
         let machine = &mut self.nodes[at(node)];
         if machine.process.is_none() {
             return;
         }
-        machine.armed = Some(Armed::Refusal);
+        machine.armed = Some(Armed::Refusal(crash));
         machine.disk.lock().refuse_after(writes, refusal);
     }
 
