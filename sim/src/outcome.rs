@@ -102,7 +102,7 @@ pub struct Figures {
     pub stored_bytes: u64,
     /// Virtual milliseconds from healing until all were equal; absent when they never were.
     pub converged_ms: Option<u64>,
-    /// Virtual milliseconds until a new bead was known to 50, 99 and 100 % of the nodes: the median over beads made
-    /// while nothing was wrong, absent where no bead got that far.
+    /// Virtual milliseconds until a new bead was known to 50, 99 and 100 % of the nodes that were members by then,
+    /// copies aside: the median over beads made while nothing was wrong, absent where no bead got that far.
     pub spread_ms: [Option<u64>; 3],
 }

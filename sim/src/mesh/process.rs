@@ -142,9 +142,11 @@ impl Mesh<'_> {
     fn on_change(&mut self, node: u32, change: &Change) {
         match change {
             Change::Bead { bead, .. } => {
-                if self.nodes[at(node)].known.insert(*bead) {
-                    let running = self.nodes.len() as u64;
-                    self.spread.heard(*bead, self.now_us, running);
+                if self.nodes[at(node)].known.insert(*bead) && self.nodes[at(node)].copy_of.is_none() {
+                    // Whoever joins later counts from then on.
+                    let members = self.nodes.iter().filter(|node| node.joined && node.copy_of.is_none());
+                    let members = members.filter(|node| !node.retired).count() as u64;
+                    self.spread.heard(*bead, self.now_us, members);
                 }
             }
             Change::Roster => self.ask(node, Command::Membership, Purpose::Membership),
