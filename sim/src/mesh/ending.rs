@@ -1,6 +1,6 @@
 //! The second half of a run: everything is healed, progress is demanded, and what every node shows is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::entry::{Entry, Sealed};
@@ -133,6 +133,9 @@ impl Mesh<'_> {
         let complete = self.pairs.len() == self.nodes.len() * (self.nodes.len() - 1) / 2;
         let converged = self.figures.converged_ms.is_some();
         sometimes!(self.coverage, "pair-converged-through-third", converged && !complete);
+        sometimes!(self.coverage, "disk-lost-and-recovered", converged && !self.lost.is_empty());
+        let numbers: BTreeSet<_> = reference.entries.values().collect();
+        sometimes!(self.coverage, "fork-entry", numbers.len() < reference.entries.len());
         let deleted = Claim::status("tombstone");
         let reopened = Claim::status("open");
         let done = |wanted: &dyn Fn(&Claim) -> bool| -> Vec<(u64, BeadId)> {

@@ -1,6 +1,7 @@
 //! Frames on links, and how links end.
 
-use beadmesh_protocol::wire::Frame;
+use beadmesh_protocol::entry::EntryError;
+use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 
 use super::{Event, MILLI, Mesh, SECOND, at};
@@ -53,7 +54,9 @@ impl Mesh<'_> {
         }
         let held = !state.lanes[from].held.is_empty();
         if held || !self.network.passes(source, target) {
+            let one_way = self.network.passes(target, source) && !self.network.passes(source, target);
             sometimes!(self.coverage, "frame-held-by-partition", true);
+            sometimes!(self.coverage, "one-way-cut", one_way);
             if let Some(state) = self.network.links.get_mut(&link) {
                 state.lanes[from].held.push_back(bytes);
             }
@@ -85,7 +88,9 @@ impl Mesh<'_> {
                 if honest {
                     self.violate("manners", Some(target), format!("a frame of node {source} was refused: {error}"));
                 }
-                sometimes!(self.coverage, "garbage-refused", !honest);
+                let forged = matches!(error, FrameError::Entry(EntryError::BadSignature(_)));
+                sometimes!(self.coverage, "forged-refused", !honest && forged);
+                sometimes!(self.coverage, "garbage-refused", !honest && !forged);
                 self.close_link(link);
             }
         }

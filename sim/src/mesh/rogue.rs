@@ -102,8 +102,8 @@ impl Mesh<'_> {
                 self.broadcast(node, links, &bytes);
             }
             Deed::Replay => {
-                sometimes!(self.coverage, "replay-ignored", true);
                 let heard = self.overheard.get(&node).cloned().unwrap_or_default();
+                sometimes!(self.coverage, "replay-ignored", !heard.is_empty());
                 for bytes in heard.iter().take(REPLAYED) {
                     self.broadcast(node, links, bytes);
                 }
@@ -167,7 +167,6 @@ impl Mesh<'_> {
             entries.push(hand.sign_in(instance, vec![op]));
         }
         if deed == Deed::Fork {
-            sometimes!(self.coverage, "fork-entry", true);
             self.forked.insert(self.nodes[at(node)].id);
         } else {
             sometimes!(self.coverage, "twin-change", true);
@@ -213,7 +212,6 @@ impl Mesh<'_> {
         };
         let mut bytes = Frame::Entries(vec![entry]).encode();
         if deed == Deed::Forge {
-            sometimes!(self.coverage, "forged-refused", true);
             // The signature is what a frame of one entry ends with.
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;

@@ -121,7 +121,7 @@ impl Mesh<'_> {
             Trouble::WallStep { node, by_ms } => self.nodes[at(*node)].clock.step(-*by_ms),
             Trouble::Pause { node, .. } => {
                 let long = plan.faults[fault].for_ms > SILENCE_MAX_US / MILLI;
-                sometimes!(self.coverage, "paused-over-timeout", long);
+                sometimes!(self.coverage, "paused-over-timeout", long && self.nodes[at(*node)].asleep);
                 self.wake_up(*node);
             }
             Trouble::PowerCut { node, .. } => {
@@ -145,8 +145,7 @@ impl Mesh<'_> {
     /// Cuts the ways between a side and the others, or mends them.
     fn partition(&mut self, side: &[u32], way: Way, bridge: Option<u32>, begins: bool) {
         let side: BTreeSet<u32> = side.iter().copied().collect();
-        sometimes!(self.coverage, "one-way-cut", way != Way::Both);
-        sometimes!(self.coverage, "bridge-used", bridge.is_some());
+        sometimes!(self.coverage, "bridge-used", begins && bridge.is_some());
         for (low, high) in self.plan.ways() {
             let crosses = side.contains(&low) != side.contains(&high);
             if !crosses || bridge.is_some_and(|bridge| bridge == low || bridge == high) {
@@ -244,7 +243,6 @@ impl Mesh<'_> {
             self.violate("stopped", Some(node), format!("it does not recover: {error}"));
             return;
         }
-        sometimes!(self.coverage, "disk-lost-and-recovered", true);
         self.tell(Some(node), "begins anew, with what its peers hold");
         self.begin(node);
     }
