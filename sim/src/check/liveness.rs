@@ -8,7 +8,7 @@ use beadmesh_store::command::Finding;
 use super::report::{self, Report};
 use super::{Ending, cycles};
 use crate::outcome::Violation;
-use crate::plan::{Deed, Trouble};
+use crate::plan::{Misdeed, Trouble};
 use crate::view::View;
 
 /// Finds nodes that did not become equal in time, owe their peers entries, or find something wrong with themselves.
@@ -63,7 +63,7 @@ fn may_clocks_differ(ending: &Ending<'_>) -> bool {
             trouble,
             Trouble::WallStep { .. }
                 | Trouble::Pause { clock_stops: true, .. }
-                | Trouble::Rogue { deed: Deed::Future, .. }
+                | Trouble::Rogue { misdeed: Misdeed::Future, .. }
         )
     };
     if ending.plan.faults.iter().any(|fault| is_wrong(&fault.trouble)) {
@@ -143,7 +143,7 @@ mod tests {
         for trouble in [
             Trouble::WallStep { node: 1, by_ms: 1 },
             Trouble::Pause { node: 1, clock_stops: true },
-            Trouble::Rogue { node: 1, deed: Deed::Future, salt: 0 },
+            Trouble::Rogue { node: 1, misdeed: Misdeed::Future, salt: 0 },
         ] {
             let fault = Fault { at_ms: 0, for_ms: 0, trouble };
             assert_eq!(of_finding("clock.skew", |scene| scene.plan.faults.push(fault.clone())), [""; 0]);

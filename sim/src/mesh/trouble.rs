@@ -55,7 +55,7 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "wall-far-behind", *by_ms < -FAR_MS);
                 self.nodes[at(*node)].clock.step(*by_ms);
             }
-            Trouble::Rogue { node, deed, salt } => self.do_ill(*node, *deed, *salt),
+            Trouble::Rogue { node, misdeed, salt } => self.do_ill(*node, *misdeed, *salt),
             trouble => self.hit(fault, trouble),
         }
     }
