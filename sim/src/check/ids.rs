@@ -9,7 +9,7 @@ use beadmesh_protocol::id::{BeadId, InstanceId, NodeId};
 
 use super::Ending;
 use super::report::{self, Report, short};
-use crate::journal::{Claim, Fate};
+use crate::journal::{Effect, Fate};
 use crate::outcome::Violation;
 use crate::view::View;
 
@@ -80,15 +80,15 @@ fn age(bead: &Bead) -> Wall {
 fn check_creations(ending: &Ending<'_>, report: &mut Report) {
     let deeds = &ending.journal.deeds;
     let had_effect = |fate: &Fate| !matches!(fate, Fate::Refused(_));
-    let claims = || deeds.iter().filter(|deed| had_effect(&deed.fate)).flat_map(|deed| &deed.claims);
-    let is_renaming = |claim: &&Claim| {
-        matches!(claim, Claim::Field { field, .. } if *field == "alias") || matches!(claim, Claim::Imported { .. })
+    let effects = || deeds.iter().filter(|deed| had_effect(&deed.fate)).flat_map(|deed| &deed.effects);
+    let is_renaming = |effect: &&Effect| {
+        matches!(effect, Effect::Field { field, .. } if *field == "alias") || matches!(effect, Effect::Imported { .. })
     };
-    let renamed: BTreeSet<BeadId> = claims().filter(is_renaming).map(Claim::bead).collect();
+    let renamed: BTreeSet<BeadId> = effects().filter(is_renaming).map(Effect::bead).collect();
     let mut created: BTreeMap<BeadId, usize> = BTreeMap::new();
     for deed in deeds.iter().filter(|deed| matches!(deed.fate, Fate::Done(_))) {
-        for claim in &deed.claims {
-            let Claim::Created { bead, alias } = claim else { continue };
+        for effect in &deed.effects {
+            let Effect::Created { bead, alias } = effect else { continue };
             if let Some(other) = created.insert(*bead, deed.wish).filter(|other| *other != deed.wish) {
                 let what = format!("wishes {other} and {} were both told that they created {bead}.", deed.wish);
                 report.note(Some(deed.node), what);
@@ -215,14 +215,14 @@ mod tests {
         let found = told(check, &scene);
         assert!(found[0].ends_with("is \"bm-2\"; at the reference it is \"bm-3\"."), "{found:?}");
         let value = Some("bm-3".to_owned());
-        scene.asked(0, 500, Fate::Unknown, Claim::Field { bead: bead_id(2), field: "alias", value });
+        scene.asked(0, 500, Fate::Unknown, Effect::Field { bead: bead_id(2), field: "alias", value });
         assert_eq!(told(check, &scene), [""; 0]);
     }
 
     #[test]
     fn an_id_that_two_wishes_were_given_is_found() {
         let mut scene = Scene::sound();
-        scene.asked(0, 500, Fate::Done(600), Claim::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
+        scene.asked(0, 500, Fate::Done(600), Effect::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
         assert_eq!(told(check, &scene), [format!("wishes 1 and 2 were both told that they created {}.", bead_id(2))]);
     }
 

@@ -9,7 +9,7 @@ use beadmesh_store::Kv as _;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
-use crate::journal::{Claim, Fate};
+use crate::journal::{Effect, Fate};
 use crate::model::{self, Look};
 use crate::outcome::Outcome;
 use crate::random::Stream;
@@ -136,12 +136,12 @@ impl Mesh<'_> {
         sometimes!(self.coverage, "disk-lost-and-recovered", converged && !self.lost.is_empty());
         let numbers: BTreeSet<_> = reference.entries.values().collect();
         sometimes!(self.coverage, "fork-entry", numbers.len() < reference.entries.len());
-        let deleted = Claim::status("tombstone");
-        let reopened = Claim::status("open");
-        let done = |wanted: &dyn Fn(&Claim) -> bool| -> Vec<(u64, BeadId)> {
+        let deleted = Effect::status("tombstone");
+        let reopened = Effect::status("open");
+        let done = |wanted: &dyn Fn(&Effect) -> bool| -> Vec<(u64, BeadId)> {
             let deeds = self.journal.deeds.iter().filter(|deed| matches!(deed.fate, Fate::Done(_)));
-            let claims = deeds.flat_map(|deed| deed.claims.iter().map(move |claim| (deed.asked_us, claim)));
-            claims.filter(|(_, claim)| wanted(claim)).map(|(at, claim)| (at, claim.bead())).collect()
+            let effects = deeds.flat_map(|deed| deed.effects.iter().map(move |effect| (deed.asked_us, effect)));
+            effects.filter(|(_, effect)| wanted(effect)).map(|(at, effect)| (at, effect.bead())).collect()
         };
         let later = done(&reopened);
         let both =

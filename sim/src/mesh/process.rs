@@ -40,7 +40,7 @@ impl Mesh<'_> {
                 wish,
                 node: wished.node,
                 asked_us: self.now_us,
-                claims: asked.claims,
+                effects: asked.effects,
                 fate: Fate::Unknown,
                 excused: false,
             });
@@ -188,11 +188,11 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "resolve-settled", kind == WishKind::Resolve && shown);
                 sometimes!(self.coverage, "rebuild-equal", kind == WishKind::Rebuild);
                 let deed = &mut self.journal.deeds[deed];
-                workload::learn(&mut deed.claims, &answer);
+                workload::learn(&mut deed.effects, &answer);
                 deed.fate = Fate::Done(now_us);
                 self.figures.acknowledged += 1;
-                for claim in &deed.claims {
-                    if let crate::journal::Claim::Created { bead, .. } = claim {
+                for effect in &deed.effects {
+                    if let crate::journal::Effect::Created { bead, .. } = effect {
                         let calm = self.active.is_empty() && self.healed_us.is_none();
                         self.spread.born(*bead, now_us, calm);
                         if observer {

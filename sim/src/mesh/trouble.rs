@@ -346,7 +346,7 @@ impl Mesh<'_> {
         let deeds = self.journal.deeds.iter_mut();
         for deed in deeds.filter(|deed| {
             // Behind a damaged value there may be entries that could not be read any more.
-            deed.claims.iter().any(|claim| beads.contains(&claim.bead())) || (damaged && deed.node == victim)
+            deed.effects.iter().any(|effect| beads.contains(&effect.bead())) || (damaged && deed.node == victim)
         }) {
             deed.excused = true;
         }
