@@ -179,7 +179,7 @@ pub enum Trouble {
         /// The nodes on one side.
         side: Vec<u32>,
         /// Which direction is cut.
-        way: Way,
+        cut: Cut,
         /// A node that sees both sides.
         bridge: Option<u32>,
     },
@@ -283,7 +283,7 @@ pub enum Trouble {
 /// Which direction a partition cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum Cut {
     /// Both.
     Both,
     /// From the side to the others.

@@ -13,7 +13,7 @@ use super::links::{Parting, SILENCE_MAX_US};
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::node::{Armed, Node};
 use crate::outcome::Life;
-use crate::plan::{Trouble, Way};
+use crate::plan::{Cut, Trouble};
 use crate::sometimes;
 
 /// How long a power cut waits for a write to fall into before it comes anyway.
@@ -40,7 +40,7 @@ impl Mesh<'_> {
         self.schedule(self.now_us + planned.for_ms * MILLI, Event::End(fault));
         self.active.insert(fault);
         match &planned.trouble {
-            Trouble::Partition { side, way, bridge } => self.partition(side, *way, *bridge, true),
+            Trouble::Partition { side, cut, bridge } => self.partition(side, *cut, *bridge, true),
             Trouble::Clog { node } => {
                 self.network.clog(*node);
                 self.watch_cut_links();
@@ -106,10 +106,10 @@ impl Mesh<'_> {
         let plan = self.plan;
         self.trace.fold(9, self.now_us, fault as u64, 0);
         match &plan.faults[fault].trouble {
-            Trouble::Partition { side, way, bridge } => {
-                let apart = side.len() == 1 && *way == Way::Both && plan.faults[fault].for_ms >= DAY_MS;
+            Trouble::Partition { side, cut, bridge } => {
+                let apart = side.len() == 1 && *cut == Cut::Both && plan.faults[fault].for_ms >= DAY_MS;
                 sometimes!(self.coverage, "offline-for-a-day", apart);
-                self.partition(side, *way, *bridge, false);
+                self.partition(side, *cut, *bridge, false);
             }
             Trouble::Clog { node } => {
                 self.network.unclog(*node);
@@ -143,7 +143,7 @@ impl Mesh<'_> {
     }
 
     /// Cuts the ways between a side and the others, or mends them.
-    fn partition(&mut self, side: &[u32], way: Way, bridge: Option<u32>, begins: bool) {
+    fn partition(&mut self, side: &[u32], cut: Cut, bridge: Option<u32>, begins: bool) {
         let side: BTreeSet<u32> = side.iter().copied().collect();
         sometimes!(self.coverage, "bridge-used", begins && bridge.is_some());
         for (low, high) in self.plan.ways() {
@@ -152,8 +152,8 @@ impl Mesh<'_> {
                 continue;
             }
             let (inside, outside) = if side.contains(&low) { (low, high) } else { (high, low) };
-            for (from, to, cut) in [(inside, outside, way != Way::In), (outside, inside, way != Way::Out)] {
-                match (cut, begins) {
+            for (from, to, is_cut) in [(inside, outside, cut != Cut::In), (outside, inside, cut != Cut::Out)] {
+                match (is_cut, begins) {
                     (false, _) => {}
                     (true, true) => self.network.cut(from, to),
                     (true, false) => self.network.mend(from, to),

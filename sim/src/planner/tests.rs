@@ -4,7 +4,7 @@ use beadmesh_protocol::op::Role;
 
 use super::budget::check;
 use super::*;
-use crate::plan::{Fault, Misdeed, Trouble, Way, WishKind};
+use crate::plan::{Cut, Fault, Misdeed, Trouble, WishKind};
 
 fn usual(seed: u64, scenario: Scenario) -> Plan {
     plan(seed, scenario, &Wanted::default()).unwrap()
@@ -53,7 +53,7 @@ fn a_plan_is_read_back_as_it_was_written() {
 #[test]
 fn everything_that_can_happen_is_in_some_plan() {
     let (mut troubles, mut kinds, mut misdeeds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (mut ways, mut bridged, mut roles) = (BTreeSet::new(), 0, BTreeSet::new());
+    let (mut cuts, mut bridged, mut roles) = (BTreeSet::new(), 0, BTreeSet::new());
     for scenario in [Scenario::Swarm, Scenario::Byzantine, Scenario::Clone, Scenario::Rollback] {
         for seed in 0..500 {
             let plan = usual(seed, scenario);
@@ -65,8 +65,8 @@ fn everything_that_can_happen_is_in_some_plan() {
                     Trouble::Rogue { misdeed, .. } => {
                         misdeeds.insert(*misdeed);
                     }
-                    Trouble::Partition { way, bridge, .. } => {
-                        ways.insert(*way);
+                    Trouble::Partition { cut, bridge, .. } => {
+                        cuts.insert(*cut);
                         bridged += usize::from(bridge.is_some());
                     }
                     _ => {}
@@ -76,7 +76,7 @@ fn everything_that_can_happen_is_in_some_plan() {
     }
     assert_eq!((troubles.len(), kinds.len(), misdeeds.len()), (16, 22, 14), "{troubles:?} {kinds:?} {misdeeds:?}");
     assert!(kinds.contains(&WishKind::Rebuild) && misdeeds.contains(&Misdeed::Observer));
-    assert_eq!((ways, roles.len()), (BTreeSet::from([Way::Both, Way::Out, Way::In]), 3));
+    assert_eq!((cuts, roles.len()), (BTreeSet::from([Cut::Both, Cut::Out, Cut::In]), 3));
     assert!(bridged > 0);
 }
 

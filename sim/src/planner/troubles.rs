@@ -4,7 +4,7 @@
 use beadmesh_protocol::op::Role;
 
 use super::budget::{Budget, damaged_max};
-use crate::plan::{Fault, Misdeed, Plan, Trouble, Way};
+use crate::plan::{Cut, Fault, Misdeed, Plan, Trouble};
 use crate::random::Stream;
 use crate::scenario::Scenario;
 
@@ -256,7 +256,7 @@ impl<'a> Setting<'a> {
         if self.scenario == Scenario::Laptop {
             // The first node stands for what stays at home.
             let side = vec![*stream.pick(&joined[1..])];
-            return Some(Trouble::Partition { side, way: Way::Both, bridge: None });
+            return Some(Trouble::Partition { side, cut: Cut::Both, bridge: None });
         }
         stream.shuffle(&mut joined);
         let size = match stream.below(3) {
@@ -265,14 +265,14 @@ impl<'a> Setting<'a> {
             _ => 1 + stream.place(joined.len() - 1),
         };
         let others = joined.split_off(size);
-        let way = match stream.below(if self.scenario == Scenario::FlakyWifi { 3 } else { 6 }) {
-            0 => Way::Out,
-            1 => Way::In,
-            _ => Way::Both,
+        let cut = match stream.below(if self.scenario == Scenario::FlakyWifi { 3 } else { 6 }) {
+            0 => Cut::Out,
+            1 => Cut::In,
+            _ => Cut::Both,
         };
         // A bridge needs somebody on its other side.
-        let bridge = (others.len() > 1 && way == Way::Both && stream.chance(300)).then(|| *stream.pick(&others));
+        let bridge = (others.len() > 1 && cut == Cut::Both && stream.chance(300)).then(|| *stream.pick(&others));
         joined.sort_unstable();
-        Some(Trouble::Partition { side: joined, way, bridge })
+        Some(Trouble::Partition { side: joined, cut, bridge })
     }
 }
