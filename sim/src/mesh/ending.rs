@@ -10,9 +10,9 @@ use beadmesh_store::Kv as _;
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
 use crate::journal::{Effect, Fate};
-use crate::model::{self, Look};
 use crate::outcome::Outcome;
 use crate::random::Stream;
+use crate::reference::{self, Look};
 use crate::sometimes;
 use crate::view::{Glance, View};
 
@@ -80,11 +80,11 @@ impl Mesh<'_> {
         let wall = self.nodes[0].clock.read(self.now_us).wall;
         let mesh = self.nodes[0].mesh();
         let reference = mesh.map(|mesh| {
-            model::fold(self.plan.seed, mesh, &entries, self.nodes[0].id, self.nodes[0].clock.read(self.now_us))
+            reference::fold(self.plan.seed, mesh, &entries, self.nodes[0].id, self.nodes[0].clock.read(self.now_us))
         });
         let reference = match reference {
             Some(Ok(view)) => view,
-            Some(Err(error)) => return self.violate("model", None, format!("the union does not fold: {error}")),
+            Some(Err(error)) => return self.violate("reference", None, format!("the union does not fold: {error}")),
             None => return self.violate("stopped", Some(0), "the founder does not run at the end"),
         };
         self.figures.entries = entries.len() as u64;
@@ -167,7 +167,7 @@ impl Mesh<'_> {
                 None
             }
         };
-        let mut view = model::look(Some(place), how, &mut ask)?;
+        let mut view = reference::look(Some(place), how, &mut ask)?;
         let disk = &self.nodes[at(place)].disk;
         view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
         let mesh = self.nodes[at(place)].mesh()?;
