@@ -163,7 +163,7 @@ impl Mesh<'_> {
         if begins { self.watch_cut_links() } else { self.release_held() }
     }
 
-    /// Ends a process as SIGKILL does: what was written is on its way to the disk, what was staged is gone.
+    /// Ends a process as SIGKILL does: what it had not flushed was in its memory still, and is gone.
     fn kill(&mut self, node: u32) {
         self.stop(node, Parting::Told);
         self.nodes[at(node)].disk.lock().crash(Crash::LoseAll);
