@@ -2,8 +2,10 @@
 //! `--cfg planted` plants in the core and that it must find.
 //!
 //! They judge the end of a run. What can only be seen while it goes on is found by the engine, which adds violations
-//! of its own: `manners` (an honest node accused an honest one of breaking the protocol), `stopped` (an honest node
-//! stopped without a fault), `panic` (a replica panicked) and `refusal` (a command that must work was refused).
+//! of its own: `manners` (an honest node accused an honest one of breaking the protocol, or sent it what is no frame),
+//! `stopped` (an honest node stopped, or did not start or answer, without a fault), `refusal` (what must work was
+//! refused), `reference` (the union of all sets was not taken) and `liveness` (the run did not end). Who calls the engine
+//! adds two more: `panic` (it panicked) and `determinism` (the same plan ran otherwise the second time).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +51,10 @@ pub struct Ending<'a> {
     pub strangers: &'a BTreeSet<NodeId>,
     /// Keys of strangers whom a member has named in an admission without effect: what they write is kept, and void.
     pub named: &'a BTreeSet<NodeId>,
-    /// Keys of which two stores were in use, by a copy or a restored disk.
+    /// Keys of which two stores were in use, by a copy on the same hardware or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
+    /// Keys of which a copy went on as a new instance on other hardware, until it was switched off.
+    pub moved: &'a BTreeSet<NodeId>,
     /// Keys of nodes whose store began anew from what their peers held, because the disk was lost or damaged.
     pub lost: &'a BTreeSet<NodeId>,
     /// Beads that strangers and observers wrote and nobody else did.

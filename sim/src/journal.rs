@@ -12,7 +12,7 @@ pub struct Deed {
     /// When it was asked, in virtual microseconds.
     pub asked_us: u64,
     /// What it comes to if it is done. Beads that the node names itself are known from its answer only.
-    pub claims: Vec<Claim>,
+    pub effects: Vec<Effect>,
     /// What became of it.
     pub fate: Fate,
     /// Whether a fault took the only disk it lay on: then it may be lost, and need not be.
@@ -32,7 +32,7 @@ pub enum Fate {
 
 /// What is so once a deed is done, until another deed undoes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum Effect {
     /// The bead exists.
     Created {
         /// The bead.
@@ -92,10 +92,10 @@ pub enum Claim {
     },
 }
 
-impl Claim {
-    /// Returns what tells whether a claim says that a bead has that status.
+impl Effect {
+    /// Returns what tells whether an effect says that a bead has that status.
     pub(crate) fn status(word: &str) -> impl Fn(&Self) -> bool {
-        move |claim| matches!(claim, Self::Field { field: "status", value: Some(value), .. } if value.as_str() == word)
+        move |effect| matches!(effect, Self::Field { field: "status", value: Some(value), .. } if value.as_str() == word)
     }
 
     /// Returns the bead it is about.

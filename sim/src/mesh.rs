@@ -43,7 +43,7 @@ const EVENTS_MAX: u64 = 2_000_000_000;
 /// Events between two looks of the watcher.
 const WATCH_EVENTS: u64 = 4_096;
 
-/// Samples of lag that a run takes while things go wrong, and the same again after.
+/// Samples of lag that a run takes, at equal distances, until it is healed; after that one comes with every look.
 const SAMPLES: u64 = 60;
 
 /// What happens at a time.
@@ -135,6 +135,7 @@ pub(crate) struct Mesh<'a> {
     strangers: BTreeSet<NodeId>,
     named: BTreeSet<NodeId>,
     forked: BTreeSet<NodeId>,
+    moved: BTreeSet<NodeId>,
     lost: BTreeSet<NodeId>,
     outlawed: BTreeSet<BeadId>,
     meddled: BTreeSet<BeadId>,
@@ -187,6 +188,7 @@ impl<'a> Mesh<'a> {
             strangers: BTreeSet::new(),
             named: BTreeSet::new(),
             forked: BTreeSet::new(),
+            moved: BTreeSet::new(),
             lost: BTreeSet::new(),
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),

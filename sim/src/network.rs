@@ -34,7 +34,7 @@ pub(crate) struct Link {
     /// Which end still takes it for up.
     pub(crate) up: [bool; 2],
     /// What is on its way, by the end it comes from.
-    pub(crate) lanes: [Lane; 2],
+    pub(crate) directions: [Direction; 2],
     /// When it came up.
     pub(crate) since_us: u64,
     /// Whether a check is due of how long nothing has passed.
@@ -44,7 +44,7 @@ pub(crate) struct Link {
 
 /// One direction of a link.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(crate) struct Direction {
     /// When the last frame has left the sender.
     free_us: u64,
     /// When the last frame arrives.
@@ -151,8 +151,8 @@ impl Network {
         // One stream for each link of a pair in turn: what happens to others does not shift it.
         let pair = (u64::from(ends[0]) << 32) | u64::from(ends[1]);
         let stream = Stream::keyed(self.seed, "link", pair, now_us);
-        let lanes = [Lane::default(), Lane::default()];
-        self.links.insert(id, Link { ends, up: [true; 2], lanes, since_us: now_us, watched: false, stream });
+        let directions = [Direction::default(), Direction::default()];
+        self.links.insert(id, Link { ends, up: [true; 2], directions, since_us: now_us, watched: false, stream });
         id
     }
 
@@ -167,13 +167,13 @@ impl Network {
     pub(crate) fn send(&mut self, id: LinkId, from: End, (bytes, honest): (u64, bool), now_us: u64) -> Sent {
         let Some(link) = self.links.get_mut(&id) else { return Sent::Broken };
         let [one, other] = link.ends.map(|end| self.weather[at(end)]);
-        let lane = &mut link.lanes[from];
-        lane.queued += bytes;
-        lane.frames += 1;
+        let direction = &mut link.directions[from];
+        direction.queued += bytes;
+        direction.frames += 1;
         if honest {
-            self.queue_bytes_max = self.queue_bytes_max.max(lane.queued);
+            self.queue_bytes_max = self.queue_bytes_max.max(direction.queued);
         }
-        if lane.frames > QUEUE_FRAMES_MAX {
+        if direction.frames > QUEUE_FRAMES_MAX {
             return Sent::Overflow;
         }
         let loss = self.base.loss_per_mille + one.loss_per_mille + other.loss_per_mille;
@@ -186,13 +186,13 @@ impl Network {
         }
         let narrow = one.bytes_per_s.unwrap_or(u64::MAX).min(other.bytes_per_s.unwrap_or(u64::MAX));
         let rate = self.base.bytes_per_s.min(narrow).max(1);
-        lane.free_us = lane.free_us.max(now_us) + (bytes + ENVELOPE_BYTES) * 1_000_000 / rate;
+        direction.free_us = direction.free_us.max(now_us) + (bytes + ENVELOPE_BYTES) * 1_000_000 / rate;
         let repeating = REPEAT_US * ((1 << repeats) - 1);
         let mean = self.base.latency_mean_us + one.delay_us + other.delay_us;
-        let arrives = lane.free_us + self.base.latency_min_us + link.stream.exponential_us(mean) + repeating;
+        let arrives = direction.free_us + self.base.latency_min_us + link.stream.exponential_us(mean) + repeating;
         // Frames of one direction keep their order.
-        lane.last_us = arrives.max(lane.last_us + 1);
-        Sent::At(lane.last_us)
+        direction.last_us = arrives.max(direction.last_us + 1);
+        Sent::At(direction.last_us)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::invite::Ticket;
 use beadmesh_protocol::op::Role;
-use beadmesh_store::memory::{MemoryKv, SharedKv};
+use beadmesh_store::memory::{Crash, MemoryKv, SharedKv};
 use beadmesh_store::open::Origin;
 use beadmesh_store::replica::{Config, Input, Replica, RequestId};
 use beadmesh_store::{Membership, StoreError};
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) asleep: bool,
     /// What will happen to its next write.
     pub(crate) armed: Option<Armed>,
+    /// What the next start finds of what was not flushed.
+    pub(crate) crash: Crash,
     /// Whether something on its disk is damaged.
     pub(crate) damaged: bool,
     /// Whether its owner has switched it off for good.
@@ -69,8 +71,8 @@ pub(crate) struct Node {
 pub(crate) enum Armed {
     /// The power goes.
     PowerCut,
-    /// It is refused.
-    Refusal,
+    /// It is refused, and after it a crash leaves so much of what was not flushed.
+    Refusal(Crash),
 }
 
 /// A process: the replica and what waits for it.
@@ -124,6 +126,7 @@ impl Node {
             slow_us: None,
             asleep: false,
             armed: None,
+            crash: Crash::LoseAll,
             damaged: false,
             retired: false,
             ticket: None,
@@ -159,6 +162,7 @@ impl Node {
             slow_us: None,
             asleep: false,
             armed: None,
+            crash: Crash::LoseAll,
             damaged: false,
             retired: false,
             ticket: None,

@@ -20,9 +20,9 @@ pub struct Violation {
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The digest of every event in order and of the final state; equal runs have equal digests.
+    /// The digest of what happened, in order, and of the sets at the end; equal runs have equal digests.
     pub digest: u64,
-    /// The digest after every `TRACE_STEP` events: where two runs of one plan part.
+    /// The digest after every `TRACE_STEP` things that were folded into it: it tells where two runs of one plan part.
     pub trace: Vec<u64>,
     /// What must not be, found by the checkers.
     pub violations: Vec<Violation>,
@@ -102,7 +102,7 @@ pub struct Figures {
     pub stored_bytes: u64,
     /// Virtual milliseconds from healing until all were equal; absent when they never were.
     pub converged_ms: Option<u64>,
-    /// Virtual milliseconds until a new bead was known to 50, 99 and 100 % of the nodes: the median over beads made
-    /// while nothing was wrong, absent where no bead got that far.
+    /// Virtual milliseconds until a new bead was known to 50, 99 and 100 % of the nodes that were members by then,
+    /// copies aside: the median over beads made while nothing was wrong, absent where no bead got that far.
     pub spread_ms: [Option<u64>; 3],
 }

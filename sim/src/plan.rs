@@ -179,7 +179,7 @@ pub enum Trouble {
         /// The nodes on one side.
         side: Vec<u32>,
         /// Which direction is cut.
-        way: Way,
+        cut: Cut,
         /// A node that sees both sides.
         bridge: Option<u32>,
     },
@@ -274,7 +274,7 @@ pub enum Trouble {
         /// The node.
         node: u32,
         /// What is done.
-        deed: Deed,
+        misdeed: Misdeed,
         /// What it is drawn from.
         salt: u64,
     },
@@ -283,7 +283,7 @@ pub enum Trouble {
 /// Which direction a partition cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum Cut {
     /// Both.
     Both,
     /// From the side to the others.
@@ -295,7 +295,7 @@ pub enum Way {
 /// What a rogue does to its peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
+pub enum Misdeed {
     /// Sends bytes that are no frame.
     Garbage,
     /// Sends a frame of its own with some bits changed.
@@ -306,7 +306,7 @@ pub enum Deed {
     Forge,
     /// Sends entries that a stranger signed.
     Stranger,
-    /// Has a stranger admit itself and another.
+    /// Lets a stranger in that nobody may let in: by itself, or by a member that is no admin; then it writes.
     SelfAdmit,
     /// Writes as an observer.
     Observer,

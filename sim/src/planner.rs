@@ -57,7 +57,8 @@ pub fn plan(seed: u64, scenario: Scenario, wanted: &Wanted) -> Result<Plan, Plan
         wishes: Vec::new(),
         faults: Vec::new(),
     };
-    plan.wishes = wishes::drawn(&plan, scenario, shape.wishes);
+    let ask = if wanted.edits_per_s.is_some() { Ask::Edits } else { Ask::Anything };
+    plan.wishes = wishes::drawn(&plan, scenario, ask, shape.wishes);
     plan.faults = faults::drawn(&plan, scenario, shape.kills);
     plan.check()?;
     Ok(plan)

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// What a plan is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
-    /// Nothing goes wrong.
+    /// Nothing goes wrong, but that packets may be lost: up to 5 %.
     Calm,
     /// The network falls apart and comes together.
     Partition,
@@ -70,7 +70,7 @@ impl Scenario {
     /// Returns what it is about, in one sentence.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Calm => "Nothing goes wrong; nodes only come and go if asked to.",
+            Self::Calm => "No faults: up to 5 % of packets are lost, and nodes come and go only if asked to.",
             Self::Partition => {
                 "The network falls apart in every shape: both ways, one way, round a bridge, one node alone."
             }

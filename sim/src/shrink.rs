@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use crate::outcome::Violation;
 use crate::plan::Plan;
+use crate::planner::budget;
 
 mod nodes;
 
@@ -43,12 +44,14 @@ pub type Verdict = ControlFlow<(), Vec<Violation>>;
 
 /// Cuts `plan`, which fails with a violation of `check`, down as far as `runs_max` runs allow.
 ///
-/// A candidate counts only when it fails with a violation of the same checker.
+/// A candidate counts only when it fails with a violation of the same checker, and keeps the planner's budget if `plan`
+/// does: over it there may be failures that are none.
 pub fn shrink(plan: &Plan, check: &str, runs_max: u32, run: &mut dyn FnMut(&Plan) -> Verdict) -> Shrunk {
     let mut search = Search {
         check,
         runs_max,
         run,
+        keeps_budget: budget::check(plan).is_ok(),
         best: plan.clone(),
         violation: None,
         runs: 0,
@@ -72,6 +75,7 @@ struct Search<'a> {
     check: &'a str,
     runs_max: u32,
     run: &'a mut dyn FnMut(&Plan) -> Verdict,
+    keeps_budget: bool,
     best: Plan,
     violation: Option<Violation>,
     runs: u32,
@@ -195,7 +199,7 @@ impl Search<'_> {
 
     /// Runs a candidate, and keeps it when it fails in the same way.
     fn holds(&mut self, candidate: Plan) -> Result<bool, Over> {
-        if candidate == self.best {
+        if candidate == self.best || (self.keeps_budget && budget::check(&candidate).is_err()) {
             return Ok(false);
         }
         if self.runs >= self.limit {

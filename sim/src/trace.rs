@@ -1,6 +1,6 @@
-//! The digest of a run: every event is folded into it in order, so that two runs that part anywhere differ at the end.
+//! The digest of a run: what happens is folded into it in order, so that two runs that part anywhere differ at the end.
 
-/// Events between two digests that are kept.
+/// Things folded in between two digests that are kept.
 pub const TRACE_STEP: u64 = 1_000;
 
 /// A running digest.

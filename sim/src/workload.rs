@@ -11,21 +11,26 @@ use beadmesh_protocol::id::BeadId;
 use beadmesh_protocol::scope::Pattern;
 use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead, ProjectContext};
 
-use crate::journal::Claim;
+use crate::journal::Effect;
 use crate::plan::{Wish, WishKind};
 use crate::random::Stream;
 
 mod records;
 mod values;
 
-/// Stands in claims for a bead that the node names itself.
+/// Stands in effects for a bead that the node names itself.
 pub const NEW: BeadId = BeadId::from_bytes([0; 16]);
+
+/// What a mark begins with.
+const MARK: char = 'w';
 
 /// The type that joins a child to its parent.
 const PARENT_CHILD: &str = "parent-child";
 
-/// Beads, the first by id, that half of all edits are about, so that nodes meet there.
+/// Beads, the first by id, that half of all edits are about, so that nodes meet there: that many, or one of so many
+/// where more are known.
 const HOT_BEADS: usize = 4;
+const HOT_SHARE: usize = 20;
 
 /// What can settle a conflict without knowing whether there is one.
 const RESOLVED: [Field; 8] = [
@@ -62,12 +67,12 @@ pub struct Asked {
     /// The command.
     pub command: Command,
     /// What must hold; beads that the node names itself are `NEW` until `learn` is told the answer.
-    pub claims: Vec<Claim>,
+    pub effects: Vec<Effect>,
 }
 
 impl Asked {
     fn only(command: Command) -> Self {
-        Self { command, claims: Vec::new() }
+        Self { command, effects: Vec::new() }
     }
 }
 
@@ -116,26 +121,39 @@ pub fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<'_>) ->
     }
 }
 
-/// Puts into claims what only the answer tells: the new bead and its alias.
-pub fn learn(claims: &mut [Claim], answer: &Answer) {
+/// Returns the mark that every word of its own bears which a wish brings in, such as `w17-`: by it a word is traced.
+pub(crate) fn mark(wish: usize) -> String {
+    format!("{MARK}{wish}-")
+}
+
+/// Returns the numbers of the wishes whose marks are in a text.
+pub(crate) fn marked(text: &str) -> impl Iterator<Item = usize> {
+    text.split(MARK).skip(1).filter_map(|rest| {
+        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
+        rest[digits..].starts_with('-').then(|| rest[..digits].parse().ok()).flatten()
+    })
+}
+
+/// Puts into effects what only the answer tells: the new bead and its alias.
+pub fn learn(effects: &mut [Effect], answer: &Answer) {
     let Answer::Bead(told) = answer else { return };
     let made = told.bead.id;
-    for claim in claims {
-        match claim {
-            Claim::Created { bead, alias } => {
+    for effect in effects {
+        match effect {
+            Effect::Created { bead, alias } => {
                 *bead = made;
                 alias.clone_from(&told.bead.alias);
             }
-            Claim::Dep { bead, target, .. } => {
+            Effect::Dep { bead, target, .. } => {
                 for id in [bead, target] {
                     *id = if *id == NEW { made } else { *id };
                 }
             }
-            Claim::Imported { bead }
-            | Claim::Field { bead, .. }
-            | Claim::Label { bead, .. }
-            | Claim::Scope { bead, .. }
-            | Claim::Comment { bead, .. } => {
+            Effect::Imported { bead }
+            | Effect::Field { bead, .. }
+            | Effect::Label { bead, .. }
+            | Effect::Scope { bead, .. }
+            | Effect::Comment { bead, .. } => {
                 *bead = if *bead == NEW { made } else { *bead };
             }
         }
@@ -154,7 +172,8 @@ impl Draw<'_> {
     /// Returns a bead that the node knows: half of the time one that others take too.
     fn known(&mut self) -> BeadId {
         let known = self.sight.known;
-        let among = if self.stream.chance(500) { known.len().min(HOT_BEADS) } else { known.len() };
+        let hot = (known.len() / HOT_SHARE).max(HOT_BEADS).min(known.len());
+        let among = if self.stream.chance(500) { hot } else { known.len() };
         let place = self.stream.place(among);
         *known.iter().nth(place).expect("a place in the set")
     }
@@ -174,7 +193,7 @@ impl Draw<'_> {
 
     /// Returns a value that no other wish has.
     fn unique(&self, what: &str) -> String {
-        format!("v{}-{what}", self.index)
+        format!("{}{what}", mark(self.index))
     }
 
     /// Returns why a bead is closed or deleted, if somebody says so.
@@ -182,9 +201,9 @@ impl Draw<'_> {
         self.stream.chance(700).then(|| self.text("reason"))
     }
 
-    fn edit(&mut self, bead: BeadId, action: Action, claims: Vec<Claim>) -> Asked {
+    fn edit(&mut self, bead: BeadId, action: Action, effects: Vec<Effect>) -> Asked {
         let (bead, by) = (self.reference(bead), self.agent());
-        Asked { command: Command::Edit(BeadEdit { bead, action, by }), claims }
+        Asked { command: Command::Edit(BeadEdit { bead, action, by }), effects }
     }
 
     fn create(&mut self) -> Asked {
@@ -210,41 +229,41 @@ impl Draw<'_> {
         new.labels = (0..self.stream.below(4)).map(|at| self.label(at)).collect();
         new.scopes = (0..self.stream.below(3)).map(|at| self.pattern(at)).collect();
         new.criteria = (0..self.stream.below(4)).map(|at| self.unique(&format!("criterion-{at}"))).collect();
-        let mut claims = Vec::new();
+        let mut effects = Vec::new();
         if !self.sight.known.is_empty() {
-            self.tie(&mut new, &mut claims);
+            self.tie(&mut new, &mut effects);
         }
         let mut asked = Self::creation(new);
-        asked.claims.extend(claims);
+        asked.effects.extend(effects);
         asked
     }
 
     /// Ties a new bead to those that are known.
-    fn tie(&mut self, new: &mut NewBead, claims: &mut Vec<Claim>) {
+    fn tie(&mut self, new: &mut NewBead, effects: &mut Vec<Effect>) {
         for _ in 0..self.stream.below(3) {
             let (kind, target) = (self.dep_kind(), self.known());
-            claims.push(Claim::Dep { bead: NEW, kind: Some(kind.clone()), target, present: true });
+            effects.push(Effect::Dep { bead: NEW, kind: Some(kind.clone()), target, present: true });
             new.deps.push((kind, self.reference(target)));
         }
         for _ in 0..self.stream.below(6).saturating_sub(3) {
             let bead = self.known();
-            claims.push(Claim::Dep { bead, kind: Some("blocks".to_owned()), target: NEW, present: true });
+            effects.push(Effect::Dep { bead, kind: Some("blocks".to_owned()), target: NEW, present: true });
             new.blocks.push(self.reference(bead));
         }
         if self.stream.chance(300) {
             let target = self.known();
-            claims.push(Claim::Dep { bead: NEW, kind: Some(PARENT_CHILD.to_owned()), target, present: true });
+            effects.push(Effect::Dep { bead: NEW, kind: Some(PARENT_CHILD.to_owned()), target, present: true });
             new.parent = Some(self.reference(target));
         }
     }
 
-    /// Makes a creation, and claims what stands in it.
+    /// Makes a creation; what stands in it is its effect.
     fn creation(new: NewBead) -> Asked {
-        let mut claims = vec![Claim::Created { bead: NEW, alias: String::new() }];
-        claims.extend(values::field_claims(NEW, &new.fields));
-        claims.extend(new.labels.iter().map(|label| Claim::Label { bead: NEW, label: label.clone(), present: true }));
-        claims.extend(new.scopes.iter().flat_map(|pattern| scope_claims(NEW, pattern, true)));
-        Asked { command: Command::Create(Box::new(new)), claims }
+        let mut effects = vec![Effect::Created { bead: NEW, alias: String::new() }];
+        effects.extend(values::field_effects(NEW, &new.fields));
+        effects.extend(new.labels.iter().map(|label| Effect::Label { bead: NEW, label: label.clone(), present: true }));
+        effects.extend(new.scopes.iter().flat_map(|pattern| scope_effects(NEW, pattern, true)));
+        Asked { command: Command::Create(Box::new(new)), effects }
     }
 
     fn set(&mut self) -> Asked {
@@ -257,32 +276,32 @@ impl Draw<'_> {
             fields.retain(|field| *field != Field::Alias);
         }
         let fields: Vec<(Field, FieldValue)> = fields.into_iter().map(|field| self.changed(field)).collect();
-        let claims = values::field_claims(bead, &fields);
-        self.edit(bead, Action::Set(fields), claims)
+        let effects = values::field_effects(bead, &fields);
+        self.edit(bead, Action::Set(fields), effects)
     }
 
     fn set_status(&mut self) -> Asked {
         let bead = self.known();
         let fields = vec![self.changed(Field::Status)];
-        let claims = values::field_claims(bead, &fields);
-        self.edit(bead, Action::Set(fields), claims)
+        let effects = values::field_effects(bead, &fields);
+        self.edit(bead, Action::Set(fields), effects)
     }
 
     fn close(&mut self) -> Asked {
         let bead = self.known();
         let reason = self.reason();
-        let mut claims = vec![status_claim(bead, "closed")];
+        let mut effects = vec![status_effect(bead, "closed")];
         // A reason of nothing keeps the one there is.
         if let Some(reason) = reason.as_ref().filter(|reason| !reason.is_empty()) {
-            claims.push(Claim::Field { bead, field: Field::CloseReason.as_str(), value: Some(reason.clone()) });
+            effects.push(Effect::Field { bead, field: Field::CloseReason.as_str(), value: Some(reason.clone()) });
         }
-        self.edit(bead, Action::Close(reason), claims)
+        self.edit(bead, Action::Close(reason), effects)
     }
 
     /// Makes an edit after which a bead has that status.
     fn status_edit(&mut self, action: Action, status: &str) -> Asked {
         let bead = self.known();
-        self.edit(bead, action, vec![status_claim(bead, status)])
+        self.edit(bead, action, vec![status_effect(bead, status)])
     }
 
     /// Settles whatever conflicts a bead has in some fields; most have none, which is refused.
@@ -293,8 +312,8 @@ impl Draw<'_> {
         let resolve = |field| {
             // Which value is kept when none is given, nobody knows beforehand.
             let value = self.stream.chance(400).then(|| self.changed(field));
-            let claims = values::field_claims(bead, value.as_slice());
-            self.edit(bead, Action::Resolve(field, value.map(|(_, value)| value)), claims)
+            let effects = values::field_effects(bead, value.as_slice());
+            self.edit(bead, Action::Resolve(field, value.map(|(_, value)| value)), effects)
         };
         fields.into_iter().take(5).map(resolve).collect()
     }
@@ -302,42 +321,42 @@ impl Draw<'_> {
     fn labels(&mut self, present: bool) -> Asked {
         let bead = self.known();
         let labels: BTreeSet<String> = (0..=self.stream.below(2)).map(|at| self.label(at)).collect();
-        let claims = labels.iter().map(|label| Claim::Label { bead, label: label.clone(), present }).collect();
+        let effects = labels.iter().map(|label| Effect::Label { bead, label: label.clone(), present }).collect();
         let labels: Vec<String> = labels.into_iter().collect();
         let (add, remove) = if present { (labels, Vec::new()) } else { (Vec::new(), labels) };
-        self.edit(bead, Action::Labels { add, remove }, claims)
+        self.edit(bead, Action::Labels { add, remove }, effects)
     }
 
     fn scopes(&mut self, present: bool) -> Asked {
         let bead = self.known();
         let patterns: Vec<String> = (0..=self.stream.below(2)).map(|at| self.pattern(at)).collect();
-        let claims = patterns.iter().flat_map(|pattern| scope_claims(bead, pattern, present)).collect();
+        let effects = patterns.iter().flat_map(|pattern| scope_effects(bead, pattern, present)).collect();
         let (add, remove) = if present { (patterns, Vec::new()) } else { (Vec::new(), patterns) };
-        self.edit(bead, Action::Scopes { add, remove }, claims)
+        self.edit(bead, Action::Scopes { add, remove }, effects)
     }
 
     fn comment(&mut self) -> Asked {
         let bead = self.known();
         let text = self.text("comment");
-        let claims = vec![Claim::Comment { bead, text: text.clone() }];
-        self.edit(bead, Action::Comment(text), claims)
+        let effects = vec![Effect::Comment { bead, text: text.clone() }];
+        self.edit(bead, Action::Comment(text), effects)
     }
 
     fn add_dep(&mut self) -> Asked {
         let (bead, target) = self.pair();
         let target = if self.stream.chance(50) { bead } else { target };
         let kind = self.dep_kind();
-        let claims = vec![Claim::Dep { bead, kind: Some(kind.clone()), target, present: true }];
+        let effects = vec![Effect::Dep { bead, kind: Some(kind.clone()), target, present: true }];
         let name = if self.stream.chance(20) { "nothing-goes-by-this".to_owned() } else { self.reference(target) };
-        self.edit(bead, Action::AddDep(kind, name), claims)
+        self.edit(bead, Action::AddDep(kind, name), effects)
     }
 
     fn remove_dep(&mut self) -> Asked {
         let (bead, target) = self.pair();
         let kind = self.stream.chance(200).then(|| self.dep_kind());
-        let claims = vec![Claim::Dep { bead, kind: kind.clone(), target, present: false }];
+        let effects = vec![Effect::Dep { bead, kind: kind.clone(), target, present: false }];
         let name = self.reference(target);
-        self.edit(bead, Action::RemoveDep(kind, name), claims)
+        self.edit(bead, Action::RemoveDep(kind, name), effects)
     }
 
     /// Returns two beads for a dependency: mostly of a few pairs, so that what is removed was once added.
@@ -397,15 +416,15 @@ impl Draw<'_> {
     }
 }
 
-fn status_claim(bead: BeadId, status: &str) -> Claim {
-    Claim::Field { bead, field: Field::Status.as_str(), value: Some(status.to_owned()) }
+fn status_effect(bead: BeadId, status: &str) -> Effect {
+    Effect::Field { bead, field: Field::Status.as_str(), value: Some(status.to_owned()) }
 }
 
-/// Claims each pattern that a written one means; one that can not be read is refused.
-fn scope_claims(bead: BeadId, written: &str, present: bool) -> Vec<Claim> {
+/// Returns an effect for each pattern that a written one means; one that can not be read is refused.
+fn scope_effects(bead: BeadId, written: &str, present: bool) -> Vec<Effect> {
     let patterns = Pattern::parse(written).unwrap_or_default();
-    let claim = |pattern: &Pattern| Claim::Scope { bead, pattern: pattern.as_str().to_owned(), present };
-    patterns.iter().map(claim).collect()
+    let effect = |pattern: &Pattern| Effect::Scope { bead, pattern: pattern.as_str().to_owned(), present };
+    patterns.iter().map(effect).collect()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) struct PlannedArgs {
     /// How many edits agents make in a second, all together.
     #[arg(long, value_name = "N", value_parser = value::number::<u32>)]
     pub(crate) edits_per_second: Option<u32>,
-    /// How many nodes go away or come back in a minute.
+    /// How many nodes of a thousand are killed and started again in a minute.
     #[arg(long, value_name = "N", value_parser = value::number::<u32>)]
     pub(crate) churn_per_minute: Option<u32>,
     /// Run with this bug planted in the core, in a build that has it.

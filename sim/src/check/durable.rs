@@ -1,6 +1,6 @@
 //! What was acknowledged is not lost, and what was refused left nothing behind.
 //!
-//! Never a false alarm: where another deed may have undone what was asked, the claim is let go. Which deeds may have is
+//! Never a false alarm: where another deed may have undone what was asked, the effect is let go. Which deeds may have is
 //! said in `rivals`.
 
 use std::collections::BTreeSet;
@@ -12,15 +12,16 @@ use beadmesh_store::command::BeadAnswer;
 
 use super::Ending;
 use super::report::{self, Report, short};
-use crate::journal::{Claim, Deed, Fate};
+use crate::journal::{Deed, Effect, Fate};
 use crate::outcome::Violation;
 use crate::view::View;
+use crate::workload::{mark, marked};
 
 mod rivals;
 
 use rivals::Rivals;
 
-/// Finds claims of acknowledged deeds that do not hold, and traces of refused ones.
+/// Finds effects of acknowledged deeds that do not hold, and traces of refused ones.
 pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
     let mut report = Report::new("durable", ending);
     let rivals = Rivals::of(ending);
@@ -30,13 +31,13 @@ pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
         if deed.excused || ending.is_rogue(deed.node) || !ending.may_write(deed.node) {
             continue;
         }
-        for claim in &deed.claims {
-            let lacking: Vec<&View> = ending.shown().filter(|view| !holds(claim, view)).collect();
+        for effect in &deed.effects {
+            let lacking: Vec<&View> = ending.shown().filter(|view| !holds(effect, view)).collect();
             let Some(first) = lacking.first() else { continue };
-            let is_gone = lacking.iter().any(|view| !view.beads.contains_key(&claim.bead()));
-            if is_gone || !rivals.may_have_undone(at, claim) {
+            let is_gone = lacking.iter().any(|view| !view.beads.contains_key(&effect.bead()));
+            if is_gone || !rivals.may_have_undone(at, effect) {
                 let who: Vec<String> = lacking.iter().map(|view| report::viewer(view)).collect();
-                let what = lost(ending, claim, if is_gone { None } else { first.beads.get(&claim.bead()) });
+                let what = lost(ending, effect, if is_gone { None } else { first.beads.get(&effect.bead()) });
                 let asked = format!("{}, acknowledged {}", asked(deed), moment(done_us));
                 report.note(first.place, format!("{asked}: {what}, says {}.", who.join(" and ")));
             }
@@ -54,17 +55,17 @@ fn moment(us: u64) -> String {
     format!("{}.{:06} s", us / 1_000_000, us % 1_000_000)
 }
 
-/// Returns whether a view shows what a claim says.
-fn holds(claim: &Claim, view: &View) -> bool {
-    let Some(answer) = view.beads.get(&claim.bead()) else { return false };
+/// Returns whether a view shows what an effect says.
+fn holds(effect: &Effect, view: &View) -> bool {
+    let Some(answer) = view.beads.get(&effect.bead()) else { return false };
     let bead = &answer.bead;
-    match claim {
-        Claim::Created { .. } | Claim::Imported { .. } => true,
-        Claim::Field { field, value, .. } => has_value(answer, field, value.as_deref()),
-        Claim::Label { label, present, .. } => bead.labels.contains(label) == *present,
-        Claim::Scope { pattern, present, .. } => bead.scopes.contains(pattern) == *present,
-        Claim::Comment { text, .. } => bead.comments.iter().any(|comment| comment.text == *text),
-        Claim::Dep { kind, target, present, .. } => {
+    match effect {
+        Effect::Created { .. } | Effect::Imported { .. } => true,
+        Effect::Field { field, value, .. } => has_value(answer, field, value.as_deref()),
+        Effect::Label { label, present, .. } => bead.labels.contains(label) == *present,
+        Effect::Scope { pattern, present, .. } => bead.scopes.contains(pattern) == *present,
+        Effect::Comment { text, .. } => bead.comments.iter().any(|comment| comment.text == *text),
+        Effect::Dep { kind, target, present, .. } => {
             let wanted = |word: &str| kind.as_deref().is_none_or(|kind| kind == word);
             let target = Target::Id(*target);
             bead.deps.keys().any(|key| key.target == target && wanted(&key.kind)) == *present
@@ -74,46 +75,46 @@ fn holds(claim: &Claim, view: &View) -> bool {
 
 /// Returns whether a field shows a value, or keeps it as the one that lost a conflict.
 fn has_value(answer: &BeadAnswer, name: &str, value: Option<&str>) -> bool {
-    let field = Field::parse(name).unwrap_or_else(|| panic!("the journal claims a field {name:?}; there is none"));
+    let field = Field::parse(name).unwrap_or_else(|| panic!("the journal names a field {name:?}; there is none"));
     let others = answer.conflicts.iter().filter(|conflict| conflict.field == name).flat_map(|found| &found.others);
     is_value(field, &value_of(&answer.bead, field), value)
         || others.into_iter().any(|other| is_value(field, other, value))
 }
 
-fn is_value(field: Field, stands: &FieldValue, claimed: Option<&str>) -> bool {
-    match (stands, claimed.filter(|text| !text.is_empty())) {
+fn is_value(field: Field, stands: &FieldValue, wanted: Option<&str>) -> bool {
+    match (stands, wanted.filter(|text| !text.is_empty())) {
         (FieldValue::Absent, None) => true,
         (FieldValue::Absent, Some(_)) | (FieldValue::Number(_) | FieldValue::Text(_), None) => false,
-        (FieldValue::Number(number), Some(claimed)) => number.to_string() == claimed,
-        (FieldValue::Text(text), Some(claimed)) => {
+        (FieldValue::Number(number), Some(wanted)) => number.to_string() == wanted,
+        (FieldValue::Text(text), Some(wanted)) => {
             // What is no instant is stored as one.
             let is_date = matches!(field, Field::DueAt | Field::DeferUntil);
             let instant = |text| Wall::parse_lenient(text).filter(|_| is_date);
-            text == claimed || instant(claimed).is_some_and(|claimed| Some(claimed) == instant(text))
+            text == wanted || instant(wanted).is_some_and(|wanted| Some(wanted) == instant(text))
         }
     }
 }
 
 /// Says what does not hold, with what is shown instead.
-fn lost(ending: &Ending<'_>, claim: &Claim, shown: Option<&BeadAnswer>) -> String {
-    let bead = report::bead(ending, claim.bead());
+fn lost(ending: &Ending<'_>, effect: &Effect, shown: Option<&BeadAnswer>) -> String {
+    let bead = report::bead(ending, effect.bead());
     let Some(answer) = shown else {
         let alias =
-            if let Claim::Created { alias, .. } = claim { format!(", created as {alias},") } else { String::new() };
+            if let Effect::Created { alias, .. } = effect { format!(", created as {alias},") } else { String::new() };
         return format!("{bead}{alias} is not there");
     };
     let item = |is: &bool, what: String| format!("{bead} has {} {what}", if *is { "lost" } else { "kept" });
-    match claim {
-        Claim::Created { .. } | Claim::Imported { .. } => format!("{bead} is not there"),
-        Claim::Field { field, value, .. } => {
+    match effect {
+        Effect::Created { .. } | Effect::Imported { .. } => format!("{bead} is not there"),
+        Effect::Field { field, value, .. } => {
             let stands = Field::parse(field).map(|field| value_of(&answer.bead, field));
             let (value, stands) = (short(&format!("{value:?}")), short(&format!("{stands:?}")));
             format!("{bead} has lost {field} = {value}, shown is {stands}")
         }
-        Claim::Label { label, present, .. } => item(present, format!("the label {:?}", short(label))),
-        Claim::Scope { pattern, present, .. } => item(present, format!("the scope {:?}", short(pattern))),
-        Claim::Comment { text, .. } => item(&true, format!("the comment {:?}", short(text))),
-        Claim::Dep { kind, target, present, .. } => {
+        Effect::Label { label, present, .. } => item(present, format!("the label {:?}", short(label))),
+        Effect::Scope { pattern, present, .. } => item(present, format!("the scope {:?}", short(pattern))),
+        Effect::Comment { text, .. } => item(&true, format!("the comment {:?}", short(text))),
+        Effect::Dep { kind, target, present, .. } => {
             let kind = kind.as_deref().unwrap_or("any");
             item(present, format!("the dependency {kind} on {}", report::bead(ending, *target)))
         }
@@ -136,11 +137,11 @@ fn find_refused(ending: &Ending<'_>, report: &mut Report) {
         let conflicts = view.beads.values().flat_map(|answer| &answer.conflicts).flat_map(|conflict| &conflict.others);
         let texts = conflicts.filter_map(|value| if let FieldValue::Text(text) = value { Some(text) } else { None });
         for text in view.lines.iter().chain(texts) {
-            for wish in marks(text).filter(|wish| refused.contains(wish)) {
+            for wish in marked(text).filter(|wish| refused.contains(wish)) {
                 if told.insert(wish) {
                     let deed = deeds.iter().find(|deed| deed.wish == wish).expect("a refused wish has a deed");
                     let Fate::Refused(code) = deed.fate else { continue };
-                    let around = text.find(&format!("w{wish}-")).map_or(String::new(), |at| short(&text[at..]));
+                    let around = text.find(&mark(wish)).map_or(String::new(), |at| short(&text[at..]));
                     let what = format!(
                         "{}, was refused ({code}), and yet {} shows {around:?}.",
                         asked(deed),
@@ -153,14 +154,6 @@ fn find_refused(ending: &Ending<'_>, report: &mut Report) {
     }
 }
 
-/// Returns the numbers of the wishes whose marks, such as `w17-`, are in a text.
-fn marks(text: &str) -> impl Iterator<Item = usize> {
-    text.split('w').skip(1).filter_map(|rest| {
-        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
-        rest[digits..].starts_with('-').then(|| rest[..digits].parse().ok()).flatten()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use beadmesh_protocol::bead::{Comment, Conflict, DepKey, Status};
@@ -168,24 +161,24 @@ mod tests {
     use super::*;
     use crate::check::tests::{Scene, bead_id, told};
 
-    fn field(field: &'static str, value: &str) -> Claim {
-        Claim::Field { bead: bead_id(1), field, value: Some(value.to_owned()) }
+    fn field(field: &'static str, value: &str) -> Effect {
+        Effect::Field { bead: bead_id(1), field, value: Some(value.to_owned()) }
     }
 
-    fn label(label: &str, present: bool) -> Claim {
-        Claim::Label { bead: bead_id(1), label: label.to_owned(), present }
+    fn label(label: &str, present: bool) -> Effect {
+        Effect::Label { bead: bead_id(1), label: label.to_owned(), present }
     }
 
-    fn dep(kind: Option<&str>, present: bool) -> Claim {
-        Claim::Dep { bead: bead_id(1), kind: kind.map(str::to_owned), target: bead_id(2), present }
+    fn dep(kind: Option<&str>, present: bool) -> Effect {
+        Effect::Dep { bead: bead_id(1), kind: kind.map(str::to_owned), target: bead_id(2), present }
     }
 
-    /// A scene in which those deeds were done: node, asked at, acknowledged at (nothing: no answer), claim.
-    fn scene(deeds: &[(u32, u64, Option<u64>, Claim)]) -> Scene {
+    /// A scene in which those deeds were done: node, asked at, acknowledged at (nothing: no answer), effect.
+    fn scene(deeds: &[(u32, u64, Option<u64>, Effect)]) -> Scene {
         let mut scene = Scene::sound();
-        for (node, asked_us, done_us, claim) in deeds {
+        for (node, asked_us, done_us, effect) in deeds {
             let fate = done_us.map_or(Fate::Unknown, Fate::Done);
-            scene.asked(*node, *asked_us, fate, claim.clone());
+            scene.asked(*node, *asked_us, fate, effect.clone());
         }
         scene
     }
@@ -201,11 +194,11 @@ mod tests {
             (0, 3, Some(4), field("priority", "2")),
             (0, 3, Some(4), field("status", "open")),
             (0, 5, Some(6), field("due_at", "2027-01-01")),
-            (0, 5, Some(6), Claim::Field { bead: bead_id(1), field: "notes", value: None }),
+            (0, 5, Some(6), Effect::Field { bead: bead_id(1), field: "notes", value: None }),
             (1, 7, Some(8), label("w9-label", true)),
             (1, 7, Some(8), dep(Some("blocks"), true)),
-            (1, 7, Some(8), Claim::Comment { bead: bead_id(1), text: "w1-said".to_owned() }),
-            (2, 9, Some(10), Claim::Imported { bead: bead_id(2) }),
+            (1, 7, Some(8), Effect::Comment { bead: bead_id(1), text: "w1-said".to_owned() }),
+            (2, 9, Some(10), Effect::Imported { bead: bead_id(2) }),
         ]);
         scene.change(bead_id(1), |answer| {
             answer.bead.due_at = Some("2027-01-01T00:00:00Z".to_owned());
@@ -245,19 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_claim_can_fail() {
+    fn every_kind_of_effect_can_fail() {
         let kinds = [
-            Claim::Imported { bead: bead_id(7) },
+            Effect::Imported { bead: bead_id(7) },
             field("title", "w0-other"),
             label("w0-gone", true),
-            Claim::Scope { bead: bead_id(1), pattern: "src/".to_owned(), present: true },
-            Claim::Comment { bead: bead_id(1), text: "w0-gone".to_owned() },
+            Effect::Scope { bead: bead_id(1), pattern: "src/".to_owned(), present: true },
+            Effect::Comment { bead: bead_id(1), text: "w0-gone".to_owned() },
             dep(Some("blocks"), true),
             dep(None, true),
         ];
-        for claim in kinds {
-            let found = told(check, &scene(&[(0, 1_000, Some(2_000), claim.clone())]));
-            assert_eq!(found.len(), 1, "{claim:?}");
+        for effect in kinds {
+            let found = told(check, &scene(&[(0, 1_000, Some(2_000), effect.clone())]));
+            assert_eq!(found.len(), 1, "{effect:?}");
         }
         let found = told(check, &scene(&[(2, 1_000, Some(2_000), field("title", "w2-other"))]));
         assert!(found[0].contains("has lost title = Some(\"w2-other\"), shown is Some(Text(\"bead 1\"))"), "{found:?}");
@@ -301,7 +294,7 @@ mod tests {
         let mut refused = scene(&[mine.clone(), (1, 3_000, Some(4_000), bead_1())]);
         refused.journal.deeds.last_mut().unwrap().fate = Fate::Refused("conflict");
         assert_eq!(count(&refused), 1);
-        let notes = Claim::Field { bead: bead_id(1), field: "notes", value: None };
+        let notes = Effect::Field { bead: bead_id(1), field: "notes", value: None };
         assert_eq!(count(&scene(&[mine.clone(), (1, 3_000, Some(4_000), notes)])), 1);
     }
 
@@ -365,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_removal_takes_away_what_its_node_knew() {
-        let with_label = |deeds: &[(u32, u64, Option<u64>, Claim)]| {
+        let with_label = |deeds: &[(u32, u64, Option<u64>, Effect)]| {
             let mut scene = scene(deeds);
             scene.change(bead_id(1), |answer| answer.bead.labels.extend(["x".to_owned()]));
             count(&scene)
@@ -389,9 +382,9 @@ mod tests {
     fn imported_and_meddled_beads_are_asked_for_less() {
         let lost = [(0, 1_000, Some(2_000), field("title", "w2-mine"))];
         let mut imported = scene(&lost);
-        imported.asked(1, 10, Fate::Unknown, Claim::Imported { bead: bead_id(1) });
+        imported.asked(1, 10, Fate::Unknown, Effect::Imported { bead: bead_id(1) });
         assert_eq!(count(&imported), 0);
-        imported.asked(1, 10, Fate::Done(20), Claim::Comment { bead: bead_id(1), text: "gone".to_owned() });
+        imported.asked(1, 10, Fate::Done(20), Effect::Comment { bead: bead_id(1), text: "gone".to_owned() });
         assert_eq!(count(&imported), 1);
         imported.meddled.insert(bead_id(1));
         assert_eq!(count(&imported), 0);
@@ -413,10 +406,5 @@ mod tests {
         let again = Deed { fate: Fate::Unknown, ..scene.journal.deeds[2].clone() };
         scene.journal.deeds.push(again);
         assert_eq!(count(&scene), 0);
-    }
-
-    #[test]
-    fn marks_are_found_in_any_text() {
-        assert_eq!(marks("w1-a vw22-b w-3 w4 w5w6-").collect::<Vec<_>>(), [1, 22, 6]);
     }
 }

@@ -9,7 +9,7 @@ use beadmesh_protocol::id::{BeadId, InstanceId, NodeId};
 
 use super::Ending;
 use super::report::{self, Report, short};
-use crate::journal::{Claim, Fate};
+use crate::journal::{Effect, Fate};
 use crate::outcome::Violation;
 use crate::view::View;
 
@@ -80,15 +80,15 @@ fn age(bead: &Bead) -> Wall {
 fn check_creations(ending: &Ending<'_>, report: &mut Report) {
     let deeds = &ending.journal.deeds;
     let had_effect = |fate: &Fate| !matches!(fate, Fate::Refused(_));
-    let claims = || deeds.iter().filter(|deed| had_effect(&deed.fate)).flat_map(|deed| &deed.claims);
-    let is_renaming = |claim: &&Claim| {
-        matches!(claim, Claim::Field { field, .. } if *field == "alias") || matches!(claim, Claim::Imported { .. })
+    let effects = || deeds.iter().filter(|deed| had_effect(&deed.fate)).flat_map(|deed| &deed.effects);
+    let is_renaming = |effect: &&Effect| {
+        matches!(effect, Effect::Field { field, .. } if *field == "alias") || matches!(effect, Effect::Imported { .. })
     };
-    let renamed: BTreeSet<BeadId> = claims().filter(is_renaming).map(Claim::bead).collect();
+    let renamed: BTreeSet<BeadId> = effects().filter(is_renaming).map(Effect::bead).collect();
     let mut created: BTreeMap<BeadId, usize> = BTreeMap::new();
     for deed in deeds.iter().filter(|deed| matches!(deed.fate, Fate::Done(_))) {
-        for claim in &deed.claims {
-            let Claim::Created { bead, alias } = claim else { continue };
+        for effect in &deed.effects {
+            let Effect::Created { bead, alias } = effect else { continue };
             if let Some(other) = created.insert(*bead, deed.wish).filter(|other| *other != deed.wish) {
                 let what = format!("wishes {other} and {} were both told that they created {bead}.", deed.wish);
                 report.note(Some(deed.node), what);
@@ -126,7 +126,9 @@ fn check_numbers(ending: &Ending<'_>, report: &mut Report) {
             report.note(Some(place), what);
         }
         let gap = (1..).zip(counts.keys()).find(|(expected, n)| expected != *n);
-        if let Some((expected, n)) = gap.filter(|_| ending.is_steady(place)) {
+        // What a copy wrote and nobody got is gone with it.
+        let is_whole = ending.is_steady(place) && !ending.moved.contains(&author);
+        if let Some((expected, n)) = gap.filter(|_| is_whole) {
             let what = format!(
                 "entry {expected} of node {place} in instance {instance} is nowhere, though entry {n} is there."
             );
@@ -213,14 +215,14 @@ mod tests {
         let found = told(check, &scene);
         assert!(found[0].ends_with("is \"bm-2\"; at the reference it is \"bm-3\"."), "{found:?}");
         let value = Some("bm-3".to_owned());
-        scene.asked(0, 500, Fate::Unknown, Claim::Field { bead: bead_id(2), field: "alias", value });
+        scene.asked(0, 500, Fate::Unknown, Effect::Field { bead: bead_id(2), field: "alias", value });
         assert_eq!(told(check, &scene), [""; 0]);
     }
 
     #[test]
     fn an_id_that_two_wishes_were_given_is_found() {
         let mut scene = Scene::sound();
-        scene.asked(0, 500, Fate::Done(600), Claim::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
+        scene.asked(0, 500, Fate::Done(600), Effect::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
         assert_eq!(told(check, &scene), [format!("wishes 1 and 2 were both told that they created {}.", bead_id(2))]);
     }
 
@@ -230,7 +232,9 @@ mod tests {
         let place = (scene.keys[&1], instance(1), 2);
         scene.reference.entries.insert(EntryId::from_bytes([9; 32]), place);
         let expected = format!("2 entries of node 1 in instance {} bear the number 2.", instance(1));
-        assert_eq!(told(check, &scene), [expected]);
+        assert_eq!(told(check, &scene), [expected.clone()]);
+        scene.moved.insert(scene.keys[&1]);
+        assert_eq!(told(check, &scene), [expected], "a copy on other hardware counts anew");
         scene.forked.insert(scene.keys[&1]);
         assert_eq!(told(check, &scene), [""; 0]);
     }
@@ -246,6 +250,9 @@ mod tests {
         scene.lost.insert(scene.keys[&1]);
         assert_eq!(told(check, &scene), [""; 0]);
         scene.lost.clear();
+        scene.moved.insert(scene.keys[&1]);
+        assert_eq!(told(check, &scene), [""; 0]);
+        scene.moved.clear();
         scene.plan.nodes[1].rogue = true;
         assert_eq!(told(check, &scene), [""; 0]);
     }

@@ -8,7 +8,7 @@ use beadmesh_store::command::Finding;
 use super::report::{self, Report};
 use super::{Ending, cycles};
 use crate::outcome::Violation;
-use crate::plan::{Deed, Trouble};
+use crate::plan::{Misdeed, Trouble};
 use crate::view::View;
 
 /// Finds nodes that did not become equal in time, owe their peers entries, or find something wrong with themselves.
@@ -50,7 +50,6 @@ fn check_peers(ending: &Ending<'_>, view: &View, report: &mut Report) {
 /// Returns whether what was planned explains a finding.
 fn is_expected(ending: &Ending<'_>, view: &View, finding: &Finding) -> bool {
     match finding.check {
-        "store.cloned" => !ending.forked.is_empty(),
         "clock.skew" => may_clocks_differ(ending),
         "beads.cycle" => cycles::may_have_cycle(view),
         _ => false,
@@ -64,7 +63,7 @@ fn may_clocks_differ(ending: &Ending<'_>) -> bool {
             trouble,
             Trouble::WallStep { .. }
                 | Trouble::Pause { clock_stops: true, .. }
-                | Trouble::Rogue { deed: Deed::Future, .. }
+                | Trouble::Rogue { misdeed: Misdeed::Future, .. }
         )
     };
     if ending.plan.faults.iter().any(|fault| is_wrong(&fault.trouble)) {
@@ -128,14 +127,9 @@ mod tests {
 
     #[test]
     fn findings_are_told_unless_the_plan_explains_them() {
-        for check in ["store.checksum", "store.views", "store.cloned", "clock.skew", "beads.cycle"] {
+        for check in ["store.checksum", "store.views", "clock.skew", "beads.cycle"] {
             assert_eq!(of_finding(check, |_| {}), [format!("node 0 finds {check}: Something.")]);
         }
-        let forked = |scene: &mut Scene| {
-            scene.forked.insert(scene.keys[&2]);
-        };
-        assert_eq!(of_finding("store.cloned", forked), [""; 0]);
-        assert_eq!(of_finding("store.views", forked).len(), 1);
         let cycle = |scene: &mut Scene| scene.change_all(|view| cycles::tests::depend(view, bead_id(1), bead_id(1)));
         assert_eq!(of_finding("beads.cycle", cycle), [""; 0]);
     }
@@ -149,7 +143,7 @@ mod tests {
         for trouble in [
             Trouble::WallStep { node: 1, by_ms: 1 },
             Trouble::Pause { node: 1, clock_stops: true },
-            Trouble::Rogue { node: 1, deed: Deed::Future, salt: 0 },
+            Trouble::Rogue { node: 1, misdeed: Misdeed::Future, salt: 0 },
         ] {
             let fault = Fault { at_ms: 0, for_ms: 0, trouble };
             assert_eq!(of_finding("clock.skew", |scene| scene.plan.faults.push(fault.clone())), [""; 0]);

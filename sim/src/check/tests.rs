@@ -9,7 +9,7 @@ use beadmesh_protocol::op::Role;
 use beadmesh_store::command::{BeadAnswer, MemberAnswer, PeerAnswer};
 
 use super::{Ending, all};
-use crate::journal::{Claim, Deed, Fate, Journal};
+use crate::journal::{Deed, Effect, Fate, Journal};
 use crate::outcome::Violation;
 use crate::plan::{Network, Node, Plan, SCHEMA};
 use crate::view::{Glance, View};
@@ -26,6 +26,7 @@ pub(super) struct Scene {
     pub(super) strangers: BTreeSet<NodeId>,
     pub(super) named: BTreeSet<NodeId>,
     pub(super) forked: BTreeSet<NodeId>,
+    pub(super) moved: BTreeSet<NodeId>,
     pub(super) lost: BTreeSet<NodeId>,
     pub(super) outlawed: BTreeSet<BeadId>,
     pub(super) meddled: BTreeSet<BeadId>,
@@ -93,6 +94,7 @@ impl Scene {
             strangers: BTreeSet::new(),
             named: BTreeSet::new(),
             forked: BTreeSet::new(),
+            moved: BTreeSet::new(),
             lost: BTreeSet::new(),
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),
@@ -102,8 +104,8 @@ impl Scene {
             links: 1,
             queue_bytes_max: 1_000,
         };
-        scene.asked(0, 0, Fate::Done(100), Claim::Created { bead: bead_id(1), alias: "bm-1".to_owned() });
-        scene.asked(1, 200, Fate::Done(300), Claim::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
+        scene.asked(0, 0, Fate::Done(100), Effect::Created { bead: bead_id(1), alias: "bm-1".to_owned() });
+        scene.asked(1, 200, Fate::Done(300), Effect::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
         scene
     }
 
@@ -119,6 +121,7 @@ impl Scene {
             strangers: &self.strangers,
             named: &self.named,
             forked: &self.forked,
+            moved: &self.moved,
             lost: &self.lost,
             outlawed: &self.outlawed,
             meddled: &self.meddled,
@@ -133,9 +136,9 @@ impl Scene {
     }
 
     /// Adds a deed.
-    pub(super) fn asked(&mut self, node: u32, asked_us: u64, fate: Fate, claim: Claim) {
+    pub(super) fn asked(&mut self, node: u32, asked_us: u64, fate: Fate, effect: Effect) {
         let wish = self.journal.deeds.len();
-        self.journal.deeds.push(Deed { wish, node, asked_us, claims: vec![claim], fate, excused: false });
+        self.journal.deeds.push(Deed { wish, node, asked_us, effects: vec![effect], fate, excused: false });
     }
 
     /// Changes what everybody shows of a bead.

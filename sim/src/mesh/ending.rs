@@ -1,6 +1,6 @@
 //! The second half of a run: everything is healed, progress is demanded, and what every node shows is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::entry::{Entry, Sealed};
@@ -9,10 +9,10 @@ use beadmesh_store::Kv as _;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
-use crate::journal::{Claim, Fate};
-use crate::model::{self, Look};
+use crate::journal::{Effect, Fate};
 use crate::outcome::Outcome;
 use crate::random::Stream;
+use crate::reference::{self, Look};
 use crate::sometimes;
 use crate::view::{Glance, View};
 
@@ -80,11 +80,11 @@ impl Mesh<'_> {
         let wall = self.nodes[0].clock.read(self.now_us).wall;
         let mesh = self.nodes[0].mesh();
         let reference = mesh.map(|mesh| {
-            model::fold(self.plan.seed, mesh, &entries, self.nodes[0].id, self.nodes[0].clock.read(self.now_us))
+            reference::fold(self.plan.seed, mesh, &entries, self.nodes[0].id, self.nodes[0].clock.read(self.now_us))
         });
         let reference = match reference {
             Some(Ok(view)) => view,
-            Some(Err(error)) => return self.violate("model", None, format!("the union does not fold: {error}")),
+            Some(Err(error)) => return self.violate("reference", None, format!("the union does not fold: {error}")),
             None => return self.violate("stopped", Some(0), "the founder does not run at the end"),
         };
         self.figures.entries = entries.len() as u64;
@@ -105,6 +105,7 @@ impl Mesh<'_> {
             strangers: &self.strangers,
             named: &self.named,
             forked: &self.forked,
+            moved: &self.moved,
             lost: &self.lost,
             outlawed: &self.outlawed,
             meddled: &self.meddled,
@@ -132,12 +133,15 @@ impl Mesh<'_> {
         let complete = self.pairs.len() == self.nodes.len() * (self.nodes.len() - 1) / 2;
         let converged = self.figures.converged_ms.is_some();
         sometimes!(self.coverage, "pair-converged-through-third", converged && !complete);
-        let deleted = Claim::status("tombstone");
-        let reopened = Claim::status("open");
-        let done = |wanted: &dyn Fn(&Claim) -> bool| -> Vec<(u64, BeadId)> {
+        sometimes!(self.coverage, "disk-lost-and-recovered", converged && !self.lost.is_empty());
+        let numbers: BTreeSet<_> = reference.entries.values().collect();
+        sometimes!(self.coverage, "fork-entry", numbers.len() < reference.entries.len());
+        let deleted = Effect::status("tombstone");
+        let reopened = Effect::status("open");
+        let done = |wanted: &dyn Fn(&Effect) -> bool| -> Vec<(u64, BeadId)> {
             let deeds = self.journal.deeds.iter().filter(|deed| matches!(deed.fate, Fate::Done(_)));
-            let claims = deeds.flat_map(|deed| deed.claims.iter().map(move |claim| (deed.asked_us, claim)));
-            claims.filter(|(_, claim)| wanted(claim)).map(|(at, claim)| (at, claim.bead())).collect()
+            let effects = deeds.flat_map(|deed| deed.effects.iter().map(move |effect| (deed.asked_us, effect)));
+            effects.filter(|(_, effect)| wanted(effect)).map(|(at, effect)| (at, effect.bead())).collect()
         };
         let later = done(&reopened);
         let both =
@@ -163,7 +167,7 @@ impl Mesh<'_> {
                 None
             }
         };
-        let mut view = model::look(Some(place), how, &mut ask)?;
+        let mut view = reference::look(Some(place), how, &mut ask)?;
         let disk = &self.nodes[at(place)].disk;
         view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
         let mesh = self.nodes[at(place)].mesh()?;

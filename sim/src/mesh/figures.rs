@@ -27,7 +27,7 @@ struct Reach {
     /// Whether nothing was wrong when it was made.
     calm: bool,
     heard: u64,
-    /// When 50, 99 and 100 % of the nodes had heard of it.
+    /// When 50, 99 and 100 % of the nodes had heard of it that were members then.
     reached_us: [Option<u64>; 3],
 }
 
@@ -37,12 +37,13 @@ impl Spread {
         (reach.born_us, reach.calm) = (now_us, calm);
     }
 
-    pub(super) fn heard(&mut self, bead: BeadId, now_us: u64, nodes: u64) {
+    /// Notes that one more node has heard of a bead, of so many members; copies do not count.
+    pub(super) fn heard(&mut self, bead: BeadId, now_us: u64, members: u64) {
         let unborn = Reach { born_us: now_us, calm: false, heard: 0, reached_us: [None; 3] };
         let reach = self.beads.entry(bead).or_insert(unborn);
         reach.heard += 1;
         for (reached, percent) in reach.reached_us.iter_mut().zip([50, 99, 100]) {
-            if reached.is_none() && reach.heard * 100 >= nodes * percent {
+            if reached.is_none() && reach.heard * 100 >= members * percent {
                 *reached = Some(now_us);
             }
         }

@@ -11,8 +11,8 @@ use beadmesh_store::command::{Answer, Command, NewInvite};
 use beadmesh_store::open::Origin;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
-use crate::model;
 use crate::node::Purpose;
+use crate::reference;
 use crate::sometimes;
 
 /// How long a node waits for an answer before it asks again.
@@ -100,7 +100,7 @@ impl Mesh<'_> {
             let Some(from) = others.next().map(|other| other.id) else { continue };
             let now = self.nodes[node].clock.read(0);
             let Some(process) = &mut self.nodes[node].process else { continue };
-            match model::hand_over(&mut process.replica, now, (mesh, from), control.clone()) {
+            match reference::hand_over(&mut process.replica, now, (mesh, from), control.clone()) {
                 Ok(Some(members)) => self.nodes[node].members = members,
                 Ok(None) => {}
                 Err(error) => self.violate("refusal", u32::try_from(node).ok(), error),

@@ -1,6 +1,7 @@
 //! Frames on links, and how links end.
 
-use beadmesh_protocol::wire::Frame;
+use beadmesh_protocol::entry::EntryError;
+use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 
 use super::{Event, MILLI, Mesh, SECOND, at};
@@ -51,11 +52,13 @@ impl Mesh<'_> {
         if !state.up[1 - from] {
             return;
         }
-        let held = !state.lanes[from].held.is_empty();
+        let held = !state.directions[from].held.is_empty();
         if held || !self.network.passes(source, target) {
+            let one_way = self.network.passes(target, source) && !self.network.passes(source, target);
             sometimes!(self.coverage, "frame-held-by-partition", true);
+            sometimes!(self.coverage, "one-way-cut", one_way);
             if let Some(state) = self.network.links.get_mut(&link) {
-                state.lanes[from].held.push_back(bytes);
+                state.directions[from].held.push_back(bytes);
             }
             self.watch_link(link);
             return;
@@ -67,9 +70,12 @@ impl Mesh<'_> {
     fn deliver(&mut self, link: LinkId, from: usize, bytes: &[u8]) {
         let Some(state) = self.network.links.get_mut(&link) else { return };
         let (source, target) = (state.ends[from], state.ends[1 - from]);
-        let lane = &mut state.lanes[from];
-        lane.queued = lane.queued.saturating_sub(bytes.len() as u64);
-        lane.frames = lane.frames.saturating_sub(1);
+        if !state.up[1 - from] {
+            return;
+        }
+        let direction = &mut state.directions[from];
+        direction.queued = direction.queued.saturating_sub(bytes.len() as u64);
+        direction.frames = direction.frames.saturating_sub(1);
         self.figures.frames += 1;
         self.figures.bytes += bytes.len() as u64;
         self.trace.fold_bytes(2, self.now_us, u64::from(source) << 32 | u64::from(target), bytes);
@@ -82,7 +88,9 @@ impl Mesh<'_> {
                 if honest {
                     self.violate("manners", Some(target), format!("a frame of node {source} was refused: {error}"));
                 }
-                sometimes!(self.coverage, "garbage-refused", !honest);
+                let forged = matches!(error, FrameError::Entry(EntryError::BadSignature(_)));
+                sometimes!(self.coverage, "forged-refused", !honest && forged);
+                sometimes!(self.coverage, "garbage-refused", !honest && !forged);
                 self.close_link(link);
             }
         }
@@ -134,7 +142,7 @@ impl Mesh<'_> {
                         break;
                     }
                     let Some(state) = self.network.links.get_mut(&link) else { break };
-                    let Some(bytes) = state.lanes[from].held.pop_front() else { break };
+                    let Some(bytes) = state.directions[from].held.pop_front() else { break };
                     self.deliver(link, from, &bytes);
                 }
             }
@@ -164,7 +172,7 @@ impl Mesh<'_> {
     pub(super) fn close_link(&mut self, link: LinkId) {
         let Some(state) = self.network.links.get(&link) else { return };
         for end in 0..2 {
-            let after = state.lanes[1 - end].last_us.max(self.now_us) + MILLI;
+            let after = state.directions[1 - end].last_us.max(self.now_us) + MILLI;
             self.scheduled += 1;
             let (seq, event) = (self.scheduled, Event::Down { link, end });
             self.heap.push(super::Scheduled { at_us: after, seq, event });
@@ -181,7 +189,7 @@ impl Mesh<'_> {
             state.up[end] = false;
             let (ends, since, up) = (state.ends, state.since_us, state.up);
             let told = parting == Parting::Told && self.network.passes(node, ends[1 - end]);
-            let after = self.network.links[&link].lanes[end].last_us.max(self.now_us) + MILLI;
+            let after = self.network.links[&link].directions[end].last_us.max(self.now_us) + MILLI;
             self.forget_link(link, ends, since, up);
             if told {
                 self.schedule(after, Event::Down { link, end: 1 - end });

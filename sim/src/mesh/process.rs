@@ -40,7 +40,7 @@ impl Mesh<'_> {
                 wish,
                 node: wished.node,
                 asked_us: self.now_us,
-                claims: asked.claims,
+                effects: asked.effects,
                 fate: Fate::Unknown,
                 excused: false,
             });
@@ -142,9 +142,11 @@ impl Mesh<'_> {
     fn on_change(&mut self, node: u32, change: &Change) {
         match change {
             Change::Bead { bead, .. } => {
-                if self.nodes[at(node)].known.insert(*bead) {
-                    let running = self.nodes.len() as u64;
-                    self.spread.heard(*bead, self.now_us, running);
+                if self.nodes[at(node)].known.insert(*bead) && self.nodes[at(node)].copy_of.is_none() {
+                    // Whoever joins later counts from then on.
+                    let members = self.nodes.iter().filter(|node| node.joined && node.copy_of.is_none());
+                    let members = members.filter(|node| !node.retired).count() as u64;
+                    self.spread.heard(*bead, self.now_us, members);
                 }
             }
             Change::Roster => self.ask(node, Command::Membership, Purpose::Membership),
@@ -186,11 +188,11 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "resolve-settled", kind == WishKind::Resolve && shown);
                 sometimes!(self.coverage, "rebuild-equal", kind == WishKind::Rebuild);
                 let deed = &mut self.journal.deeds[deed];
-                workload::learn(&mut deed.claims, &answer);
+                workload::learn(&mut deed.effects, &answer);
                 deed.fate = Fate::Done(now_us);
                 self.figures.acknowledged += 1;
-                for claim in &deed.claims {
-                    if let crate::journal::Claim::Created { bead, .. } = claim {
+                for effect in &deed.effects {
+                    if let crate::journal::Effect::Created { bead, .. } = effect {
                         let calm = self.active.is_empty() && self.healed_us.is_none();
                         self.spread.born(*bead, now_us, calm);
                         if observer {
@@ -220,7 +222,10 @@ impl Mesh<'_> {
                 self.cut_power(node, Crash::KeepSome);
                 return;
             }
-            Some(Armed::Refusal) => self.tell(Some(node), format!("stopped: {error}")),
+            Some(Armed::Refusal(crash)) => {
+                machine.crash = crash;
+                self.tell(Some(node), format!("stopped: {error}"));
+            }
             None if machine.damaged => {
                 sometimes!(self.coverage, "disk-corrupt-noticed", true);
                 self.tell(Some(node), format!("stopped at damage: {error}"));
@@ -236,6 +241,7 @@ impl Mesh<'_> {
     pub(super) fn stop(&mut self, node: u32, parting: Parting) {
         let now_us = self.now_us;
         let machine = &mut self.nodes[at(node)];
+        let slept = machine.asleep;
         let Some(process) = machine.stop() else { return };
         sometimes!(self.coverage, "crash-lost-unflushed", process.busy);
         drop(process);
@@ -243,6 +249,11 @@ impl Mesh<'_> {
         self.lives.push(Life { node, from_ms, to_ms });
         self.postponed.remove(&node);
         self.part(node, parting);
+        if slept {
+            // What sleep held up goes on; the one who wakes it finds it awake.
+            self.network.unclog(node);
+            self.release_held();
+        }
     }
 
     /// Takes a machine's power away.
@@ -254,8 +265,14 @@ impl Mesh<'_> {
     }
 
     pub(super) fn on_dark(&mut self, node: u32, generation: u32) {
-        let machine = &mut self.nodes[at(node)];
-        if machine.generation == generation && machine.armed.take().is_some() {
+        if self.nodes[at(node)].generation == generation {
+            self.go_dark(node);
+        }
+    }
+
+    /// Takes a machine's power away if that is still to come.
+    pub(super) fn go_dark(&mut self, node: u32) {
+        if self.nodes[at(node)].armed.take_if(|armed| *armed == Armed::PowerCut).is_some() {
             self.tell(Some(node), "lost power");
             self.cut_power(node, Crash::LoseAll);
         }
@@ -276,7 +293,8 @@ impl Mesh<'_> {
             return;
         }
         machine.armed = None;
-        let origin = machine.disk.lock().crash(Crash::LoseAll);
+        let crash = std::mem::replace(&mut machine.crash, Crash::LoseAll);
+        let origin = machine.disk.lock().crash(crash);
         sometimes!(self.coverage, "store-copied", matches!(origin, Origin::Copied { .. }));
         let started = machine.start(&origin, now_us);
         if let Err(error) = started {

@@ -16,7 +16,7 @@ use beadmesh_store::replica::LinkId;
 use ed25519_dalek::SigningKey;
 
 use super::{Mesh, at};
-use crate::plan::Deed;
+use crate::plan::Misdeed;
 use crate::random::Stream;
 use crate::sometimes;
 
@@ -43,7 +43,7 @@ struct Hand {
 
 impl Mesh<'_> {
     /// Has a rogue do something.
-    pub(super) fn do_ill(&mut self, node: u32, deed: Deed, salt: u64) {
+    pub(super) fn do_ill(&mut self, node: u32, misdeed: Misdeed, salt: u64) {
         let machine = &self.nodes[at(node)];
         let Some(mesh) = machine.mesh() else { return };
         if !machine.is_awake() || !machine.joined {
@@ -56,13 +56,15 @@ impl Mesh<'_> {
         let stream = Stream::keyed(self.plan.seed, "rogue", node.into(), salt);
         let wall = machine.clock.read(self.now_us).wall;
         let mut hand = Hand { stream, mesh, key: machine.key.clone(), wall };
-        self.tell(Some(node), format!("does ill: {deed:?}"));
-        match deed {
-            Deed::Garbage | Deed::Mutate | Deed::Replay | Deed::Flood => self.harass(node, deed, &links, &mut hand),
-            Deed::Stranger | Deed::SelfAdmit | Deed::Observer => self.usurp(node, deed, &links, &mut hand),
-            Deed::Twins | Deed::Fork => self.contradict(node, deed, &links, &mut hand),
-            Deed::Forge | Deed::Future | Deed::Unknown | Deed::Bomb | Deed::Dangling => {
-                self.misstate(node, deed, &links, &mut hand);
+        self.tell(Some(node), format!("does ill: {misdeed:?}"));
+        match misdeed {
+            Misdeed::Garbage | Misdeed::Mutate | Misdeed::Replay | Misdeed::Flood => {
+                self.harass(node, misdeed, &links, &mut hand)
+            }
+            Misdeed::Stranger | Misdeed::SelfAdmit | Misdeed::Observer => self.usurp(node, misdeed, &links, &mut hand),
+            Misdeed::Twins | Misdeed::Fork => self.contradict(node, misdeed, &links, &mut hand),
+            Misdeed::Forge | Misdeed::Future | Misdeed::Unknown | Misdeed::Bomb | Misdeed::Dangling => {
+                self.misstate(node, misdeed, &links, &mut hand);
             }
         }
     }
@@ -81,15 +83,15 @@ impl Mesh<'_> {
     }
 
     /// Sends what is no frame, what is an old one, or far too many.
-    fn harass(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
-        match deed {
-            Deed::Garbage => {
+    fn harass(&mut self, node: u32, misdeed: Misdeed, links: &[LinkId], hand: &mut Hand) {
+        match misdeed {
+            Misdeed::Garbage => {
                 let length = hand.stream.place(2_000) + 1;
                 let bytes: Vec<u8> = (0..length).map(|_| hand.stream.bytes::<1>()[0]).collect();
                 let link = *hand.stream.pick(links);
                 self.send(node, link, bytes);
             }
-            Deed::Mutate => {
+            Misdeed::Mutate => {
                 let heard = self.overheard.get(&node).cloned().unwrap_or_default();
                 if heard.is_empty() {
                     return;
@@ -101,9 +103,9 @@ impl Mesh<'_> {
                 }
                 self.broadcast(node, links, &bytes);
             }
-            Deed::Replay => {
-                sometimes!(self.coverage, "replay-ignored", true);
+            Misdeed::Replay => {
                 let heard = self.overheard.get(&node).cloned().unwrap_or_default();
+                sometimes!(self.coverage, "replay-ignored", !heard.is_empty());
                 for bytes in heard.iter().take(REPLAYED) {
                     self.broadcast(node, links, bytes);
                 }
@@ -120,11 +122,11 @@ impl Mesh<'_> {
     }
 
     /// Writes in the name of those who may not.
-    fn usurp(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+    fn usurp(&mut self, node: u32, misdeed: Misdeed, links: &[LinkId], hand: &mut Hand) {
         let (bead, change) = hand.bead("outlawed");
         let op = Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode();
         let role = self.nodes[at(node)].role;
-        if deed == Deed::Observer {
+        if misdeed == Misdeed::Observer {
             if role == Role::Observer {
                 sometimes!(self.coverage, "observer-void", true);
                 self.outlawed.insert(bead);
@@ -139,9 +141,9 @@ impl Mesh<'_> {
         self.outlawed.insert(bead);
         let mut entries = Vec::new();
         // A member that is no admin may say it as well: that names the stranger, and lets it in no more than itself.
-        let by_member = deed == Deed::SelfAdmit && role != Role::Admin && hand.stream.chance(500);
+        let by_member = misdeed == Misdeed::SelfAdmit && role != Role::Admin && hand.stream.chance(500);
         if by_member { &mut self.named } else { &mut self.strangers }.insert(id);
-        if deed == Deed::SelfAdmit {
+        if misdeed == Misdeed::SelfAdmit {
             let admit =
                 Admit { seen: Vec::new(), node: id, name: "stranger".to_owned(), role: Role::Admin, invite: None };
             let raw = Op::Admit(admit).encode();
@@ -153,21 +155,21 @@ impl Mesh<'_> {
     }
 
     /// Says one thing to some peers and another to others.
-    fn contradict(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+    fn contradict(&mut self, node: u32, misdeed: Misdeed, links: &[LinkId], hand: &mut Hand) {
         let (instance, actor) = (InstanceId::from_bytes(hand.stream.bytes()), hand.stream.bytes());
         let bead = hand.bead_id();
         let mut entries = Vec::new();
         for version in ["one thing", "another"] {
-            let bead = if deed == Deed::Twins { bead } else { hand.bead_id() };
+            let bead = if misdeed == Misdeed::Twins { bead } else { hand.bead_id() };
             self.meddled.insert(bead);
-            let actor = if deed == Deed::Twins { actor } else { hand.stream.bytes() };
+            let actor = if misdeed == Misdeed::Twins { actor } else { hand.stream.bytes() };
             let change = hand.change(bead, actor, version);
             let op = Op::Bead(BeadChange { bead, change: change.to_wire().to_vec() }).encode();
-            let instance = if deed == Deed::Fork { instance } else { InstanceId::from_bytes(hand.stream.bytes()) };
+            let instance =
+                if misdeed == Misdeed::Fork { instance } else { InstanceId::from_bytes(hand.stream.bytes()) };
             entries.push(hand.sign_in(instance, vec![op]));
         }
-        if deed == Deed::Fork {
-            sometimes!(self.coverage, "fork-entry", true);
+        if misdeed == Misdeed::Fork {
             self.forked.insert(self.nodes[at(node)].id);
         } else {
             sometimes!(self.coverage, "twin-change", true);
@@ -179,28 +181,28 @@ impl Mesh<'_> {
     }
 
     /// Sends one entry with something wrong, or strange, in it.
-    fn misstate(&mut self, node: u32, deed: Deed, links: &[LinkId], hand: &mut Hand) {
+    fn misstate(&mut self, node: u32, misdeed: Misdeed, links: &[LinkId], hand: &mut Hand) {
         let (bead, change) = hand.bead("of a rogue");
         self.meddled.insert(bead);
         let op = |bead, change: &[u8]| Op::Bead(BeadChange { bead, change: change.to_vec() }).encode();
         let sound = op(bead, change.to_wire());
-        let entry = match deed {
-            Deed::Future => {
+        let entry = match misdeed {
+            Misdeed::Future => {
                 let ahead = Wall::from_millis(hand.wall.as_millis() + CENTURY_MS);
                 hand.sign_as(&hand.key.clone(), ahead, vec![sound])
             }
-            Deed::Unknown => {
+            Misdeed::Unknown => {
                 sometimes!(self.coverage, "unknown-op-stored", true);
                 let body = hand.stream.bytes::<40>().to_vec();
                 hand.sign(vec![RawOp { kind: UNKNOWN_KIND, body }, sound])
             }
-            Deed::Bomb => {
+            Misdeed::Bomb => {
                 sometimes!(self.coverage, "bomb-refused", true);
                 let corpus = bombs::corpus();
                 let (_, bomb) = hand.stream.pick(&corpus);
                 hand.sign(vec![op(bead, bomb), sound])
             }
-            Deed::Dangling => {
+            Misdeed::Dangling => {
                 let mut document = Document::new(bead);
                 let actor = hand.stream.bytes();
                 let first = document.edit(actor, hand.wall, &title("nobody has this"));
@@ -212,8 +214,7 @@ impl Mesh<'_> {
             _ => hand.sign(vec![sound]),
         };
         let mut bytes = Frame::Entries(vec![entry]).encode();
-        if deed == Deed::Forge {
-            sometimes!(self.coverage, "forged-refused", true);
+        if misdeed == Misdeed::Forge {
             // The signature is what a frame of one entry ends with.
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;

@@ -39,7 +39,7 @@ fn a_calm_mesh_converges() {
             Fault {
                 at_ms: 20_000,
                 for_ms: 20_000,
-                trouble: Trouble::Partition { side: vec![0, 1], way: crate::plan::Way::Both, bridge: None },
+                trouble: Trouble::Partition { side: vec![0, 1], cut: crate::plan::Cut::Both, bridge: None },
             },
             Fault { at_ms: 30_000, for_ms: 20_000, trouble: Trouble::LoseDisk { node: 4 } },
         ],

@@ -13,7 +13,7 @@ use super::links::{Parting, SILENCE_MAX_US};
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::node::{Armed, Node};
 use crate::outcome::Life;
-use crate::plan::{Trouble, Way};
+use crate::plan::{Cut, Trouble};
 use crate::sometimes;
 
 /// How long a power cut waits for a write to fall into before it comes anyway.
@@ -40,7 +40,7 @@ impl Mesh<'_> {
         self.schedule(self.now_us + planned.for_ms * MILLI, Event::End(fault));
         self.active.insert(fault);
         match &planned.trouble {
-            Trouble::Partition { side, way, bridge } => self.partition(side, *way, *bridge, true),
+            Trouble::Partition { side, cut, bridge } => self.partition(side, *cut, *bridge, true),
             Trouble::Clog { node } => {
                 self.network.clog(*node);
                 self.watch_cut_links();
@@ -55,7 +55,7 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "wall-far-behind", *by_ms < -FAR_MS);
                 self.nodes[at(*node)].clock.step(*by_ms);
             }
-            Trouble::Rogue { node, deed, salt } => self.do_ill(*node, *deed, *salt),
+            Trouble::Rogue { node, misdeed, salt } => self.do_ill(*node, *misdeed, *salt),
             trouble => self.hit(fault, trouble),
         }
     }
@@ -72,8 +72,9 @@ impl Mesh<'_> {
                 self.tell(Some(*node), "lost power");
                 self.cut_power(*node, Crash::KeepSome);
             }
-            Trouble::DiskFull { node } => self.refuse(*node, 0, Refusal::Full),
-            Trouble::SyncError { node } => self.refuse(*node, 1, Refusal::Io),
+            Trouble::DiskFull { node } => self.refuse(*node, (0, Refusal::Full), Crash::LoseAll),
+            // Of what a failed sync was to bring to the disk it may have got something.
+            Trouble::SyncError { node } => self.refuse(*node, (1, Refusal::Io), Crash::KeepSome),
             Trouble::Pause { node, clock_stops } => self.sleep(*node, *clock_stops),
             Trouble::Corrupt { node } => {
                 self.kill(*node);
@@ -105,10 +106,10 @@ impl Mesh<'_> {
         let plan = self.plan;
         self.trace.fold(9, self.now_us, fault as u64, 0);
         match &plan.faults[fault].trouble {
-            Trouble::Partition { side, way, bridge } => {
-                let apart = side.len() == 1 && *way == Way::Both && plan.faults[fault].for_ms >= DAY_MS;
+            Trouble::Partition { side, cut, bridge } => {
+                let apart = side.len() == 1 && *cut == Cut::Both && plan.faults[fault].for_ms >= DAY_MS;
                 sometimes!(self.coverage, "offline-for-a-day", apart);
-                self.partition(side, *way, *bridge, false);
+                self.partition(side, *cut, *bridge, false);
             }
             Trouble::Clog { node } => {
                 self.network.unclog(*node);
@@ -120,10 +121,15 @@ impl Mesh<'_> {
             Trouble::WallStep { node, by_ms } => self.nodes[at(*node)].clock.step(-*by_ms),
             Trouble::Pause { node, .. } => {
                 let long = plan.faults[fault].for_ms > SILENCE_MAX_US / MILLI;
-                sometimes!(self.coverage, "paused-over-timeout", long);
+                sometimes!(self.coverage, "paused-over-timeout", long && self.nodes[at(*node)].asleep);
                 self.wake_up(*node);
             }
-            Trouble::Kill { node } | Trouble::PowerCut { node, .. } | Trouble::Corrupt { node } => self.start(*node),
+            Trouble::PowerCut { node, .. } => {
+                // The write that it waited for has not come.
+                self.go_dark(*node);
+                self.start(*node);
+            }
+            Trouble::Kill { node } | Trouble::Corrupt { node } => self.start(*node),
             Trouble::DiskFull { node } | Trouble::SyncError { node } => self.end_refusal(*node),
             Trouble::LoseDisk { node } => self.replace_disk(*node),
             Trouble::Restore { node } => self.restore(fault, *node),
@@ -137,18 +143,17 @@ impl Mesh<'_> {
     }
 
     /// Cuts the ways between a side and the others, or mends them.
-    fn partition(&mut self, side: &[u32], way: Way, bridge: Option<u32>, begins: bool) {
+    fn partition(&mut self, side: &[u32], cut: Cut, bridge: Option<u32>, begins: bool) {
         let side: BTreeSet<u32> = side.iter().copied().collect();
-        sometimes!(self.coverage, "one-way-cut", way != Way::Both);
-        sometimes!(self.coverage, "bridge-used", bridge.is_some());
+        sometimes!(self.coverage, "bridge-used", begins && bridge.is_some());
         for (low, high) in self.plan.ways() {
             let crosses = side.contains(&low) != side.contains(&high);
             if !crosses || bridge.is_some_and(|bridge| bridge == low || bridge == high) {
                 continue;
             }
             let (inside, outside) = if side.contains(&low) { (low, high) } else { (high, low) };
-            for (from, to, cut) in [(inside, outside, way != Way::In), (outside, inside, way != Way::Out)] {
-                match (cut, begins) {
+            for (from, to, is_cut) in [(inside, outside, cut != Cut::In), (outside, inside, cut != Cut::Out)] {
+                match (is_cut, begins) {
                     (false, _) => {}
                     (true, true) => self.network.cut(from, to),
                     (true, false) => self.network.mend(from, to),
@@ -158,7 +163,7 @@ impl Mesh<'_> {
         if begins { self.watch_cut_links() } else { self.release_held() }
     }
 
-    /// Ends a process as SIGKILL does: what was written is on its way to the disk, what was staged is gone.
+    /// Ends a process as SIGKILL does: what it had not flushed was in its memory still, and is gone.
     fn kill(&mut self, node: u32) {
         self.stop(node, Parting::Told);
         self.nodes[at(node)].disk.lock().crash(Crash::LoseAll);
@@ -175,12 +180,12 @@ impl Mesh<'_> {
         self.schedule(self.now_us + DARK_US, Event::Dark { node, generation });
     }
 
-    fn refuse(&mut self, node: u32, writes: u64, refusal: Refusal) {
+    fn refuse(&mut self, node: u32, (writes, refusal): (u64, Refusal), crash: Crash) {
         let machine = &mut self.nodes[at(node)];
         if machine.process.is_none() {
             return;
         }
-        machine.armed = Some(Armed::Refusal);
+        machine.armed = Some(Armed::Refusal(crash));
         machine.disk.lock().refuse_after(writes, refusal);
     }
 
@@ -238,7 +243,6 @@ impl Mesh<'_> {
             self.violate("stopped", Some(node), format!("it does not recover: {error}"));
             return;
         }
-        sometimes!(self.coverage, "disk-lost-and-recovered", true);
         self.tell(Some(node), "begins anew, with what its peers hold");
         self.begin(node);
     }
@@ -266,7 +270,8 @@ impl Mesh<'_> {
             return;
         }
         let copy: Node = machine.copied(place, moved);
-        self.forked.insert(copy.id);
+        // A store that finds itself on other hardware counts anew, so that none of its numbers is given twice.
+        if moved { &mut self.moved } else { &mut self.forked }.insert(copy.id);
         self.copies.insert(fault, place);
         self.network.add();
         for other in self.pairs.of(node) {
@@ -341,7 +346,7 @@ impl Mesh<'_> {
         let deeds = self.journal.deeds.iter_mut();
         for deed in deeds.filter(|deed| {
             // Behind a damaged value there may be entries that could not be read any more.
-            deed.claims.iter().any(|claim| beads.contains(&claim.bead())) || (damaged && deed.node == victim)
+            deed.effects.iter().any(|effect| beads.contains(&effect.bead())) || (damaged && deed.node == victim)
         }) {
             deed.excused = true;
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::op::Role;
 
-use crate::plan::{Deed, Fault, Node, Plan, Trouble};
+use crate::plan::{Fault, Misdeed, Node, Plan, Trouble};
 
 /// How long after a disk was lost the next may be: its content must have come back.
 const LOSS_GAP_MS: u64 = 30_000;
@@ -126,7 +126,7 @@ impl<'a> Budget<'a> {
             return self.damage_objection(node, span, &fault.trouble);
         }
         match fault.trouble {
-            Trouble::Rogue { deed, .. } => self.rogue_objection(node, deed),
+            Trouble::Rogue { misdeed, .. } => self.rogue_objection(node, misdeed),
             _ => None,
         }
     }
@@ -145,10 +145,12 @@ impl<'a> Budget<'a> {
         (is_loss && meets(&self.losses, span, LOSS_GAP_MS)).then_some("another disk was lost just before")
     }
 
-    fn rogue_objection(&self, node: u32, deed: Deed) -> Option<&'static str> {
+    fn rogue_objection(&self, node: u32, misdeed: Misdeed) -> Option<&'static str> {
         match self.node(node) {
             Some(node) if !node.rogue => Some("the node is honest"),
-            Some(node) if deed == Deed::Observer && node.role != Role::Observer => Some("the node is no observer"),
+            Some(node) if misdeed == Misdeed::Observer && node.role != Role::Observer => {
+                Some("the node is no observer")
+            }
             Some(_) => None,
             None => Some("there is no such node"),
         }

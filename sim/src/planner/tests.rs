@@ -4,7 +4,7 @@ use beadmesh_protocol::op::Role;
 
 use super::budget::check;
 use super::*;
-use crate::plan::{Deed, Fault, Trouble, Way, WishKind};
+use crate::plan::{Cut, Fault, Misdeed, Trouble, WishKind};
 
 fn usual(seed: u64, scenario: Scenario) -> Plan {
     plan(seed, scenario, &Wanted::default()).unwrap()
@@ -52,8 +52,8 @@ fn a_plan_is_read_back_as_it_was_written() {
 
 #[test]
 fn everything_that_can_happen_is_in_some_plan() {
-    let (mut troubles, mut kinds, mut deeds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let (mut ways, mut bridged, mut roles) = (BTreeSet::new(), 0, BTreeSet::new());
+    let (mut troubles, mut kinds, mut misdeeds) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut cuts, mut bridged, mut roles) = (BTreeSet::new(), 0, BTreeSet::new());
     for scenario in [Scenario::Swarm, Scenario::Byzantine, Scenario::Clone, Scenario::Rollback] {
         for seed in 0..500 {
             let plan = usual(seed, scenario);
@@ -62,11 +62,11 @@ fn everything_that_can_happen_is_in_some_plan() {
             for fault in &plan.faults {
                 troubles.insert(fault.trouble.name());
                 match &fault.trouble {
-                    Trouble::Rogue { deed, .. } => {
-                        deeds.insert(*deed);
+                    Trouble::Rogue { misdeed, .. } => {
+                        misdeeds.insert(*misdeed);
                     }
-                    Trouble::Partition { way, bridge, .. } => {
-                        ways.insert(*way);
+                    Trouble::Partition { cut, bridge, .. } => {
+                        cuts.insert(*cut);
                         bridged += usize::from(bridge.is_some());
                     }
                     _ => {}
@@ -74,9 +74,9 @@ fn everything_that_can_happen_is_in_some_plan() {
             }
         }
     }
-    assert_eq!((troubles.len(), kinds.len(), deeds.len()), (16, 22, 14), "{troubles:?} {kinds:?} {deeds:?}");
-    assert!(kinds.contains(&WishKind::Rebuild) && deeds.contains(&Deed::Observer));
-    assert_eq!((ways, roles.len()), (BTreeSet::from([Way::Both, Way::Out, Way::In]), 3));
+    assert_eq!((troubles.len(), kinds.len(), misdeeds.len()), (16, 22, 14), "{troubles:?} {kinds:?} {misdeeds:?}");
+    assert!(kinds.contains(&WishKind::Rebuild) && misdeeds.contains(&Misdeed::Observer));
+    assert_eq!((cuts, roles.len()), (BTreeSet::from([Cut::Both, Cut::Out, Cut::In]), 3));
     assert!(bridged > 0);
 }
 
@@ -186,11 +186,11 @@ fn a_plan_over_the_budget_is_found_out() {
     let overlap = vec![fault(0, 5_000, Trouble::Kill { node: second }), lose(second, 4_000)];
     assert!(why(&base, overlap).unwrap().contains("process is at fault"));
     assert!(why(&base, vec![lose(second, 199_950)]).unwrap().contains("after span_ms"));
-    let deed = |node, deed| vec![fault(0, 0, Trouble::Rogue { node, deed, salt: 1 })];
-    assert!(why(&base, deed(second, Deed::Garbage)).unwrap().contains("honest"));
+    let misdeed = |node, misdeed| vec![fault(0, 0, Trouble::Rogue { node, misdeed, salt: 1 })];
+    assert!(why(&base, misdeed(second, Misdeed::Garbage)).unwrap().contains("honest"));
     base.nodes[rogue as usize].role = Role::Member;
-    assert!(why(&base, deed(rogue, Deed::Observer)).unwrap().contains("no observer"));
-    assert_eq!(why(&base, deed(rogue, Deed::Garbage)), None);
+    assert!(why(&base, misdeed(rogue, Misdeed::Observer)).unwrap().contains("no observer"));
+    assert_eq!(why(&base, misdeed(rogue, Misdeed::Garbage)), None);
     base.nodes[fourth as usize].joins_ms = 50_000;
     assert!(why(&base, vec![fault(40_000, 1_000, Trouble::Clog { node: fourth })]).unwrap().contains("not joined"));
     assert_eq!(first, 0);

@@ -4,25 +4,25 @@
 use beadmesh_protocol::op::Role;
 
 use super::budget::{Budget, damaged_max};
-use crate::plan::{Deed, Fault, Plan, Trouble, Way};
+use crate::plan::{Cut, Fault, Misdeed, Plan, Trouble};
 use crate::random::Stream;
 use crate::scenario::Scenario;
 
 /// What an honest rogue would be asked for in vain: all that needs no role of its own.
-const DEEDS: [Deed; 13] = [
-    Deed::Garbage,
-    Deed::Mutate,
-    Deed::Replay,
-    Deed::Forge,
-    Deed::Stranger,
-    Deed::SelfAdmit,
-    Deed::Future,
-    Deed::Twins,
-    Deed::Fork,
-    Deed::Unknown,
-    Deed::Bomb,
-    Deed::Dangling,
-    Deed::Flood,
+const MISDEEDS: [Misdeed; 13] = [
+    Misdeed::Garbage,
+    Misdeed::Mutate,
+    Misdeed::Replay,
+    Misdeed::Forge,
+    Misdeed::Stranger,
+    Misdeed::SelfAdmit,
+    Misdeed::Future,
+    Misdeed::Twins,
+    Misdeed::Fork,
+    Misdeed::Unknown,
+    Misdeed::Bomb,
+    Misdeed::Dangling,
+    Misdeed::Flood,
 ];
 
 const HOUR_MS: u64 = 3_600_000;
@@ -154,7 +154,7 @@ impl<'a> Setting<'a> {
         let (low, high) = self.lasts(class);
         let trouble = self.trouble(class, at_ms, stream)?;
         let lasts = match &trouble {
-            Trouble::Rogue { deed: Deed::Flood, .. } => stream.between(500, 5_000),
+            Trouble::Rogue { misdeed: Misdeed::Flood, .. } => stream.between(500, 5_000),
             _ if low == high => low,
             _ => stream.scaled(low, high),
         };
@@ -241,8 +241,8 @@ impl<'a> Setting<'a> {
             Class::Rogue => {
                 let role = self.plan.nodes[usize::try_from(node).ok()?].role;
                 let is_observers = role == Role::Observer && stream.chance(500);
-                let deed = if is_observers { Deed::Observer } else { *stream.pick(&DEEDS) };
-                Trouble::Rogue { node, deed, salt: stream.number() }
+                let misdeed = if is_observers { Misdeed::Observer } else { *stream.pick(&MISDEEDS) };
+                Trouble::Rogue { node, misdeed, salt: stream.number() }
             }
         })
     }
@@ -256,7 +256,7 @@ impl<'a> Setting<'a> {
         if self.scenario == Scenario::Laptop {
             // The first node stands for what stays at home.
             let side = vec![*stream.pick(&joined[1..])];
-            return Some(Trouble::Partition { side, way: Way::Both, bridge: None });
+            return Some(Trouble::Partition { side, cut: Cut::Both, bridge: None });
         }
         stream.shuffle(&mut joined);
         let size = match stream.below(3) {
@@ -265,14 +265,14 @@ impl<'a> Setting<'a> {
             _ => 1 + stream.place(joined.len() - 1),
         };
         let others = joined.split_off(size);
-        let way = match stream.below(if self.scenario == Scenario::FlakyWifi { 3 } else { 6 }) {
-            0 => Way::Out,
-            1 => Way::In,
-            _ => Way::Both,
+        let cut = match stream.below(if self.scenario == Scenario::FlakyWifi { 3 } else { 6 }) {
+            0 => Cut::Out,
+            1 => Cut::In,
+            _ => Cut::Both,
         };
         // A bridge needs somebody on its other side.
-        let bridge = (others.len() > 1 && way == Way::Both && stream.chance(300)).then(|| *stream.pick(&others));
+        let bridge = (others.len() > 1 && cut == Cut::Both && stream.chance(300)).then(|| *stream.pick(&others));
         joined.sort_unstable();
-        Some(Trouble::Partition { side: joined, way, bridge })
+        Some(Trouble::Partition { side: joined, cut, bridge })
     }
 }

@@ -41,10 +41,23 @@ const ENTER_MS: u64 = 10_000;
 /// How long after a wish another node may have the same.
 const ECHO_MS: u64 = 2_000;
 
+/// What may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Whatever there is.
+    Anything,
+    /// What makes or changes one bead.
+    Edits,
+}
+
 /// Draws that many wishes.
-pub(super) fn drawn(plan: &Plan, scenario: Scenario, count: u64) -> Vec<Wish> {
+pub(super) fn drawn(plan: &Plan, scenario: Scenario, ask: Ask, count: u64) -> Vec<Wish> {
     let rhythm = Rhythm::drawn(plan);
-    let weights = weights(plan.seed, scenario);
+    let mut weights = weights(plan.seed, scenario);
+    if ask == Ask::Edits {
+        weights.iter_mut().zip(KINDS).filter(|(_, (kind, _))| !is_edit(*kind)).for_each(|(weight, _)| *weight = 0);
+        weights[0] = weights[0].max(1);
+    }
     let total: u64 = weights.iter().sum();
     let mut wishes = Vec::new();
     let mut before = 0;
@@ -57,6 +70,18 @@ pub(super) fn drawn(plan: &Plan, scenario: Scenario, count: u64) -> Vec<Wish> {
     }
     wishes.sort_by_key(|wish: &Wish| (wish.at_ms, wish.node, wish.salt));
     wishes
+}
+
+fn is_edit(kind: WishKind) -> bool {
+    !matches!(
+        kind,
+        WishKind::Import
+            | WishKind::ImportNewer
+            | WishKind::ImportOdd
+            | WishKind::Project
+            | WishKind::Read
+            | WishKind::Rebuild
+    )
 }
 
 /// Draws how often each kind is asked for: half of them not at all, but where nothing is to be tried.

@@ -4,7 +4,7 @@ use beadmesh_protocol::op::Role;
 
 use super::{COLUMNS, Facts, Row, Story, SweepFacts, run, sweep};
 use crate::outcome::{Figures, Life, Line, Outcome, Sample, Violation};
-use crate::plan::{Deed, Fault, Network, Node, Plan, SCHEMA, Trouble, Way};
+use crate::plan::{Cut, Fault, Misdeed, Network, Node, Plan, SCHEMA, Trouble};
 use crate::sweep::{Sweep, Trial};
 
 /// A small run with something of everything.
@@ -21,12 +21,12 @@ pub(crate) fn sample(nodes: u32) -> (Plan, Outcome) {
     };
     let fault = |at_ms, for_ms, trouble| Fault { at_ms, for_ms, trouble };
     let faults = vec![
-        fault(10_000, 35_000, Trouble::Partition { side: vec![2, 3], way: Way::Both, bridge: None }),
+        fault(10_000, 35_000, Trouble::Partition { side: vec![2, 3], cut: Cut::Both, bridge: None }),
         fault(12_300, 9_000, Trouble::PowerCut { node: 1, writing: true }),
         fault(30_000, 20_000, Trouble::Rough { node: 0, loss_per_mille: 200, delay_us: 90_000 }),
         fault(40_000, 15_000, Trouble::LoseDisk { node: 5 }),
         fault(62_000, 12_000, Trouble::Pause { node: 3, clock_stops: false }),
-        fault(70_000, 0, Trouble::Rogue { node: 4, deed: Deed::Forge, salt: 1 }),
+        fault(70_000, 0, Trouble::Rogue { node: 4, misdeed: Misdeed::Forge, salt: 1 }),
     ];
     let network = Network { latency_min_us: 5, latency_mean_us: 30, loss_per_mille: 0, bytes_per_s: 1_000_000 };
     let plan = Plan {

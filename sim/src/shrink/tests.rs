@@ -4,7 +4,7 @@ use beadmesh_protocol::op::Role;
 
 use super::{End, Shrunk, nodes, shrink};
 use crate::outcome::Violation;
-use crate::plan::{Fault, Network, Node, Plan, SCHEMA, Trouble, Way, Wish, WishKind};
+use crate::plan::{Cut, Fault, Network, Node, Plan, SCHEMA, Trouble, Wish, WishKind};
 
 fn node(ways: &[u32]) -> Node {
     let role = if ways.is_empty() { Role::Admin } else { Role::Member };
@@ -102,7 +102,7 @@ fn wishes_do_not_use_up_the_runs_of_the_nodes() {
 #[test]
 fn a_node_that_goes_takes_along_what_named_it_alone() {
     let mut plan = plan(4, 4, 8);
-    let side = |side: &[u32], bridge| Trouble::Partition { side: side.to_vec(), way: Way::Both, bridge };
+    let side = |side: &[u32], bridge| Trouble::Partition { side: side.to_vec(), cut: Cut::Both, bridge };
     for trouble in [side(&[2], None), side(&[1, 2, 3], Some(2)), side(&[1], Some(3))] {
         plan.faults.push(Fault { at_ms: 1, for_ms: 1, trouble });
     }

@@ -9,7 +9,7 @@ use beadmesh_store::command::{Command, Prepared, ProjectContext};
 use serde_json::{Map, Value, json};
 
 use super::{Asked, Draw};
-use crate::journal::Claim;
+use crate::journal::Effect;
 use crate::random::Stream;
 
 /// Keys that projects go by in a plan.
@@ -64,11 +64,11 @@ impl Draw<'_> {
             Some(Prepared { line, bead, changes, has_updated_at, has_created_at })
         };
         let records: Vec<Prepared> = (1..).zip(lines).filter_map(prepare).collect();
-        let claims = records.iter().map(|record| Claim::Imported { bead: record.bead.id }).collect();
+        let effects = records.iter().map(|record| Effect::Imported { bead: record.bead.id }).collect();
         let context = ProjectContext { keys: vec![key.to_owned()], prefix: None };
         let mut asked = vec![Asked::only(Command::Project(context))];
         if !records.is_empty() {
-            asked.push(Asked { command: Command::Import(records), claims });
+            asked.push(Asked { command: Command::Import(records), effects });
         }
         asked
     }

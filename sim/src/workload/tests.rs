@@ -111,13 +111,13 @@ impl Alone {
         status.digest
     }
 
-    /// Returns whether a claim holds here now.
-    fn holds(&mut self, claim: &Claim) -> bool {
-        let Some(BeadAnswer { bead, .. }) = self.show(claim.bead()) else { return false };
-        match claim {
-            Claim::Created { alias, .. } => bead.alias == *alias,
-            Claim::Imported { .. } => true,
-            Claim::Field { field, value, .. } => {
+    /// Returns whether an effect holds here now.
+    fn holds(&mut self, effect: &Effect) -> bool {
+        let Some(BeadAnswer { bead, .. }) = self.show(effect.bead()) else { return false };
+        match effect {
+            Effect::Created { alias, .. } => bead.alias == *alias,
+            Effect::Imported { .. } => true,
+            Effect::Field { field, value, .. } => {
                 let shown = match value_of(&bead, Field::parse(field).expect("a field")) {
                     FieldValue::Absent => None,
                     FieldValue::Number(number) => Some(number.to_string()),
@@ -125,14 +125,14 @@ impl Alone {
                 };
                 shown == *value
             }
-            Claim::Label { label, present, .. } => bead.labels.contains(label) == *present,
-            Claim::Scope { pattern, present, .. } => bead.scopes.contains(pattern) == *present,
-            Claim::Comment { text, .. } => bead.comments.iter().any(|comment| comment.text == *text),
-            Claim::Dep { kind: Some(kind), target, present, .. } => {
+            Effect::Label { label, present, .. } => bead.labels.contains(label) == *present,
+            Effect::Scope { pattern, present, .. } => bead.scopes.contains(pattern) == *present,
+            Effect::Comment { text, .. } => bead.comments.iter().any(|comment| comment.text == *text),
+            Effect::Dep { kind: Some(kind), target, present, .. } => {
                 let key = DepKey { kind: kind.clone(), target: Target::Id(*target) };
                 bead.deps.contains_key(&key) == *present
             }
-            Claim::Dep { kind: None, target, present, .. } => {
+            Effect::Dep { kind: None, target, present, .. } => {
                 bead.deps.keys().any(|key| key.target == Target::Id(*target)) == *present
             }
         }
@@ -190,19 +190,19 @@ fn meet(first: &mut Alone, second: &mut Alone, link: u64) {
 /// What became of the commands of each kind: how many were done, how many refused.
 type Tally = BTreeMap<WishKind, (u32, u32)>;
 
-/// Asks what a wish comes to, and looks whether what it claims holds.
+/// Asks what a wish comes to, and looks whether its effects hold.
 fn grant(node: &mut Alone, index: usize, wish: &Wish, tally: &mut Tally) {
     let known = node.known.clone();
     let sight = Sight { known: &known, wall: now(node.mono).wall };
-    for Asked { command, mut claims } in commands(5, index, wish, &sight) {
+    for Asked { command, mut effects } in commands(5, index, wish, &sight) {
         let told = format!("{wish:?}: {}", format!("{command:?}").chars().take(600).collect::<String>());
         let (done, refused) = tally.entry(wish.kind).or_default();
         match node.ask(command) {
             Ok(answer) => {
                 *done += 1;
-                learn(&mut claims, &answer);
-                for claim in &claims {
-                    assert!(node.holds(claim), "{claim:?} does not hold after {told}");
+                learn(&mut effects, &answer);
+                for effect in &effects {
+                    assert!(node.holds(effect), "{effect:?} does not hold after {told}");
                 }
             }
             Err(CommandError::Store(error)) => panic!("{error} after {told}"),
@@ -223,7 +223,7 @@ fn wishes(count: usize) -> Vec<Wish> {
 }
 
 #[test]
-fn what_is_claimed_of_a_wish_holds_where_it_was_granted() {
+fn the_effects_of_a_wish_hold_where_it_was_granted() {
     let mut node = Alone::seeded(1);
     let mut tally = Tally::new();
     for (index, wish) in wishes(2_000).iter().enumerate() {
@@ -238,7 +238,7 @@ fn what_is_claimed_of_a_wish_holds_where_it_was_granted() {
 }
 
 #[test]
-fn what_is_claimed_holds_among_conflicts_too() {
+fn effects_hold_among_conflicts_too() {
     let (mut first, mut second) = (Alone::seeded(1), Alone::seeded(2));
     join(&mut first, &mut second);
     let mut tally = Tally::new();
@@ -284,4 +284,10 @@ fn records_are_the_same_on_every_node() {
     assert_eq!(all, again);
     let beads: BTreeSet<BeadId> = all.iter().map(|(id, _)| *id).collect();
     assert!(beads.len() <= 60 && all.len() > beads.len() * 2, "{} of {}", beads.len(), all.len());
+}
+
+#[test]
+fn marks_are_found_in_any_text() {
+    assert_eq!(marked("w1-a vw22-b w-3 w4 w5w6-").collect::<Vec<_>>(), [1, 22, 6]);
+    assert_eq!(marked(&format!("some {}label", mark(17))).collect::<Vec<_>>(), [17]);
 }

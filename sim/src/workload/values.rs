@@ -10,7 +10,7 @@ use beadmesh_protocol::limits::{
 use beadmesh_store::command::ProjectContext;
 
 use super::{Draw, records};
-use crate::journal::Claim;
+use crate::journal::Effect;
 
 const AGENTS: [&str; 5] = ["ada", "bob", "cy", "dee", "Zoë, the second"];
 
@@ -49,9 +49,9 @@ const PATTERNS: [&str; 9] = [
 /// Patterns outside the grammar.
 const NO_PATTERNS: [&str; 4] = ["../up", "a//b", "{a", "/absolute"];
 
-/// Claims what a list of fields comes to, as the replica stores it.
-pub(super) fn field_claims(bead: BeadId, fields: &[(Field, FieldValue)]) -> Vec<Claim> {
-    let claim = |(field, value): &(Field, FieldValue)| {
+/// Returns the effects of a list of fields, as the replica stores them.
+pub(super) fn field_effects(bead: BeadId, fields: &[(Field, FieldValue)]) -> Vec<Effect> {
+    let effect = |(field, value): &(Field, FieldValue)| {
         let value = match value {
             FieldValue::Absent => None,
             FieldValue::Number(number) => Some(number.to_string()),
@@ -59,9 +59,9 @@ pub(super) fn field_claims(bead: BeadId, fields: &[(Field, FieldValue)]) -> Vec<
             FieldValue::Text(text) if matches!(field, Field::DueAt | Field::DeferUntil) => Some(stored_date(text)),
             FieldValue::Text(text) => Some(text.clone()),
         };
-        Claim::Field { bead, field: field.as_str(), value }
+        Effect::Field { bead, field: field.as_str(), value }
     };
-    fields.iter().map(claim).collect()
+    fields.iter().map(effect).collect()
 }
 
 /// Returns a date as it is stored: an instant as written, anything else as one in UTC.

@@ -215,7 +215,7 @@ fn body(sweep: &Sweep, (seed, wanted): (u64, u64), took: Duration, threads: usiz
 fn verdict(sweep: &Sweep, wanted: u64, is_wide: bool) -> Result<(), Failure> {
     let total = sweep.total();
     let stopped = (total.seeds < wanted).then(|| format!("stopped after {} of {wanted} seeds", total.seeds));
-    let hint = "each has its command above; with --plan FILE it keeps the plan for `beadmesh sim shrink FILE`";
+    let hint = "with --keep DIR a sweep writes the plans of failing seeds there, for `beadmesh sim shrink`";
     match (total.failed, stopped) {
         (0, Some(stopped)) => Err(Failure::new(Exit::Failed, "interrupted", stopped)),
         (0, None) => {

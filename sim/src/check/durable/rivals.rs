@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use beadmesh_protocol::id::BeadId;
 
 use super::super::Ending;
-use crate::journal::{Claim, Deed, Fate};
+use crate::journal::{Deed, Effect, Fate};
+use crate::workload;
 
-/// What a claim is about: only claims on one topic of one bead can undo each other.
+/// What an effect is about: only effects on one topic of one bead can undo each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic<'a> {
     /// Status, date and reason of closing, which are written together.
@@ -24,22 +25,22 @@ enum Topic<'a> {
 }
 
 impl<'a> Topic<'a> {
-    fn of(claim: &'a Claim) -> Option<Self> {
-        match claim {
-            Claim::Created { .. } | Claim::Imported { .. } | Claim::Comment { .. } => None,
-            Claim::Field { field: "status" | "closed_at" | "close_reason", .. } => Some(Self::Closing),
-            Claim::Field { field, .. } => Some(Self::Field(field)),
-            Claim::Label { label, .. } => Some(Self::Label(label)),
-            Claim::Scope { pattern, .. } => Some(Self::Scope(pattern)),
-            Claim::Dep { target, .. } => Some(Self::Dep(*target)),
+    fn of(effect: &'a Effect) -> Option<Self> {
+        match effect {
+            Effect::Created { .. } | Effect::Imported { .. } | Effect::Comment { .. } => None,
+            Effect::Field { field: "status" | "closed_at" | "close_reason", .. } => Some(Self::Closing),
+            Effect::Field { field, .. } => Some(Self::Field(field)),
+            Effect::Label { label, .. } => Some(Self::Label(label)),
+            Effect::Scope { pattern, .. } => Some(Self::Scope(pattern)),
+            Effect::Dep { target, .. } => Some(Self::Dep(*target)),
         }
     }
 }
 
-/// Every claim of a deed that had effect or may have had, by what it is about.
+/// Every effect of deeds that were done or may have been, by what it is about.
 pub(super) struct Rivals<'a> {
     ending: &'a Ending<'a>,
-    by_topic: BTreeMap<(BeadId, Topic<'a>), Vec<(usize, &'a Claim)>>,
+    by_topic: BTreeMap<(BeadId, Topic<'a>), Vec<(usize, &'a Effect)>>,
     /// Beads whose creation is in the journal, with all that was set by it.
     created: BTreeSet<BeadId>,
     imported: BTreeSet<BeadId>,
@@ -53,15 +54,15 @@ impl<'a> Rivals<'a> {
             if matches!(deed.fate, Fate::Refused(_)) || !ending.may_write(deed.node) {
                 continue;
             }
-            for claim in &deed.claims {
-                match (claim, Topic::of(claim)) {
-                    (Claim::Created { bead, .. }, _) => {
+            for effect in &deed.effects {
+                match (effect, Topic::of(effect)) {
+                    (Effect::Created { bead, .. }, _) => {
                         rivals.created.insert(*bead);
                     }
-                    (Claim::Imported { bead }, _) => {
+                    (Effect::Imported { bead }, _) => {
                         rivals.imported.insert(*bead);
                     }
-                    (_, Some(topic)) => rivals.by_topic.entry((claim.bead(), topic)).or_default().push((at, claim)),
+                    (_, Some(topic)) => rivals.by_topic.entry((effect.bead(), topic)).or_default().push((at, effect)),
                     (_, None) => {}
                 }
             }
@@ -69,13 +70,13 @@ impl<'a> Rivals<'a> {
         rivals
     }
 
-    /// Returns whether what an acknowledged deed claims may rightly not hold any more; the bead is there.
-    pub(super) fn may_have_undone(&self, at: usize, claim: &Claim) -> bool {
-        let bead = claim.bead();
+    /// Returns whether an effect of an acknowledged deed may rightly not hold any more; the bead is there.
+    pub(super) fn may_have_undone(&self, at: usize, effect: &Effect) -> bool {
+        let bead = effect.bead();
         if self.ending.meddled.contains(&bead) {
             return true;
         }
-        let Some(topic) = Topic::of(claim) else { return false };
+        let Some(topic) = Topic::of(effect) else { return false };
         // An import sets every field and removes what the record lacks.
         if self.imported.contains(&bead) {
             return true;
@@ -83,7 +84,7 @@ impl<'a> Rivals<'a> {
         let deed = self.deed(at);
         let others = || self.by_topic.get(&(bead, topic.clone())).into_iter().flatten();
         let others = || others().filter(|(other, _)| *other != at).map(|(other, theirs)| (self.deed(*other), *theirs));
-        let rivals = others().filter(|(_, theirs)| opposes(claim, theirs));
+        let rivals = others().filter(|(_, theirs)| opposes(effect, theirs));
         let mut may_change_nothing = None;
         for (other, _) in rivals {
             let is_same_store = other.node == deed.node && self.ending.is_steady(deed.node);
@@ -93,14 +94,14 @@ impl<'a> Rivals<'a> {
             if is_same_store {
                 continue;
             }
-            let undoes = match claim {
+            let undoes = match effect {
                 // It may never have been seen here.
-                Claim::Label { present: false, .. }
-                | Claim::Scope { present: false, .. }
-                | Claim::Dep { present: false, .. }
+                Effect::Label { present: false, .. }
+                | Effect::Scope { present: false, .. }
+                | Effect::Dep { present: false, .. }
                 // These are shown only beside the status that they were written with.
-                | Claim::Field { field: "closed_at" | "close_reason", .. } => true,
-                _ => *may_change_nothing.get_or_insert_with(|| self.may_change_nothing(deed, claim, others())),
+                | Effect::Field { field: "closed_at" | "close_reason", .. } => true,
+                _ => *may_change_nothing.get_or_insert_with(|| self.may_change_nothing(deed, effect, others())),
             };
             if undoes {
                 return true;
@@ -109,28 +110,28 @@ impl<'a> Rivals<'a> {
         false
     }
 
-    /// Returns whether a deed may have found what it claims, so that it wrote nothing.
+    /// Returns whether a deed may have found its effect there already, so that it wrote nothing.
     fn may_change_nothing<'b>(
         &self,
         deed: &Deed,
-        claim: &Claim,
-        others: impl Iterator<Item = (&'b Deed, &'b Claim)>,
+        effect: &Effect,
+        others: impl Iterator<Item = (&'b Deed, &'b Effect)>,
     ) -> bool {
-        let text = match claim {
-            Claim::Field { value, .. } => value.as_deref(),
-            Claim::Label { label, .. } => Some(label.as_str()),
-            Claim::Scope { pattern, .. } => Some(pattern.as_str()),
+        let text = match effect {
+            Effect::Field { value, .. } => value.as_deref(),
+            Effect::Label { label, .. } => Some(label.as_str()),
+            Effect::Scope { pattern, .. } => Some(pattern.as_str()),
             _ => None,
         };
-        if text.is_some_and(|text| text.contains(&format!("w{}-", deed.wish))) {
+        if text.is_some_and(|text| text.contains(&workload::mark(deed.wish))) {
             return false;
         }
         // Of a bead whose creation was never answered nobody knows what was set by it.
-        let is_known = self.created.contains(&claim.bead());
+        let is_known = self.created.contains(&effect.bead());
         let Fate::Done(done_us) = deed.fate else { return true };
         !is_known
-            || is_default(claim)
-            || others.into_iter().any(|(other, theirs)| other.asked_us <= done_us && claim == theirs)
+            || is_default(effect)
+            || others.into_iter().any(|(other, theirs)| other.asked_us <= done_us && effect == theirs)
     }
 
     fn deed(&self, at: usize) -> &'a Deed {
@@ -148,14 +149,14 @@ fn is_before(other: &Deed, deed: &Deed, is_same_store: bool) -> bool {
     }
 }
 
-/// Returns whether one claim says something that the other can not be true beside.
-fn opposes(claim: &Claim, theirs: &Claim) -> bool {
-    match (claim, theirs) {
-        (Claim::Field { field: "status", .. }, Claim::Field { field, .. }) if *field != "status" => false,
-        (Claim::Field { .. }, Claim::Field { .. }) => claim != theirs,
-        (Claim::Label { present, .. }, Claim::Label { present: theirs, .. })
-        | (Claim::Scope { present, .. }, Claim::Scope { present: theirs, .. }) => present != theirs,
-        (Claim::Dep { kind, present, .. }, Claim::Dep { kind: other, present: theirs, .. }) => {
+/// Returns whether one effect says something that the other can not be true beside.
+fn opposes(effect: &Effect, theirs: &Effect) -> bool {
+    match (effect, theirs) {
+        (Effect::Field { field: "status", .. }, Effect::Field { field, .. }) if *field != "status" => false,
+        (Effect::Field { .. }, Effect::Field { .. }) => effect != theirs,
+        (Effect::Label { present, .. }, Effect::Label { present: theirs, .. })
+        | (Effect::Scope { present, .. }, Effect::Scope { present: theirs, .. }) => present != theirs,
+        (Effect::Dep { kind, present, .. }, Effect::Dep { kind: other, present: theirs, .. }) => {
             present != theirs && (kind.is_none() || other.is_none() || kind == other)
         }
         _ => false,
@@ -163,8 +164,8 @@ fn opposes(claim: &Claim, theirs: &Claim) -> bool {
 }
 
 /// Returns whether a bead is created so without a word.
-fn is_default(claim: &Claim) -> bool {
-    let Claim::Field { field, value, .. } = claim else { return false };
+fn is_default(effect: &Effect) -> bool {
+    let Effect::Field { field, value, .. } = effect else { return false };
     let default = match *field {
         "status" => Some("open"),
         "priority" => Some("2"),
