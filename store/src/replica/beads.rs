@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use beadmesh_protocol::bead::document::{Document, Receipt};
+use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::bead::intake::{Change, hash_of_wire};
 use beadmesh_protocol::bead::{Bead, Conflict, Edit};
@@ -26,8 +26,10 @@ use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
 
 mod changes;
+mod warm;
 
 use changes::{ChangeRecord, change_in, changes_of, has_changes, note, op_of};
+use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
 const LAYOUT: u32 = 3;
@@ -40,15 +42,6 @@ const VIEW_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct BeadRecord {
     pub(crate) bead: Bead,
     pub(crate) conflicts: Vec<Conflict>,
-}
-
-/// A document in memory.
-#[derive(Debug, Clone)]
-struct Warm {
-    document: Document,
-    /// Whether changes wait or are void, so that the next one needs a fold of all.
-    unsettled: bool,
-    used: u64,
 }
 
 /// What lists and readiness need of every bead, read when first asked for.
@@ -134,12 +127,8 @@ impl Beads {
             return Ok(());
         }
         self.behind.insert(bead);
-        let received = match self.warm.get_mut(&bead) {
-            Some(warm) if !warm.unsettled => warm.document.receive(change),
-            _ => Receipt::Duplicate,
-        };
-        let forgotten = planted::is(Bug::WaitingForgotten) && matches!(received, Receipt::Waiting(_));
-        if received != Receipt::Applied && !forgotten {
+        let stays = self.warm.get_mut(&bead).is_some_and(|warm| warm.receive(change));
+        if !stays {
             self.warm.remove(&bead);
         }
         let is_forked = |warm: &Warm| warm.document.heads().len() > 1;
@@ -192,9 +181,7 @@ impl Beads {
         if !self.warm.contains_key(&id) {
             self.make_room();
             let changes = changes_of(stage, mesh, id)?;
-            let (document, folded) = Document::fold(id, changes);
-            let unsettled = !folded.void.is_empty() || !folded.waiting.is_empty();
-            self.warm.insert(id, Warm { document, unsettled, used: 0 });
+            self.warm.insert(id, Warm::fold(id, changes));
         }
         let warm = self.warm.get_mut(&id).expect("just loaded");
         warm.used = self.uses;
