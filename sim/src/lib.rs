@@ -17,6 +17,8 @@ pub mod planner;
 pub mod quantity;
 mod random;
 mod reference;
+#[cfg(test)]
+mod regressions;
 pub mod report;
 pub mod scenario;
 pub mod shrink;
