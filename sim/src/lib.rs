@@ -14,6 +14,8 @@ mod opened;
 pub mod outcome;
 pub mod plan;
 pub mod planner;
+#[cfg(all(test, planted))]
+mod planted;
 pub mod quantity;
 mod random;
 mod reference;
