@@ -36,7 +36,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("join-refused", "a join is refused"),
     ("joined-while-running", "a node joins a mesh that is at work"),
     ("link-overflowed", "a link breaks because too much waits on it"),
-    ("link-replaced", "a newer link takes the place of an older one between the same nodes"),
+    ("link-replaced", "a link comes up while one end takes an older one between the same nodes for up"),
     ("link-timed-out", "a link breaks because nothing gets through"),
     ("observer-void", "a rogue that is an observer writes"),
     ("offline-for-a-day", "a node is apart from all others for a day"),

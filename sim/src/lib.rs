@@ -14,9 +14,13 @@ mod opened;
 pub mod outcome;
 pub mod plan;
 pub mod planner;
+#[cfg(all(test, planted))]
+mod planted;
 pub mod quantity;
 mod random;
 mod reference;
+#[cfg(test)]
+mod regressions;
 pub mod report;
 pub mod scenario;
 pub mod shrink;

@@ -199,3 +199,83 @@ impl Network {
 fn at(node: u32) -> usize {
     usize::try_from(node).expect("places are small")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network of three nodes, with a link between the first two.
+    fn linked(loss_per_mille: u32) -> (Network, LinkId) {
+        let base =
+            plan::Network { latency_min_us: 100, latency_mean_us: 5_000, loss_per_mille, bytes_per_s: 1_000_000 };
+        let mut network = Network::new(7, base, 3);
+        let link = network.connect([0, 1], 0);
+        (network, link)
+    }
+
+    #[test]
+    fn a_frame_that_is_lost_and_sent_again_keeps_its_place() {
+        let (mut network, link) = linked(300);
+        let mut last = 0;
+        for at in 0..200 {
+            let Sent::At(arrives) = network.send(link, 0, (100, true), at * 10) else { panic!("frame {at} is lost") };
+            assert!(arrives > last, "frame {at} comes at {arrives}, the one before at {last}");
+            last = arrives;
+        }
+        assert!(last > REPEAT_US, "{last}");
+    }
+
+    #[test]
+    fn a_packet_that_is_lost_again_and_again_breaks_the_link() {
+        let (mut network, link) = linked(900);
+        assert!((0..50).any(|_| network.send(link, 0, (1, true), 0) == Sent::Broken));
+    }
+
+    #[test]
+    fn too_much_in_one_direction_is_given_up() {
+        let (mut network, link) = linked(0);
+        for _ in 0..QUEUE_FRAMES_MAX {
+            assert!(matches!(network.send(link, 0, (1, true), 0), Sent::At(_)));
+        }
+        assert_eq!(network.send(link, 0, (1, true), 0), Sent::Overflow);
+        assert!(matches!(network.send(link, 1, (1, true), 0), Sent::At(_)), "the other direction is free");
+    }
+
+    #[test]
+    fn a_narrow_way_lets_through_what_its_rate_allows() {
+        let arrives = |rate| {
+            let (mut network, link) = linked(0);
+            network.narrow(1, rate);
+            let Sent::At(arrives) = network.send(link, 0, (10_000 - ENVELOPE_BYTES, true), 0) else { panic!("broken") };
+            arrives
+        };
+        assert_eq!(arrives(Some(10_000)) - arrives(None), 1_000_000 - 10_000);
+    }
+
+    #[test]
+    fn each_cut_and_each_clog_is_mended_by_itself() {
+        let (mut network, _) = linked(0);
+        network.cut(0, 1);
+        network.cut(0, 1);
+        network.mend(0, 1);
+        assert_eq!((network.passes(0, 1), network.passes(1, 0)), (false, true));
+        network.mend(0, 1);
+        assert!(network.passes(0, 1));
+        network.clog(2);
+        network.clog(2);
+        network.unclog(2);
+        assert_eq!((network.passes(2, 0), network.passes(0, 2), network.passes(0, 1)), (false, false, true));
+        network.unclog(2);
+        network.unclog(2);
+        assert!(network.passes(2, 0));
+    }
+
+    #[test]
+    fn what_rogues_send_is_not_counted_as_a_queue_of_honest_nodes() {
+        let (mut network, link) = linked(0);
+        network.send(link, 0, (500, false), 0);
+        assert_eq!(network.queue_bytes_max, 0);
+        network.send(link, 1, (200, true), 0);
+        assert_eq!(network.queue_bytes_max, 200);
+    }
+}

@@ -32,6 +32,10 @@ pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
             continue;
         }
         for effect in &deed.effects {
+            // Of a bead whose first change a rogue holds back there is nothing to show, and an import leaves it alone.
+            if matches!(effect, Effect::Imported { .. }) && ending.meddled.contains(&effect.bead()) {
+                continue;
+            }
             let lacking: Vec<&View> = ending.shown().filter(|view| !holds(effect, view)).collect();
             let Some(first) = lacking.first() else { continue };
             let is_gone = lacking.iter().any(|view| !view.beads.contains_key(&effect.bead()));
@@ -390,6 +394,11 @@ mod tests {
         assert_eq!(count(&imported), 0);
         imported.views[0].beads.remove(&bead_id(1));
         assert!(count(&imported) > 0);
+        let mut held_back = Scene::sound();
+        held_back.asked(1, 10, Fate::Done(20), Effect::Imported { bead: bead_id(7) });
+        assert_eq!(count(&held_back), 1);
+        held_back.meddled.insert(bead_id(7));
+        assert_eq!(count(&held_back), 0);
     }
 
     #[test]

@@ -135,14 +135,12 @@ impl Mesh<'_> {
                 return;
             }
         }
+        let half_open = self.network.links.values().any(|link| link.ends == [low, high]);
+        sometimes!(self.coverage, "link-replaced", half_open);
         let link = self.network.connect([low, high], self.now_us);
         self.trace.fold(1, self.now_us, u64::from(low) << 32 | u64::from(high), link.0);
         if let Some(state) = self.pairs.pairs.get_mut(&(low, high)) {
-            let old = state.link.replace(link);
-            if let Some(old) = old {
-                sometimes!(self.coverage, "link-replaced", true);
-                (0..2).for_each(|end| self.schedule(self.now_us + SECOND, Event::Down { link: old, end }));
-            }
+            state.link = Some(link);
         }
         for (here, there) in [(low, high), (high, low)] {
             let input = Input::LinkUp(link, self.nodes[at(there)].id, format!("/sim/{there}"));

@@ -1,0 +1,39 @@
+//! Every bug that can be planted, with a seed at which a checker finds it: a checker that finds nothing is none.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use beadmesh_protocol::planted::Bug;
+
+use crate::outcome::Violation;
+use crate::planner::{self, Wanted};
+use crate::scenario::Scenario;
+
+/// The bug, the scenario and the seed of a plan in which it shows, and the checker that finds it.
+const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[];
+
+/// Runs what a seed draws, with a bug or without.
+fn violations(scenario: Scenario, seed: u64, bug: Option<Bug>) -> Vec<Violation> {
+    let mut plan = planner::plan(seed, scenario, &Wanted::default()).unwrap();
+    plan.planted = bug.map(|bug| bug.name().to_owned());
+    plan.check().unwrap();
+    crate::run(&plan, &mut |_| ControlFlow::Continue(())).violations
+}
+
+#[test]
+fn every_bug_that_can_be_planted_has_its_seed() {
+    let caught: BTreeSet<Bug> = CAUGHT.iter().map(|(bug, ..)| *bug).collect();
+    let missing: Vec<&str> = Bug::ALL.iter().filter(|bug| !caught.contains(bug)).map(|bug| bug.name()).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn a_planted_bug_is_found_and_nothing_is_without_it() {
+    for (bug, scenario, seed, check) in CAUGHT {
+        let replay = format!("beadmesh sim run --seed {seed} --scenario {scenario}");
+        let found = violations(*scenario, *seed, Some(*bug));
+        let is_found = found.iter().any(|violation| violation.check == *check);
+        assert!(is_found, "{check} does not find it: {replay} --planted {}: {found:?}", bug.name());
+        assert_eq!(violations(*scenario, *seed, None), [], "{replay}");
+    }
+}
