@@ -57,7 +57,7 @@ pub fn plan(seed: u64, scenario: Scenario, wanted: &Wanted) -> Result<Plan, Plan
         wishes: Vec::new(),
         faults: Vec::new(),
     };
-    let ask = if wanted.edits_per_s.is_some() { Ask::Edits } else { Ask::Anything };
+    let ask = if wanted.edits_per_s.is_some() { wishes::Ask::Edits } else { wishes::Ask::Anything };
     plan.wishes = wishes::drawn(&plan, scenario, ask, shape.wishes);
     plan.faults = faults::drawn(&plan, scenario, shape.kills);
     plan.check()?;
