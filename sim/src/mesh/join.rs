@@ -124,7 +124,7 @@ impl Mesh<'_> {
         }
     }
 
-    pub(super) fn on_ticket(&mut self, inviter: u32, joiner: u32, ticket: Ticket) {
+    pub(super) fn on_ticket(&mut self, inviter: u32, joiner: u32, ticket: &Ticket) {
         // A ticket goes from hand to hand as text.
         match ticket.to_string().parse() {
             Ok(ticket) => self.nodes[at(joiner)].ticket = Some((inviter, ticket)),

@@ -59,7 +59,7 @@ impl Mesh<'_> {
         self.tell(Some(node), format!("does ill: {misdeed:?}"));
         match misdeed {
             Misdeed::Garbage | Misdeed::Mutate | Misdeed::Replay | Misdeed::Flood => {
-                self.harass(node, misdeed, &links, &mut hand)
+                self.harass(node, misdeed, &links, &mut hand);
             }
             Misdeed::Stranger | Misdeed::SelfAdmit | Misdeed::Observer => self.usurp(node, misdeed, &links, &mut hand),
             Misdeed::Twins | Misdeed::Fork => self.contradict(node, misdeed, &links, &mut hand),
