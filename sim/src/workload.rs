@@ -389,7 +389,9 @@ impl Draw<'_> {
         ];
         if !some.is_empty() {
             let bead = self.known();
-            commands.extend([Command::Show(self.reference(bead)), Command::ExportLines(some)]);
+            // What many aliases begin with says too little.
+            let name = if self.stream.chance(100) { "task".to_owned() } else { self.reference(bead) };
+            commands.extend([Command::Show(name), Command::ExportLines(some)]);
         }
         self.stream.shuffle(&mut commands);
         let count = 2 + self.stream.place(3);
