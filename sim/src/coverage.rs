@@ -32,7 +32,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("import-conflicting", "a record is not merged because it is another task"),
     ("import-equal-twice", "a record is imported that is known already, and changes nothing"),
     ("import-older-kept", "a record that is older than what is known changes nothing"),
-    ("join-again", "the answer to a join is lost, so that it is asked again"),
+    ("join-again", "a node that was not answered asks again to be let in"),
     ("join-refused", "a join is refused"),
     ("joined-while-running", "a node joins a mesh that is at work"),
     ("link-overflowed", "a link breaks because too much waits on it"),

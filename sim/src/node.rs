@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) retired: bool,
     /// The invite that was opened for it.
     pub(crate) ticket: Option<(u32, Ticket)>,
+    /// Whether it has asked to be let in by that.
+    pub(crate) has_asked: bool,
     /// Since when its process runs.
     pub(crate) started_us: u64,
     pub(crate) stream: Stream,
@@ -130,6 +132,7 @@ impl Node {
             damaged: false,
             retired: false,
             ticket: None,
+            has_asked: false,
             started_us: 0,
             stream,
             machine: format!("machine {place}"),
@@ -166,6 +169,7 @@ impl Node {
             damaged: false,
             retired: false,
             ticket: None,
+            has_asked: false,
             started_us: 0,
             stream: Stream::keyed(self.seed, "node", place.into(), 0),
             machine: if moved { format!("machine {place}") } else { self.machine.clone() },

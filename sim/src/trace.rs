@@ -1,7 +1,7 @@
 //! The digest of a run: what happens is folded into it in order, so that two runs that part anywhere differ at the end.
 
 /// Things folded in between two digests that are kept.
-pub const TRACE_STEP: u64 = 1_000;
+pub(crate) const TRACE_STEP: u64 = 1_000;
 
 /// A running digest.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ mod records;
 mod values;
 
 /// Stands in effects for a bead that the node names itself.
-pub const NEW: BeadId = BeadId::from_bytes([0; 16]);
+pub(crate) const NEW: BeadId = BeadId::from_bytes([0; 16]);
 
 /// What a mark begins with.
 const MARK: char = 'w';
@@ -63,11 +63,11 @@ const SETTABLE: [Field; 13] = [
 
 /// A command, and what must hold once it is done.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The command.
-    pub command: Command,
+    pub(crate) command: Command,
     /// What must hold; beads that the node names itself are `NEW` until `learn` is told the answer.
-    pub effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl Asked {
@@ -78,17 +78,17 @@ impl Asked {
 
 /// What an agent sees when it asks.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight<'a> {
+pub(crate) struct Sight<'a> {
     /// The beads that its node has told of.
-    pub known: &'a BTreeSet<BeadId>,
+    pub(crate) known: &'a BTreeSet<BeadId>,
     /// The node's wall clock.
-    pub wall: Wall,
+    pub(crate) wall: Wall,
 }
 
 /// Turns the wish at that place of the plan into commands, to be asked one after the other.
 ///
 /// What is about a bead creates one where none is known yet.
-pub fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<'_>) -> Vec<Asked> {
+pub(crate) fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<'_>) -> Vec<Asked> {
     let stream = Stream::keyed(plan_seed, "workload", wish.salt, 0);
     let mut draw = Draw { stream, plan_seed, index, sight };
     match wish.kind {
@@ -135,7 +135,7 @@ pub(crate) fn marked(text: &str) -> impl Iterator<Item = usize> {
 }
 
 /// Puts into effects what only the answer tells: the new bead and its alias.
-pub fn learn(effects: &mut [Effect], answer: &Answer) {
+pub(crate) fn learn(effects: &mut [Effect], answer: &Answer) {
     let Answer::Bead(told) = answer else { return };
     let made = told.bead.id;
     for effect in effects {
@@ -392,7 +392,9 @@ impl Draw<'_> {
         ];
         if !some.is_empty() {
             let bead = self.known();
-            commands.extend([Command::Show(self.reference(bead)), Command::ExportLines(some)]);
+            // What many aliases begin with says too little.
+            let name = if self.stream.chance(100) { "task".to_owned() } else { self.reference(bead) };
+            commands.extend([Command::Show(name), Command::ExportLines(some)]);
         }
         self.stream.shuffle(&mut commands);
         let count = 2 + self.stream.place(3);

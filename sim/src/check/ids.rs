@@ -232,7 +232,7 @@ mod tests {
         let place = (scene.keys[&1], instance(1), 2);
         scene.reference.entries.insert(EntryId::from_bytes([9; 32]), place);
         let expected = format!("2 entries of node 1 in instance {} bear the number 2.", instance(1));
-        assert_eq!(told(check, &scene), [expected.clone()]);
+        assert_eq!(told(check, &scene), std::slice::from_ref(&expected));
         scene.moved.insert(scene.keys[&1]);
         assert_eq!(told(check, &scene), [expected], "a copy on other hardware counts anew");
         scene.forked.insert(scene.keys[&1]);

@@ -12,6 +12,7 @@ use beadmesh_store::open::Origin;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::node::Purpose;
+use crate::random::Stream;
 use crate::reference;
 use crate::sometimes;
 
@@ -20,6 +21,9 @@ const PATIENCE_US: u64 = 5 * SECOND;
 
 /// How long an invite is open.
 const INVITE_TTL: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long one is that somebody opened in too much of a hurry.
+const INVITE_TTL_SHORT: Duration = Duration::from_secs(1);
 
 impl Mesh<'_> {
     /// Starts every machine, and lets in at once those that are members from the beginning.
@@ -125,6 +129,8 @@ impl Mesh<'_> {
                 return;
             }
             let bytes = request(&ticket, machine.id, node).encode();
+            let again = std::mem::replace(&mut self.nodes[at(node)].has_asked, true);
+            sometimes!(self.coverage, "join-again", again);
             let delay = self.delay(node, inviter);
             self.schedule(self.now_us + delay, Event::JoinAsked { inviter, joiner: node, bytes });
             return;
@@ -137,11 +143,14 @@ impl Mesh<'_> {
         let inviter = inviter.unwrap_or(0);
         if self.nodes[at(inviter)].is_awake() && self.nodes[at(inviter)].joined {
             let role = self.plan.nodes[at(node)].role;
-            self.ask(inviter, Command::Invite(invite(role)), Purpose::Invite(node));
+            let mut stream = Stream::keyed(self.plan.seed, "invite", node.into(), self.now_us);
+            // It is gone before anybody asks by it.
+            let ttl = if stream.chance(30) { INVITE_TTL_SHORT } else { INVITE_TTL };
+            self.ask(inviter, Command::Invite(NewInvite { ttl, ..invite(role) }), Purpose::Invite(node));
         }
     }
 
-    pub(super) fn on_ticket(&mut self, inviter: u32, joiner: u32, ticket: Ticket) {
+    pub(super) fn on_ticket(&mut self, inviter: u32, joiner: u32, ticket: &Ticket) {
         // A ticket goes from hand to hand as text.
         match ticket.to_string().parse() {
             Ok(ticket) => self.nodes[at(joiner)].ticket = Some((inviter, ticket)),
@@ -166,11 +175,12 @@ impl Mesh<'_> {
             Ok(control) => JoinAnswer::Welcome(control),
             Err(refusal) => JoinAnswer::Refused(refusal),
         };
-        if self.network.passes(inviter, joiner) {
+        // An answer is one packet or so, and nobody sends it again by itself.
+        let mut stream = Stream::keyed(self.plan.seed, "join answer", joiner.into(), self.now_us);
+        let is_lost = stream.chance(self.plan.network.loss_per_mille);
+        if !is_lost && self.network.passes(inviter, joiner) {
             let delay = self.delay(inviter, joiner);
             self.schedule(self.now_us + delay, Event::JoinAnswered { joiner, bytes: answer.encode() });
-        } else {
-            sometimes!(self.coverage, "join-again", true);
         }
     }
 
@@ -189,7 +199,7 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "join-refused", true);
                 self.tell(Some(joiner), format!("was not let in: {refusal}"));
                 // Whoever invited it opens another invite.
-                self.nodes[at(joiner)].ticket = None;
+                (self.nodes[at(joiner)].ticket, self.nodes[at(joiner)].has_asked) = (None, false);
             }
             Err(error) => self.violate("refusal", Some(joiner), format!("what it was answered does not read: {error}")),
         }

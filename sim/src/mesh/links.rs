@@ -135,18 +135,20 @@ impl Mesh<'_> {
         let links: Vec<LinkId> = self.network.links.keys().copied().collect();
         for link in links {
             for from in 0..2 {
-                loop {
-                    let Some(state) = self.network.links.get_mut(&link) else { break };
-                    let (source, target) = (state.ends[from], state.ends[1 - from]);
-                    if !self.network.passes(source, target) {
-                        break;
-                    }
-                    let Some(state) = self.network.links.get_mut(&link) else { break };
-                    let Some(bytes) = state.directions[from].held.pop_front() else { break };
+                while let Some(bytes) = self.next_held(link, from) {
                     self.deliver(link, from, &bytes);
                 }
             }
         }
+    }
+
+    /// Takes the first frame that is held in one direction, if that is open now.
+    fn next_held(&mut self, link: LinkId, from: usize) -> Option<Vec<u8>> {
+        let ends = self.network.links.get(&link)?.ends;
+        if !self.network.passes(ends[from], ends[1 - from]) {
+            return None;
+        }
+        self.network.links.get_mut(&link)?.directions[from].held.pop_front()
     }
 
     pub(super) fn on_down(&mut self, link: LinkId, end: usize) {

@@ -162,7 +162,7 @@ impl Mesh<'_> {
             (Purpose::Membership, Ok(Answer::Membership(membership))) => {
                 self.nodes[at(node)].membership = Some(membership.encode());
             }
-            (Purpose::Invite(joiner), Ok(Answer::Invited(ticket))) => self.on_ticket(node, joiner, ticket),
+            (Purpose::Invite(joiner), Ok(Answer::Invited(ticket))) => self.on_ticket(node, joiner, &ticket),
             (Purpose::Welcome(joiner), Ok(Answer::JoinDecision(decision))) => {
                 self.on_join_decided(node, joiner, decision);
             }

@@ -23,9 +23,8 @@ use crate::sometimes;
 /// A century, in milliseconds.
 const CENTURY_MS: u64 = 100 * 365 * 24 * 3_600 * 1_000;
 
-/// Frames that a flood sends on each link, and ids in each.
-const FLOOD_FRAMES: usize = 40;
-const FLOOD_IDS: usize = 200;
+/// Frames that a flood sends on each link, and ids in each: few long ones, or more than a link takes at a time.
+const FLOODS: [(usize, usize); 2] = [(40, 200), (400, 10)];
 
 /// A kind of data operation that no version knows yet.
 const UNKNOWN_KIND: u16 = 60_000;
@@ -59,7 +58,7 @@ impl Mesh<'_> {
         self.tell(Some(node), format!("does ill: {misdeed:?}"));
         match misdeed {
             Misdeed::Garbage | Misdeed::Mutate | Misdeed::Replay | Misdeed::Flood => {
-                self.harass(node, misdeed, &links, &mut hand)
+                self.harass(node, misdeed, &links, &mut hand);
             }
             Misdeed::Stranger | Misdeed::SelfAdmit | Misdeed::Observer => self.usurp(node, misdeed, &links, &mut hand),
             Misdeed::Twins | Misdeed::Fork => self.contradict(node, misdeed, &links, &mut hand),
@@ -112,8 +111,9 @@ impl Mesh<'_> {
             }
             _ => {
                 sometimes!(self.coverage, "flood-survived", true);
-                for _ in 0..FLOOD_FRAMES {
-                    let ids: Vec<EntryId> = (0..FLOOD_IDS).map(|_| EntryId::from_bytes(hand.stream.bytes())).collect();
+                let (frames, ids) = *hand.stream.pick(&FLOODS);
+                for _ in 0..frames {
+                    let ids: Vec<EntryId> = (0..ids).map(|_| EntryId::from_bytes(hand.stream.bytes())).collect();
                     let frame = if hand.stream.chance(500) { Frame::Want(ids) } else { Frame::Ack(ids) };
                     self.broadcast(node, links, &frame.encode());
                 }
