@@ -380,13 +380,15 @@ impl Session {
         }
     }
 
-    /// Drops what was queued by earlier comparisons: the one that begins finds it again.
+    /// Drops what was queued by earlier comparisons: the one that begins finds it again. What the peer wanted stays, for
+    /// it waits for that.
     fn on_begun(&mut self, now: Instant, set: Set) {
         self.begun.insert(set, now);
-        self.wanted.clear();
-        self.wanted_again.clear();
+        let queued = self.missing.iter().filter(|id| self.wanted.contains(id));
+        self.wanted = queued.copied().collect();
+        self.wanted_again.retain(|id| self.wanted.contains(id));
         if set == Set::Data {
-            self.missing.clear();
+            self.missing.retain(|id| self.wanted.contains(id));
             self.unacked.clear();
             self.unacked_bytes = 0;
             self.unnamed = 0;
