@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
-use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_store::memory::MemoryKv;
 use beadmesh_store::replica::{LinkId, RequestId};
@@ -132,6 +132,8 @@ pub(crate) struct Mesh<'a> {
     /// Frames that rogues have seen themselves send.
     overheard: BTreeMap<u32, Vec<Vec<u8>>>,
     opened: Opened,
+    /// The mesh that the founder founded.
+    id: MeshId,
     strangers: BTreeSet<NodeId>,
     named: BTreeSet<NodeId>,
     forked: BTreeSet<NodeId>,
@@ -185,6 +187,7 @@ impl<'a> Mesh<'a> {
             copies: BTreeMap::new(),
             overheard: BTreeMap::new(),
             opened: Opened::default(),
+            id: MeshId::NONE,
             strangers: BTreeSet::new(),
             named: BTreeSet::new(),
             forked: BTreeSet::new(),

@@ -117,9 +117,9 @@ fn span_ms(stream: &mut Stream, scenario: Scenario) -> u64 {
 /// Draws how many wishes: few as a rule, for there are to be many plans.
 fn wishes(stream: &mut Stream) -> u64 {
     match stream.below(100) {
-        0..65 => stream.between(20, 60),
-        65..96 => stream.between(60, 140),
-        _ => stream.between(140, 500),
+        0..65 => stream.between(15, 45),
+        65..96 => stream.between(45, 90),
+        _ => stream.between(90, 300),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use beadmesh_protocol::bead::import::value_of;
 use beadmesh_protocol::bead::{Field, FieldValue};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::BeadId;
@@ -20,6 +21,9 @@ mod values;
 
 /// Stands in effects for a bead that the node names itself.
 pub(crate) const NEW: BeadId = BeadId::from_bytes([0; 16]);
+
+/// Stands in effects for the value that is shown when a conflict is settled without naming one.
+const KEPT: &str = "(what is shown)";
 
 /// What a mark begins with.
 const MARK: char = 'w';
@@ -149,6 +153,9 @@ pub(crate) fn learn(effects: &mut [Effect], answer: &Answer) {
                     *id = if *id == NEW { made } else { *id };
                 }
             }
+            Effect::Field { field, value, .. } if value.as_deref() == Some(KEPT) => {
+                *value = Field::parse(field).and_then(|field| text_of(&value_of(&told.bead, field)));
+            }
             Effect::Imported { bead }
             | Effect::Field { bead, .. }
             | Effect::Label { bead, .. }
@@ -157,6 +164,15 @@ pub(crate) fn learn(effects: &mut [Effect], answer: &Answer) {
                 *bead = if *bead == NEW { made } else { *bead };
             }
         }
+    }
+}
+
+/// Returns a value as effects name it.
+fn text_of(value: &FieldValue) -> Option<String> {
+    match value {
+        FieldValue::Absent => None,
+        FieldValue::Number(number) => Some(number.to_string()),
+        FieldValue::Text(text) => Some(text.clone()),
     }
 }
 
@@ -312,7 +328,8 @@ impl Draw<'_> {
         let resolve = |field| {
             // Which value is kept when none is given, nobody knows beforehand.
             let value = self.stream.chance(400).then(|| self.changed(field));
-            let effects = values::field_effects(bead, value.as_slice());
+            let kept = || Effect::Field { bead, field: field.as_str(), value: Some(KEPT.to_owned()) };
+            let effects = if value.is_some() { values::field_effects(bead, value.as_slice()) } else { vec![kept()] };
             self.edit(bead, Action::Resolve(field, value.map(|(_, value)| value)), effects)
         };
         fields.into_iter().take(5).map(resolve).collect()

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::bead::import::value_of;
-use beadmesh_protocol::bead::{Field, FieldValue, Target};
+use beadmesh_protocol::bead::{Bead, Field, FieldValue, Target};
 use beadmesh_protocol::clock::Wall;
+use beadmesh_protocol::id::BeadId;
 use beadmesh_store::command::BeadAnswer;
 
 use super::Ending;
@@ -86,9 +87,13 @@ fn has_value(answer: &BeadAnswer, name: &str, value: Option<&str>) -> bool {
 }
 
 fn is_value(field: Field, stands: &FieldValue, wanted: Option<&str>) -> bool {
-    match (stands, wanted.filter(|text| !text.is_empty())) {
-        (FieldValue::Absent, None) => true,
-        (FieldValue::Absent, Some(_)) | (FieldValue::Number(_) | FieldValue::Text(_), None) => false,
+    if wanted.is_none_or(str::is_empty) {
+        // A field that is cleared shows what it shows in a bead of which nothing is known.
+        let blank = Bead::new(BeadId::from_bytes([0; 16]), String::new(), String::new());
+        return *stands == FieldValue::Absent || *stands == value_of(&blank, field);
+    }
+    match (stands, wanted) {
+        (_, None) | (FieldValue::Absent, Some(_)) => false,
         (FieldValue::Number(number), Some(wanted)) => number.to_string() == wanted,
         (FieldValue::Text(text), Some(wanted)) => {
             // What is no instant is stored as one.

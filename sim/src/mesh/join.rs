@@ -35,6 +35,7 @@ impl Mesh<'_> {
             opened.expect("an empty store opens");
         }
         self.nodes[0].joined = true;
+        self.id = self.nodes[0].mesh().expect("it runs");
         self.ask_now(0, Command::Membership).expect("a mesh of one has a membership");
         for (place, node) in (0..).zip(&plan.nodes).skip(1) {
             if node.joins_ms == 0 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::{BeadId, EntryId};
+use beadmesh_protocol::id::{BeadId, EntryId, MeshId};
 use beadmesh_protocol::op::Op;
 use beadmesh_store::Kv as _;
 use beadmesh_store::memory::{Crash, MemoryKv, Refusal, SharedKv};
@@ -260,6 +260,12 @@ impl Mesh<'_> {
         sometimes!(self.coverage, "restored-older", true);
         self.tell(Some(node), "had its store put back to an older state");
         self.start(node);
+        if self.nodes[at(node)].mesh().is_some_and(|mesh| mesh != self.id) {
+            // That was before it joined: its owner asks for another ticket.
+            let machine = &mut self.nodes[at(node)];
+            (machine.joined, machine.ticket) = (false, None);
+            self.schedule(self.now_us, Event::Join { node });
+        }
     }
 
     /// Starts a copy of a machine.
@@ -340,7 +346,7 @@ impl Mesh<'_> {
                 lost.remove(&id);
             });
         }
-        let mesh = self.nodes[0].mesh();
+        let mesh = self.id;
         let beads: BTreeSet<BeadId> = lost.values().flat_map(|bytes| beads_of(mesh, bytes)).collect();
         let damaged = self.nodes[at(victim)].damaged;
         let deeds = self.journal.deeds.iter_mut();
@@ -362,9 +368,9 @@ impl Mesh<'_> {
 }
 
 /// Returns the beads that a stored entry is about.
-fn beads_of(mesh: Option<beadmesh_protocol::id::MeshId>, bytes: &[u8]) -> Vec<BeadId> {
+fn beads_of(mesh: MeshId, bytes: &[u8]) -> Vec<BeadId> {
     let sealed = postcard::from_bytes::<Sealed>(bytes).ok();
-    let entry = mesh.zip(sealed).and_then(|(mesh, sealed)| Entry::open_trusted(mesh, sealed).ok());
+    let entry = sealed.and_then(|sealed| Entry::open_trusted(mesh, sealed).ok());
     let Some(entry) = entry else { return Vec::new() };
     let ops = entry.content().ops.iter().filter_map(|raw| Op::decode(raw).ok());
     ops.filter_map(|op| if let Op::Bead(change) = op { Some(change.bead) } else { None }).collect()
