@@ -125,8 +125,8 @@ pub(crate) struct Mesh<'a> {
     requests: u64,
     /// What waits until a machine wakes.
     postponed: BTreeMap<u32, Vec<Event>>,
-    /// Stores as they were when a fault began that puts them back.
-    snapshots: BTreeMap<usize, MemoryKv>,
+    /// Stores as they were when a fault began that puts them back, and whether they were damaged then.
+    snapshots: BTreeMap<usize, (MemoryKv, bool)>,
     /// The place of the copy that a fault started.
     copies: BTreeMap<usize, u32>,
     /// Frames that rogues have seen themselves send.

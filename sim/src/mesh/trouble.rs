@@ -91,8 +91,9 @@ impl Mesh<'_> {
                 self.lost.insert(machine.id);
             }
             Trouble::Restore { node } => {
-                let snapshot = self.nodes[at(*node)].disk.lock().snapshot();
-                self.snapshots.insert(fault, snapshot);
+                let machine = &self.nodes[at(*node)];
+                let snapshot = machine.disk.lock().snapshot();
+                self.snapshots.insert(fault, (snapshot, machine.damaged));
             }
             Trouble::Clone { node, moved } => self.copy(fault, *node, *moved),
             _ => unreachable!("the others befall ways and clocks"),
@@ -249,12 +250,13 @@ impl Mesh<'_> {
 
     /// Puts a store back to what it was.
     fn restore(&mut self, fault: usize, node: u32) {
-        let Some(snapshot) = self.snapshots.remove(&fault) else { return };
+        let Some((snapshot, damaged)) = self.snapshots.remove(&fault) else { return };
         self.kill(node);
         self.strike(node, Some(&snapshot));
         let machine = &mut self.nodes[at(node)];
         let seed = self.plan.seed ^ fault as u64;
         *machine.disk.lock() = snapshot;
+        machine.damaged = damaged;
         machine.disk.lock().reseed(seed);
         self.forked.insert(machine.id);
         sometimes!(self.coverage, "restored-older", true);
