@@ -6,6 +6,7 @@
 pub mod check;
 mod clock;
 pub mod coverage;
+mod disk;
 pub mod journal;
 mod mesh;
 mod network;

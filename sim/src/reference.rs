@@ -17,6 +17,7 @@ use beadmesh_store::replica::{Config, Input, LinkId, Output, Replica, RequestId}
 use beadmesh_store::{Kv as _, Membership};
 use ed25519_dalek::SigningKey;
 
+use crate::disk;
 use crate::random::Stream;
 use crate::view::View;
 
@@ -42,7 +43,7 @@ pub(crate) fn fold(
     }
     stream.shuffle(&mut entries);
     let (control, data): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.set() == Set::Control);
-    let disk = SharedKv::new(MemoryKv::seeded(seed));
+    let store = SharedKv::new(MemoryKv::seeded(seed));
     let config = Config {
         key: SigningKey::from_bytes(&stream.bytes()),
         seed: stream.bytes(),
@@ -53,7 +54,7 @@ pub(crate) fn fold(
         documents_max: 64,
         membership: Some(Membership { mesh, control: control.iter().map(Entry::seal).collect() }),
     };
-    let opened = Replica::open(Box::new(disk.clone()), config, now).map_err(|error| error.to_string())?;
+    let opened = Replica::open(Box::new(store.clone()), config, now).map_err(|error| error.to_string())?;
     let mut replica = opened.replica;
     hand_over(&mut replica, now, (mesh, from), data)?;
     let mut requests = 0;
@@ -62,15 +63,8 @@ pub(crate) fn fold(
         ask(&mut replica, now, RequestId(requests), command).ok()
     })
     .ok_or("it does not answer")?;
-    view.entries = union
-        .iter()
-        .filter_map(|(id, sealed)| {
-            let entry = Entry::open_trusted(mesh, sealed.clone()).ok()?;
-            let content = entry.content();
-            Some((*id, (content.author, content.instance, content.n)))
-        })
-        .collect();
-    view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
+    view.entries = disk::signed(mesh, union);
+    view.stored_bytes = store.lock().size_on_disk().unwrap_or(0);
     Ok(view)
 }
 

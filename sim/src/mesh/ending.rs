@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use beadmesh_protocol::entry::{Entry, Sealed};
+use beadmesh_protocol::entry::Sealed;
 use beadmesh_protocol::id::{BeadId, EntryId};
 use beadmesh_store::Kv as _;
 
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::check::{self, Ending};
+use crate::disk;
 use crate::journal::{Effect, Fate};
 use crate::outcome::Outcome;
 use crate::random::Stream;
@@ -168,18 +169,9 @@ impl Mesh<'_> {
             }
         };
         let mut view = reference::look(Some(place), how, &mut ask)?;
-        let disk = &self.nodes[at(place)].disk;
-        view.stored_bytes = disk.lock().size_on_disk().unwrap_or(0);
+        view.stored_bytes = self.nodes[at(place)].disk.lock().size_on_disk().unwrap_or(0);
         let mesh = self.nodes[at(place)].mesh()?;
-        view.entries = self
-            .entries_of(&[place])
-            .values()
-            .filter_map(|sealed| {
-                let entry = Entry::open_trusted(mesh, sealed.clone()).ok()?;
-                let content = entry.content();
-                Some((entry.id(), (content.author, content.instance, content.n)))
-            })
-            .collect();
+        view.entries = disk::signed(mesh, &self.entries_of(&[place]));
         Some(view)
     }
 
@@ -187,14 +179,7 @@ impl Mesh<'_> {
     fn entries_of(&self, places: &[u32]) -> BTreeMap<EntryId, Sealed> {
         let mut entries = BTreeMap::new();
         for place in places {
-            let disk = self.nodes[at(*place)].disk.lock();
-            // What can not be read is missed by the checkers.
-            let _ = disk.scan(b"E", Some(b"F"), &mut |key, value| {
-                if let (Some(id), Ok(sealed)) = (EntryId::from_slice(&key[1..]), postcard::from_bytes(value)) {
-                    entries.entry(id).or_insert(sealed);
-                }
-                ControlFlow::Continue(())
-            });
+            entries.extend(disk::entries(&self.nodes[at(*place)].disk.lock()));
         }
         entries
     }

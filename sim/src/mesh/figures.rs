@@ -1,13 +1,12 @@
 //! What is counted and sampled while a run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use beadmesh_protocol::id::{BeadId, EntryId};
-use beadmesh_store::Kv as _;
 use beadmesh_store::command::{Answer, CommandError};
 
 use super::{MILLI, Mesh};
+use crate::disk;
 use crate::outcome::Sample;
 use crate::sometimes;
 
@@ -81,11 +80,7 @@ impl Mesh<'_> {
     fn union(&self) -> BTreeSet<EntryId> {
         let mut union = BTreeSet::new();
         for node in self.nodes.iter().filter(|node| node.joined && !node.retired && !node.damaged) {
-            // The index names each entry by its id; one letter stands before it. A disk that is down answers nothing.
-            let _ = node.disk.lock().scan(b"K", Some(b"L"), &mut |key, _| {
-                union.extend(EntryId::from_slice(&key[1..]));
-                ControlFlow::Continue(())
-            });
+            union.extend(disk::ids(&node.disk.lock()));
         }
         union
     }

@@ -1,16 +1,16 @@
 //! Faults: how each begins, and how it ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::{BeadId, EntryId, MeshId};
+use beadmesh_protocol::id::{BeadId, MeshId};
 use beadmesh_protocol::op::Op;
-use beadmesh_store::Kv as _;
 use beadmesh_store::memory::{Crash, MemoryKv, Refusal, SharedKv};
 use beadmesh_store::open::Origin;
 
 use super::links::{Parting, SILENCE_MAX_US};
 use super::{Event, MILLI, Mesh, SECOND, at};
+use crate::disk;
 use crate::node::{Armed, Node};
 use crate::outcome::Life;
 use crate::plan::{Cut, Trouble};
@@ -24,10 +24,6 @@ const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
 /// A wall clock this far off is far off: a day.
 const FAR_MS: i64 = 24 * 3_600 * 1_000;
-
-/// Where entries lie in a store: the letter of the store's own layout.
-const ENTRIES: &[u8] = b"E";
-const ENTRIES_END: &[u8] = b"F";
 
 impl Mesh<'_> {
     pub(super) fn on_fault_begins(&mut self, fault: usize) {
@@ -327,29 +323,14 @@ impl Mesh<'_> {
 
     /// Excuses the deeds on beads of which some entry lay on a disk that is gone and on no other.
     fn strike(&mut self, victim: u32, kept: Option<&MemoryKv>) {
-        let held = |disk: &MemoryKv| {
-            let mut entries: BTreeMap<EntryId, Vec<u8>> = BTreeMap::new();
-            // A damaged value ends the scan; the rest of that disk is then looked for elsewhere, and excused.
-            let _ = disk.scan(ENTRIES, Some(ENTRIES_END), &mut |key, value| {
-                if let Some(id) = EntryId::from_slice(&key[ENTRIES.len()..]) {
-                    entries.insert(id, value.to_vec());
-                }
-                std::ops::ControlFlow::Continue(())
-            });
-            entries
-        };
-        let mut lost = held(&self.nodes[at(victim)].disk.lock().snapshot());
+        let mut lost = disk::entries(&self.nodes[at(victim)].disk.lock().snapshot());
         let others = self.nodes.iter().filter(|node| node.place != victim && !node.retired && !node.damaged);
-        for id in others.flat_map(|node| held(&node.disk.lock().snapshot()).into_keys()).collect::<Vec<_>>() {
-            lost.remove(&id);
-        }
-        if let Some(kept) = kept {
-            held(kept).into_keys().for_each(|id| {
-                lost.remove(&id);
-            });
+        let elsewhere = others.map(|node| disk::entries(&node.disk.lock().snapshot())).chain(kept.map(disk::entries));
+        for held in elsewhere {
+            lost.retain(|id, _| !held.contains_key(id));
         }
         let mesh = self.id;
-        let beads: BTreeSet<BeadId> = lost.values().flat_map(|bytes| beads_of(mesh, bytes)).collect();
+        let beads: BTreeSet<BeadId> = lost.into_values().flat_map(|sealed| beads_of(mesh, sealed)).collect();
         let damaged = self.nodes[at(victim)].damaged;
         let deeds = self.journal.deeds.iter_mut();
         for deed in deeds.filter(|deed| {
@@ -370,10 +351,8 @@ impl Mesh<'_> {
 }
 
 /// Returns the beads that a stored entry is about.
-fn beads_of(mesh: MeshId, bytes: &[u8]) -> Vec<BeadId> {
-    let sealed = postcard::from_bytes::<Sealed>(bytes).ok();
-    let entry = sealed.and_then(|sealed| Entry::open_trusted(mesh, sealed).ok());
-    let Some(entry) = entry else { return Vec::new() };
+fn beads_of(mesh: MeshId, sealed: Sealed) -> Vec<BeadId> {
+    let Ok(entry) = Entry::open_trusted(mesh, sealed) else { return Vec::new() };
     let ops = entry.content().ops.iter().filter_map(|raw| Op::decode(raw).ok());
     ops.filter_map(|op| if let Op::Bead(change) = op { Some(change.bead) } else { None }).collect()
 }
