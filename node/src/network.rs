@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use beadmesh_protocol::entry::{Entry, EntryError};
 use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, Ticket, TicketError};
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_store::command::{Answer, Command, CommandError};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::api::Problem;
@@ -74,6 +76,14 @@ pub enum EnterError {
         /// The inviter.
         inviter: NodeId,
     },
+    /// The inviter answered with an entry that is none of its mesh.
+    #[error("{inviter} sent an unsound entry")]
+    Unsound {
+        /// The inviter.
+        inviter: NodeId,
+        /// What is wrong with it.
+        source: EntryError,
+    },
     /// The inviter does not let this node in.
     #[error(transparent)]
     Refused(#[from] JoinRefusal),
@@ -123,6 +133,12 @@ impl Network {
             Ok(JoinAnswer::Refused(refusal)) => return Err(refusal.into()),
             Err(_) => return Err(EnterError::Answer { inviter }),
         };
+        // A mesh of many years sends thousands of signatures to check.
+        let opening = spawn_blocking(move || {
+            control.into_iter().map(|sealed| Entry::open(mesh, sealed)).collect::<Result<Vec<_>, _>>()
+        });
+        let control = opening.await.map_err(|_| EnterError::Answer { inviter })?;
+        let control = control.map_err(|source| EnterError::Unsound { inviter, source })?;
         match core.call(Command::Enter(mesh, control)).await? {
             Answer::Joined { mesh, name, beads } => {
                 info!(%mesh, name, %inviter, beads, "joined a mesh");
@@ -158,7 +174,9 @@ impl From<EnterError> for Problem {
             EnterError::Link(_) | EnterError::Exchange { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "unreachable", "see whether the other node runs, and try again")
             }
-            EnterError::Answer { .. } => (StatusCode::FORBIDDEN, "refused", "both nodes must run the same version"),
+            EnterError::Answer { .. } | EnterError::Unsound { .. } => {
+                (StatusCode::FORBIDDEN, "refused", "both nodes must run the same version")
+            }
             EnterError::Refused(JoinRefusal::UnknownTicket) => (StatusCode::FORBIDDEN, "ticket_unknown", ask),
             EnterError::Refused(JoinRefusal::UsedTicket) => (StatusCode::FORBIDDEN, "ticket_used", ask),
             EnterError::Refused(JoinRefusal::ExpiredTicket) => (StatusCode::FORBIDDEN, "ticket_expired", ask),

@@ -174,6 +174,7 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         renew_instance,
         documents_max: DOCUMENTS_MAX,
         membership,
+        folds: None,
     };
     let opened = Replica::open(Box::new(opened.kv), config, clock::now())?;
     // Kept before the first flush makes the mesh durable: there is no mesh without a recovery key.

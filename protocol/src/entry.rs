@@ -3,12 +3,15 @@
 //! This file knows form only: canonical bytes, limits, hash, signature. Whether an author counts and what an operation
 //! means is decided by `set` and by the parts that own the operations.
 
+use std::sync::{Arc, OnceLock};
+
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::{EntryId, InstanceId, MeshId, NodeId};
 use crate::limits::{ENTRY_BYTES_MAX, ENTRY_OPS_MAX, OP_BYTES_MAX};
+use crate::op::Op;
 
 /// Separates the hash of entries from every other use of BLAKE3.
 const ENTRY_DOMAIN: &str = "beadmesh 2026 entry v1";
@@ -55,14 +58,19 @@ pub struct Content {
     pub ops: Vec<RawOp>,
 }
 
-/// A signed entry whose form, hash and signature have been checked.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+/// A signed entry whose form, hash and signature have been checked. Clones share it.
+#[derive(Clone)]
+pub struct Entry(Arc<Checked>);
+
+/// What was checked.
+struct Checked {
     id: EntryId,
     set: Set,
     content: Content,
     bytes: Vec<u8>,
     signature: [u8; 64],
+    /// The operations of a control entry, once they were asked for.
+    control: OnceLock<Vec<Op>>,
 }
 
 /// An entry as it lies in a frame or on disk: unchecked bytes and signature.
@@ -129,21 +137,34 @@ impl Content {
         let set = check_form(&self, &bytes)?;
         let id = hash(mesh, &self, &bytes)?;
         let signature = key.sign(id.as_bytes()).to_bytes();
-        Ok(Entry { id, set, content: self, bytes, signature })
+        Ok(Entry::of(id, set, self, bytes, signature))
     }
 }
 
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0.id, self.0.signature) == (other.0.id, other.0.signature)
+    }
+}
+
+impl Eq for Entry {}
+
 impl Entry {
+    fn of(id: EntryId, set: Set, content: Content, bytes: Vec<u8>, signature: [u8; 64]) -> Self {
+        Self(Arc::new(Checked { id, set, content, bytes, signature, control: OnceLock::new() }))
+    }
+
     /// Checks a sealed entry: length, canonical form, limits, hash and signature, the cheap checks first.
     ///
     /// # Errors
     /// The first check that fails.
     pub fn open(mesh: MeshId, sealed: Sealed) -> Result<Self, EntryError> {
         let entry = Self::open_trusted(mesh, sealed)?;
-        let author = VerifyingKey::from_bytes(entry.content.author.as_bytes())
-            .map_err(|_| EntryError::BadAuthor(entry.content.author))?;
-        let signature = ed25519_dalek::Signature::from_bytes(&entry.signature);
-        author.verify_strict(entry.id.as_bytes(), &signature).map_err(|_| EntryError::BadSignature(entry.id))?;
+        let Checked { id, content, signature, .. } = &*entry.0;
+        let author = VerifyingKey::from_bytes(content.author.as_bytes());
+        let author = author.map_err(|_| EntryError::BadAuthor(content.author))?;
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        author.verify_strict(id.as_bytes(), &signature).map_err(|_| EntryError::BadSignature(*id))?;
         Ok(entry)
     }
 
@@ -162,37 +183,43 @@ impl Entry {
         }
         let set = check_form(&content, &bytes)?;
         let id = hash(mesh, &content, &bytes)?;
-        Ok(Self { id, set, content, bytes, signature })
+        Ok(Self::of(id, set, content, bytes, signature))
     }
 
     /// Returns the hash that names the entry.
     pub fn id(&self) -> EntryId {
-        self.id
+        self.0.id
     }
 
     /// Returns the set the entry belongs to.
     pub fn set(&self) -> Set {
-        self.set
+        self.0.set
     }
 
     /// Returns what the author signed.
     pub fn content(&self) -> &Content {
-        &self.content
+        &self.0.content
+    }
+
+    /// Returns the operations of a control entry that this version gives effect; none of a data entry, which may be large.
+    pub fn control_ops(&self) -> &[Op] {
+        let decode = || self.0.content.ops.iter().filter_map(|raw| Op::decode(raw).ok()).collect();
+        if self.0.set == Set::Control { self.0.control.get_or_init(decode) } else { &[] }
     }
 
     /// Returns the length of the encoded content in bytes, without the signature.
     pub fn bytes_len(&self) -> usize {
-        self.bytes.len()
+        self.0.bytes.len()
     }
 
     /// Returns the form that travels and is stored.
     pub fn seal(&self) -> Sealed {
-        Sealed { bytes: self.bytes.clone(), signature: self.signature }
+        Sealed { bytes: self.0.bytes.clone(), signature: self.0.signature }
     }
 
     /// Returns whether this is a founding entry.
     pub fn is_founding(&self) -> bool {
-        self.content.is_founding()
+        self.0.content.is_founding()
     }
 }
 
@@ -204,7 +231,7 @@ impl Content {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("id", &self.id).field("content", &self.content).finish_non_exhaustive()
+        f.debug_struct("Entry").field("id", &self.0.id).field("content", &self.0.content).finish_non_exhaustive()
     }
 }
 

@@ -54,7 +54,7 @@ impl Key {
 /// The number of entries in a set and the sum of their ids: equal summaries mean equal sets.
 ///
 /// The sum is over ids as little-endian numbers modulo 2^256, as negentropy's own fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// How many entries.
     pub count: u64,

@@ -37,6 +37,8 @@ pub struct Roster {
     pub heads: Vec<EntryId>,
     /// Control entries whose admissions have no effect, with the reason.
     pub void: BTreeMap<EntryId, VoidReason>,
+    /// Names that more than one member bears.
+    shared_names: BTreeSet<String>,
 }
 
 /// One node of the mesh.
@@ -87,16 +89,17 @@ impl Roster {
         let at = history.founding(mesh)?;
         let founding = history.vertex(at).entry;
         let owner = founding.content().author;
-        let Ok(Op::Found(found)) = Op::decode(founding.content().ops.first()?) else { return None };
+        let Some(Op::Found(found)) = founding.control_ops().first() else { return None };
         let mut roster = Self {
             mesh,
-            name: found.name,
+            name: found.name.clone(),
             owner,
             recovery: found.recovery,
             members: BTreeMap::new(),
             known: BTreeSet::from([owner]),
             heads: Vec::new(),
             void: BTreeMap::new(),
+            shared_names: BTreeSet::new(),
         };
         for vertex in history.vertices() {
             roster.known.extend(vertex.admits.iter().map(|(node, _)| *node));
@@ -113,9 +116,12 @@ impl Roster {
             roster.members.insert(node, Member::admitted(node, history.vertex(at).entry, history.vertex(tip).entry));
         }
         if let Some(member) = roster.members.get_mut(&owner) {
-            (member.name, member.role) = (found.node_name, Role::Admin);
+            (member.name, member.role) = (found.node_name.clone(), Role::Admin);
         }
         roster.settle_facts(&history);
+        let mut names = BTreeSet::new();
+        let twice = roster.members.values().filter(|member| !names.insert(&member.name));
+        roster.shared_names = twice.map(|member| member.name.clone()).collect();
         Some(roster)
     }
 
@@ -133,8 +139,11 @@ impl Roster {
     /// Returns the name shown for a node: its own, with the start of its id where two members share it.
     pub fn display_name(&self, node: NodeId) -> String {
         let Some(member) = self.members.get(&node) else { return node.short() };
-        let shared = self.members.iter().any(|(id, other)| *id != node && other.name == member.name);
-        if shared { format!("{}~{}", member.name, &node.to_string()[..4]) } else { member.name.clone() }
+        if self.shared_names.contains(&member.name) {
+            format!("{}~{}", member.name, &node.to_string()[..4])
+        } else {
+            member.name.clone()
+        }
     }
 
     /// Returns what an admission by `author` names as seen: a head that has its own admission in its past, then others.
@@ -225,9 +234,9 @@ impl Roster {
         for (vertex, _) in vertices.iter().zip(is_seen).filter(|(vertex, is_seen)| vertex.is_facts && !is_seen).rev() {
             let Some(member) = self.members.get_mut(&vertex.author()) else { continue };
             if member.facts.is_empty() {
-                let ops = vertex.entry.content().ops.iter().map(Op::decode);
-                for facts in ops.filter_map(|op| if let Ok(Op::Node(facts)) = op { Some(facts) } else { None }) {
-                    (member.name, member.addresses) = (facts.name, facts.addresses);
+                let ops = vertex.entry.control_ops().iter();
+                for facts in ops.filter_map(|op| if let Op::Node(facts) = op { Some(facts) } else { None }) {
+                    (member.name, member.addresses) = (facts.name.clone(), facts.addresses.clone());
                 }
             }
             if member.facts.len() < CONTROL_HEADS_MAX / 2 {
@@ -241,8 +250,8 @@ impl Member {
     /// Reads what an admission with effect says of a node.
     fn admitted(node: NodeId, admission: &Entry, head: &Entry) -> Self {
         let content = admission.content();
-        let mut admits = content.ops.iter().filter_map(|raw| match Op::decode(raw) {
-            Ok(Op::Admit(admit)) if admit.node == node => Some((admit.name, admit.role)),
+        let mut admits = admission.control_ops().iter().filter_map(|op| match op {
+            Op::Admit(admit) if admit.node == node => Some((admit.name.clone(), admit.role)),
             _ => None,
         });
         // The founding entry admits nobody but its author.
@@ -283,8 +292,8 @@ pub fn storable(mesh: MeshId, entries: impl IntoIterator<Item = Entry>) -> Vec<E
     let mut storable = Vec::new();
     while let Some(author) = open.pop() {
         let Some(entries) = by_author.remove(&author) else { continue };
-        for raw in entries.iter().flat_map(|entry| &entry.content().ops) {
-            if let Ok(Op::Admit(admit)) = Op::decode(raw) {
+        for op in entries.iter().flat_map(Entry::control_ops) {
+            if let Op::Admit(admit) = op {
                 open.push(admit.node);
             }
         }

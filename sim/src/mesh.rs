@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
+use beadmesh_store::folds::Folds;
 use beadmesh_store::memory::MemoryKv;
 use beadmesh_store::replica::{LinkId, RequestId};
 
@@ -45,6 +46,10 @@ const WATCH_EVENTS: u64 = 4_096;
 
 /// Samples of lag that a run takes, at equal distances, until it is healed; after that one comes with every look.
 const SAMPLES: u64 = 60;
+
+/// Nodes of a plan from which on they share what sets fold to: more would only do the same again, and in smaller meshes
+/// each works it out by itself, in the order in which it gets it.
+const SHARING_NODES_MIN: usize = 40;
 
 /// What happens at a time.
 #[derive(Debug)]
@@ -168,7 +173,9 @@ pub fn run(plan: &Plan, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Outcom
 
 impl<'a> Mesh<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let nodes: Vec<Node> = (0..).zip(&plan.nodes).map(|(place, node)| Node::new(plan.seed, place, node)).collect();
+        let folds = (plan.nodes.len() > SHARING_NODES_MIN).then(Folds::default);
+        let node = |(place, node)| Node::new(plan.seed, place, node, folds.clone());
+        let nodes: Vec<Node> = (0..).zip(&plan.nodes).map(node).collect();
         let network = Network::new(plan.seed, plan.network.clone(), nodes.len());
         let mut mesh = Self {
             plan,

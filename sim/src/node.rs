@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::invite::Ticket;
 use beadmesh_protocol::op::Role;
+use beadmesh_store::folds::Folds;
 use beadmesh_store::memory::{Crash, MemoryKv, SharedKv};
 use beadmesh_store::open::Origin;
 use beadmesh_store::replica::{Config, Input, Replica, RequestId};
@@ -64,6 +65,7 @@ pub(crate) struct Node {
     machine: String,
     flush_us: u64,
     documents_max: usize,
+    folds: Option<Folds>,
     seed: u64,
     opened: u64,
 }
@@ -107,7 +109,7 @@ pub(crate) enum Purpose {
 
 impl Node {
     /// Returns a machine of the plan, switched off and with an empty disk.
-    pub(crate) fn new(seed: u64, place: u32, plan: &plan::Node) -> Self {
+    pub(crate) fn new(seed: u64, place: u32, plan: &plan::Node, folds: Option<Folds>) -> Self {
         let mut stream = Stream::keyed(seed, "node", place.into(), 0);
         let key = SigningKey::from_bytes(&stream.bytes());
         Self {
@@ -138,6 +140,7 @@ impl Node {
             machine: format!("machine {place}"),
             flush_us: plan.flush_us,
             documents_max: plan.documents_max,
+            folds,
             seed,
             opened: 0,
         }
@@ -175,6 +178,7 @@ impl Node {
             machine: if moved { format!("machine {place}") } else { self.machine.clone() },
             flush_us: self.flush_us,
             documents_max: self.documents_max,
+            folds: self.folds.clone(),
             seed: self.seed,
             opened: 0,
         }
@@ -198,6 +202,7 @@ impl Node {
             renew_instance: matches!(origin, Origin::Copied { .. } | Origin::Replaced { .. }),
             documents_max: self.documents_max,
             membership: known.filter(|known| lost && known.has_others(self.id)),
+            folds: self.folds.clone(),
         };
         let opened = Replica::open(Box::new(self.disk.clone()), config, self.clock.read(now_us))?;
         self.generation += 1;

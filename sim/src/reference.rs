@@ -21,8 +21,9 @@ use crate::disk;
 use crate::random::Stream;
 use crate::view::View;
 
-/// Bytes of entries in one frame: far below what a frame may carry.
-const FRAME_BYTES: usize = 256 * 1024;
+/// Bytes of entries in one frame. No bytes are made of it, so it may be longer than one that travels: a thousand members
+/// then come to know each other at once, and not in halves that differ from node to node.
+const FRAME_BYTES: usize = 4 * 1024 * 1024;
 
 /// Folds a union of entries and returns what it shows. `from` is a member in whose name they are handed over.
 ///
@@ -53,6 +54,7 @@ pub(crate) fn fold(
         renew_instance: false,
         documents_max: 64,
         membership: Some(Membership { mesh, control: control.iter().map(Entry::seal).collect() }),
+        folds: None,
     };
     let opened = Replica::open(Box::new(store.clone()), config, now).map_err(|error| error.to_string())?;
     let mut replica = opened.replica;

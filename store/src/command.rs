@@ -8,7 +8,7 @@ use std::time::Duration;
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::bead::{Bead, Conflict, DepKey, Field, FieldValue, Status};
 use beadmesh_protocol::clock::Wall;
-use beadmesh_protocol::entry::Sealed;
+use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRefusal, JoinRequest, Ticket};
 use beadmesh_protocol::op::Role;
@@ -50,8 +50,9 @@ pub enum Command {
     Invite(NewInvite),
     /// Decides on a stranger that asks to be let in; answers `JoinDecision`.
     Welcome(NodeId, JoinRequest),
-    /// Leaves the mesh of one and enters another that has let us in; answers `Joined`.
-    Enter(MeshId, Vec<Sealed>),
+    /// Leaves the mesh of one and enters another that has let us in, with control entries opened as of that mesh; answers
+    /// `Joined`.
+    Enter(MeshId, Vec<Entry>),
     /// Returns what the mesh is found again by, should the store be lost; answers `Membership`.
     Membership,
     /// Announces where this node can be reached; answers `Done`.

@@ -4,6 +4,7 @@
 
 pub mod command;
 mod directory;
+pub mod folds;
 mod keys;
 pub mod kv;
 pub mod lock;

@@ -4,12 +4,13 @@
 //! invites, `beads` documents and views, `links` the conversations with peers.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
+use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::{Frame, Hello};
 use ed25519_dalek::SigningKey;
@@ -17,6 +18,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use crate::command::{Answer, Command, CommandError};
+use crate::folds::Folds;
 use crate::keys;
 use crate::kv::Kv;
 use crate::membership::Membership;
@@ -31,8 +33,10 @@ mod opening;
 mod orphans;
 
 use beads::Beads;
+pub(crate) use beads::Warm;
 use entries::{Entries, Identity, Taken};
 use links::{COMPARE_INTERVAL, Links};
+pub(crate) use mesh::Control;
 use mesh::Mesh;
 use orphans::Orphans;
 
@@ -127,6 +131,8 @@ pub struct Config {
     pub documents_max: usize,
     /// The mesh that this node is in, should its store have been lost; peers then give back what they hold.
     pub membership: Option<Membership>,
+    /// Folds shared with other replicas of this process.
+    pub folds: Option<Folds>,
 }
 
 /// A replica, and what is told once when its mesh was founded by opening it.
@@ -193,7 +199,7 @@ impl Replica {
         let mut stage = Stage::new(kv);
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         let secret = if planted::is(Bug::ActorReused) { config.key.to_bytes() } else { random(&mut rng) };
-        let beads = Beads::new(secret, config.documents_max);
+        let beads = Beads::new(secret, config.documents_max, config.folds.clone());
         let (entries, control, recovery) = match stage.record::<Identity>(keys::IDENTITY)? {
             Some(identity) => {
                 let moved = config.renew_instance || identity.machine != config.machine;
@@ -215,7 +221,7 @@ impl Replica {
                 }
             }
         };
-        let mesh = Mesh::of(entries.mesh(), entries.node(), control)
+        let mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
         let mut replica = Self {
             config,
@@ -487,21 +493,26 @@ impl Replica {
 
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let peers = self.mesh.peers();
         let (before, renamed) = self.mesh.extend(control);
-        let after = self.mesh.roster();
-        // Nothing is stored yet of a node that was not known before.
-        let turned = before.known.iter().copied().filter(|node| before.may_write(*node) != after.may_write(*node));
-        self.beads.on_writers_changed(&self.stage, &turned.collect())?;
+        let (before, after) = (&before.roster, self.mesh.roster());
+        let roles =
+            |roster: &Roster| roster.members.iter().map(|(node, member)| (*node, member.role)).collect::<Vec<_>>();
+        let mut turned = BTreeSet::new();
+        if roles(before) != roles(after) {
+            // Nothing is stored yet of a node that was not known before.
+            let known = before.known.iter().copied();
+            turned.extend(known.filter(|node| before.may_write(*node) != after.may_write(*node)));
+        }
+        let has_moved = self.mesh.names_other_peers(before);
+        self.beads.on_writers_changed(&self.stage, &turned)?;
         if renamed {
             self.beads.forget_index();
         }
-        if self.mesh.peers() != peers {
+        if has_moved {
             self.outputs.push(Output::Members(self.mesh.peers()));
             self.outputs.push(Output::Event(Event::Roster));
         }
-        let members = self.mesh.roster().members.keys().copied().collect();
-        for link in self.links.strangers(&members) {
+        for link in self.links.strangers(self.mesh.roster()) {
             self.outputs.push(Output::Close { link, reason: "no longer a member".to_owned(), violation: false });
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use beadmesh_protocol::bead::{Field, FieldValue};
 use beadmesh_protocol::clock::{Instant, Now, Wall};
+use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::JoinRequest;
 use beadmesh_protocol::limits::WIRE_VERSION;
@@ -80,7 +81,7 @@ impl Net {
         let (mesh, request) = self.invite(role, inviter, self.node(joiner))?;
         let decision = self.ask(inviter, Command::Welcome(self.node(joiner), request))?;
         let Answer::JoinDecision(Ok(control)) = decision else { panic!("{decision:?}") };
-        self.ask(joiner, Command::Enter(mesh, control)).map(|_| ())
+        self.ask(joiner, Command::Enter(mesh, opened(mesh, control))).map(|_| ())
     }
 
     /// Opens an invite, and returns its mesh and what a node that was given the ticket asks.
@@ -317,6 +318,12 @@ pub(crate) fn open(
         renew_instance: matches!(origin, Origin::Copied { .. }),
         documents_max: 16,
         membership,
+        folds: None,
     };
     Replica::open(Box::new(disk.clone()), config, now).unwrap().replica
+}
+
+/// Opens what an inviter answered.
+pub(crate) fn opened(mesh: MeshId, control: Vec<Sealed>) -> Vec<Entry> {
+    control.into_iter().map(|sealed| Entry::open(mesh, sealed).expect("an inviter sends sound entries")).collect()
 }

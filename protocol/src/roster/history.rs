@@ -117,26 +117,26 @@ impl<'a> History<'a> {
 impl<'a> Vertex<'a> {
     fn of(entry: &'a Entry, index: &BTreeMap<EntryId, usize>) -> Self {
         let mut admits = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeSet<&EntryId> = BTreeSet::new();
         let mut is_facts = false;
-        for raw in &entry.content().ops {
-            match Op::decode(raw) {
-                Ok(Op::Admit(admit)) => {
+        for op in entry.control_ops() {
+            match op {
+                Op::Admit(admit) => {
                     admits.push((admit.node, admit.role));
-                    seen.extend(admit.seen);
+                    seen.extend(&admit.seen);
                 }
-                Ok(Op::Node(facts)) => {
+                Op::Node(facts) => {
                     is_facts = true;
-                    seen.extend(facts.seen);
+                    seen.extend(&facts.seen);
                 }
-                Ok(Op::Found(_) | Op::Project(_) | Op::Bead(_)) | Err(_) => {}
+                Op::Found(_) | Op::Project(_) | Op::Bead(_) => {}
             }
         }
         if entry.is_founding() {
             // Nothing is before it, whatever it says.
             seen.clear();
         }
-        let parents: Vec<usize> = seen.iter().filter_map(|id| index.get(id).copied()).collect();
+        let parents: Vec<usize> = seen.iter().filter_map(|&id| index.get(id).copied()).collect();
         let is_torn = parents.len() < seen.len();
         Self { entry, admits, is_facts, parents, is_torn }
     }

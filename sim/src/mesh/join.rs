@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use beadmesh_protocol::entry::Sealed;
+use beadmesh_protocol::entry::{Entry, Sealed};
+use beadmesh_protocol::id::MeshId;
 use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, Ticket};
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::op::Role;
@@ -66,6 +67,7 @@ impl Mesh<'_> {
         let request = request(&ticket, self.nodes[at(node)].id, node);
         match self.ask_now(0, Command::Welcome(id, request)) {
             Ok(Answer::JoinDecision(Ok(control))) => {
+                let Some(control) = self.open_all(node, ticket.mesh, control) else { return };
                 let entered = self.ask_now(node, Command::Enter(ticket.mesh, control));
                 if let Err(error) = entered {
                     return self.violate("refusal", Some(node), format!("it can not enter: {error}"));
@@ -92,10 +94,7 @@ impl Mesh<'_> {
                 control.entry(sealed.signature).or_insert(sealed);
             }
         }
-        let opened = control.into_values().map(|sealed| self.opened.open(mesh, sealed));
-        let Ok(control) = opened.collect::<Result<Vec<_>, _>>() else {
-            return self.violate("refusal", Some(0), "a membership has unsound entries");
-        };
+        let Some(control) = self.open_all(0, mesh, control.into_values().collect()) else { return };
         for node in 0..self.nodes.len() {
             if !self.nodes[node].joined {
                 continue;
@@ -194,6 +193,7 @@ impl Mesh<'_> {
         }
         match JoinAnswer::decode(bytes) {
             Ok(JoinAnswer::Welcome(control)) => {
+                let Some(control) = self.open_all(joiner, ticket.mesh, control) else { return };
                 self.ask(joiner, Command::Enter(ticket.mesh, control), Purpose::Enter);
             }
             Ok(JoinAnswer::Refused(refusal)) => {
@@ -214,6 +214,15 @@ impl Mesh<'_> {
         self.ask(node, Command::Announce(vec![address]), Purpose::Announce);
         self.ask(node, Command::Membership, Purpose::Membership);
         self.hurry(node);
+    }
+
+    /// Opens the entries that a node was answered.
+    fn open_all(&mut self, node: u32, mesh: MeshId, control: Vec<Sealed>) -> Option<Vec<Entry>> {
+        let opened = control.into_iter().map(|sealed| self.opened.open(mesh, sealed));
+        let opened: Result<Vec<Entry>, _> = opened.collect();
+        opened
+            .map_err(|error| self.violate("refusal", Some(node), format!("it was sent what does not open: {error}")))
+            .ok()
     }
 
     fn delay(&mut self, from: u32, to: u32) -> u64 {

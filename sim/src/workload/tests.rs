@@ -4,6 +4,7 @@ use std::time::Duration;
 use beadmesh_protocol::bead::import::value_of;
 use beadmesh_protocol::bead::{DepKey, Target};
 use beadmesh_protocol::clock::{Instant, Now};
+use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::invite::JoinRequest;
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::op::Role;
@@ -62,6 +63,7 @@ impl Alone {
             renew_instance: false,
             documents_max: 8,
             membership: None,
+            folds: None,
         };
         let (kv, mono) = (Box::new(MemoryKv::seeded(seed.into())), Instant::default());
         let replica = Replica::open(kv, config, now(mono)).unwrap().replica;
@@ -152,6 +154,8 @@ fn join(first: &mut Alone, second: &mut Alone) {
     let name = "second".to_owned();
     let request = JoinRequest { version: WIRE_VERSION, invite: ticket.secret.invite(), proof, name };
     let Ok(Answer::JoinDecision(Ok(control))) = first.ask(Command::Welcome(joiner, request)) else { panic!("let in") };
+    let opened = control.into_iter().map(|sealed| Entry::open(ticket.mesh, sealed));
+    let control = opened.collect::<Result<_, _>>().expect("an inviter sends sound entries");
     second.ask(Command::Enter(ticket.mesh, control)).expect("the way is open");
 }
 

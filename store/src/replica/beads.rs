@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::edit::EditError;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::mesh::Mesh;
 use crate::command::CommandError;
+use crate::folds::Folds;
 use crate::keys;
 use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
@@ -28,14 +30,12 @@ use crate::stage::{Stage, StoreError};
 mod changes;
 mod warm;
 
-use changes::{ChangeRecord, change_in, changes_of, has_changes, note, op_of};
-use warm::Warm;
+use changes::{ChangeRecord, Known, change_in, has_changes, note, op_of};
+use warm::Shown;
+pub(crate) use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
 const LAYOUT: u32 = 3;
-
-/// Bytes of a bead's view from which on it is not stored but derived when it is asked for.
-const VIEW_BYTES_MAX: usize = 64 * 1024;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,13 +51,21 @@ pub(crate) struct Index {
     pub(crate) graph: Graph,
 }
 
+/// A document in memory, and when it was used last, counted in uses.
+#[derive(Debug)]
+struct Held {
+    warm: Arc<Warm>,
+    used: u64,
+}
+
 /// The beads of this node.
 #[derive(Debug)]
 pub(crate) struct Beads {
     secret: [u8; 32],
     documents_max: usize,
-    warm: BTreeMap<BeadId, Warm>,
+    warm: BTreeMap<BeadId, Held>,
     uses: u64,
+    folds: Option<Folds>,
     index: Option<Index>,
     /// Beads changed since the last flush, with who changed each last.
     changed: BTreeMap<BeadId, NodeId>,
@@ -67,9 +75,9 @@ pub(crate) struct Beads {
 
 impl Beads {
     /// Begins with nothing in memory; `secret` is drawn for this opening and makes its automerge actors.
-    pub(crate) fn new(secret: [u8; 32], documents_max: usize) -> Self {
+    pub(crate) fn new(secret: [u8; 32], documents_max: usize, folds: Option<Folds>) -> Self {
         let (warm, changed, behind) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { secret, documents_max, warm, uses: 0, index: None, changed, behind }
+        Self { secret, documents_max, warm, uses: 0, folds, index: None, changed, behind }
     }
 
     /// Gives effect to the bead operations of a stored entry; `catch_up` derives the views.
@@ -123,19 +131,29 @@ impl Beads {
         }
         self.changed.insert(bead, author);
         if alone && let Some(bead) = Bead::of_first(bead, change) {
-            self.put(stage, mesh, &BeadRecord { bead, conflicts: Vec::new() });
+            self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new() }));
             return Ok(());
         }
         self.behind.insert(bead);
-        let stays = self.warm.get_mut(&bead).is_some_and(|warm| warm.receive(change));
-        if !stays {
-            self.warm.remove(&bead);
-        }
-        let is_forked = |warm: &Warm| warm.document.heads().len() > 1;
+        self.receive(bead, change);
+        let is_forked = |held: &Held| held.warm.document.heads().len() > 1;
         if planted::is(Bug::StaleView) && self.warm.get(&bead).is_some_and(is_forked) {
             self.behind.remove(&bead);
         }
         Ok(())
+    }
+
+    /// Takes a change into the document of its bead, if that is in memory and still what a fold would be.
+    fn receive(&mut self, bead: BeadId, change: &Change) {
+        let Some(held) = self.warm.get_mut(&bead) else { return };
+        let folded = self.folds.as_ref().and_then(|folds| folds.document(bead, held.warm.set_with(change)));
+        if let Some(warm) = folded {
+            held.warm = warm;
+        } else if !Arc::make_mut(&mut held.warm).receive(change) {
+            self.warm.remove(&bead);
+        } else if let Some(folds) = &self.folds {
+            folds.keep_document(bead, &held.warm);
+        }
     }
 
     /// Derives the views of beads whose changes came since this was last called.
@@ -148,11 +166,9 @@ impl Beads {
 
     /// Derives a bead's view from its document.
     fn show(&mut self, stage: &mut Stage, mesh: &Mesh, id: BeadId) -> Result<(), StoreError> {
-        let document = &self.document(stage, mesh, id)?.document;
-        // Genesis alone says nothing: a bead whose changes all wait, or are void by now, is not shown.
-        if document.changes().nth(1).is_some() {
-            let record = view_of(document);
-            self.put(stage, mesh, &record);
+        let shown = self.document(stage, mesh, id)?.shown();
+        if let Some(shown) = shown {
+            self.put(stage, mesh, &shown);
         } else {
             stage.delete(keys::bead(id));
             if let Some(index) = &mut self.index {
@@ -163,38 +179,44 @@ impl Beads {
         Ok(())
     }
 
-    fn put(&mut self, stage: &mut Stage, mesh: &Mesh, record: &BeadRecord) {
-        let mut value = postcard::to_stdvec(record).expect("beads have a postcard form");
-        if value.len() > VIEW_BYTES_MAX {
-            // Nothing stands for a view that is derived when it is asked for.
-            value.clear();
-        }
-        stage.put(keys::bead(record.bead.id), value);
+    fn put(&mut self, stage: &mut Stage, mesh: &Mesh, shown: &Shown) {
+        stage.put(keys::bead(shown.record.bead.id), shown.value.clone());
         if let Some(index) = &mut self.index {
-            index.upsert(&record.bead, mesh);
+            index.upsert(&shown.record.bead, mesh);
         }
     }
 
     /// Returns the document of a bead, folded from its changes if it is not in memory.
-    fn document(&mut self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<&mut Warm, StoreError> {
+    fn document(&mut self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<&Arc<Warm>, StoreError> {
         self.uses += 1;
         if !self.warm.contains_key(&id) {
             self.make_room();
-            let changes = changes_of(stage, mesh, id)?;
-            self.warm.insert(id, Warm::fold(id, changes));
+            let warm = self.load(stage, mesh, id)?;
+            self.warm.insert(id, Held { warm, used: 0 });
         }
-        let warm = self.warm.get_mut(&id).expect("just loaded");
-        warm.used = self.uses;
+        let held = self.warm.get_mut(&id).expect("just loaded");
+        held.used = self.uses;
+        Ok(&held.warm)
+    }
+
+    fn load(&self, stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Arc<Warm>, StoreError> {
+        let known = Known::of(stage, mesh, id)?;
+        let Some(folds) = &self.folds else { return Ok(Arc::new(Warm::fold(id, known.load(stage, mesh)?))) };
+        if let Some(warm) = folds.document(id, known.set) {
+            return Ok(warm);
+        }
+        let warm = Arc::new(Warm::fold(id, known.load(stage, mesh)?));
+        folds.keep_document(id, &warm);
         Ok(warm)
     }
 
     /// Drops the half of the documents that were used longest ago, when there are as many as may be.
     fn make_room(&mut self) {
         if self.warm.len() >= self.documents_max {
-            let mut uses: Vec<u64> = self.warm.values().map(|warm| warm.used).collect();
+            let mut uses: Vec<u64> = self.warm.values().map(|held| held.used).collect();
             uses.sort_unstable();
             let median = uses[uses.len() / 2];
-            self.warm.retain(|_, warm| warm.used > median);
+            self.warm.retain(|_, held| held.used > median);
         }
     }
 
@@ -211,11 +233,11 @@ impl Beads {
         let mut edited = Vec::with_capacity(wishes.len());
         for (id, edits) in wishes {
             // Copies take the edits: a wish that fails leaves what the wishes before it were about as it was.
-            let mut warm = self.document(stage, mesh, *id)?.clone();
-            let mut changes = warm.document.edit(self.actor(*id), wall, edits);
+            let mut warm = Warm::clone(self.document(stage, mesh, *id)?);
+            let mut changes = warm.edit(self.actor(*id), wall, edits);
             if let Err(EditError::Actor(_)) = changes {
                 self.secret = *blake3::hash(&self.secret).as_bytes();
-                changes = warm.document.edit(self.actor(*id), wall, edits);
+                changes = warm.edit(self.actor(*id), wall, edits);
             }
             let changes = changes.map_err(|error| CommandError::from(&error))?;
             if !changes.is_empty() {
@@ -224,7 +246,7 @@ impl Beads {
         }
         let mut ops = Vec::new();
         for (id, warm, changes) in edited {
-            self.warm.insert(id, warm);
+            self.warm.insert(id, Held { warm: Arc::new(warm), used: self.uses });
             ops.extend(changes.iter().map(|change| op_of(id, change)));
             self.changed.insert(id, author);
             self.show(stage, mesh, id)?;
@@ -251,7 +273,7 @@ impl Beads {
             Some(bead) => BeadRecord { bead, conflicts: Vec::new() },
             None => {
                 // Changes may wait for these, or be these, brought in by nobody whose word counts.
-                let known = changes_of(stage, mesh, id)?;
+                let known = Known::of(stage, mesh, id)?.load(stage, mesh)?;
                 let (document, _) = Document::fold(id, known.into_iter().chain(changes.iter().cloned()));
                 if !changes.iter().all(|change| document.contains(&change.hash())) {
                     return Ok(None);
@@ -261,7 +283,7 @@ impl Beads {
         };
         self.warm.remove(&id);
         self.changed.insert(id, author);
-        self.put(stage, mesh, &record);
+        self.put(stage, mesh, &Shown::of(record));
         Ok(Some(changes.iter().map(|change| op_of(id, change)).collect()))
     }
 
@@ -399,7 +421,7 @@ fn stored(key: &[u8], value: &[u8]) -> Result<Option<BeadRecord>, StoreError> {
 
 /// Derives a bead's view from its changes, without keeping it.
 pub(crate) fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
-    Ok(view_of(&Document::fold(id, changes_of(stage, mesh, id)?).0))
+    Ok(view_of(&Document::fold(id, Known::of(stage, mesh, id)?.load(stage, mesh)?).0))
 }
 
 fn view_of(document: &Document) -> BeadRecord {

@@ -2,7 +2,7 @@
 
 use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
-use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
+use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
@@ -271,7 +271,7 @@ impl Replica {
     }
 
     /// Leaves a mesh of one and enters another, taking beads and projects along.
-    fn enter(&mut self, mesh: MeshId, control: Vec<Sealed>) -> Result<Answer, Failure> {
+    fn enter(&mut self, mesh: MeshId, control: Vec<Entry>) -> Result<Answer, Failure> {
         let others = self.mesh.roster().members.len() - 1;
         if others > 0 {
             return Err(CommandError::Refused {
@@ -281,16 +281,10 @@ impl Replica {
             .into());
         }
         let refused = |problem: String| CommandError::Refused { problem, hint: "ask for a new ticket".to_owned() };
-        let mut entries = Vec::with_capacity(control.len());
-        for sealed in control {
-            let entry = Entry::open(mesh, sealed)
-                .map_err(|error| refused(format!("the inviter sent an unsound entry: {error}")))?;
-            entries.push(entry);
-        }
         // All else comes over a link like everybody's, where its authors are checked.
-        let control = storable(mesh, entries);
+        let control = storable(mesh, control);
         let node = self.entries.node();
-        let entered = Mesh::of(mesh, node, control.clone())
+        let entered = Mesh::of(mesh, node, control.clone(), self.config.folds.clone())
             .filter(|entered| entered.roster().members.contains_key(&node))
             .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
         let (projects, changes) = self.taken_along(&entered)?;

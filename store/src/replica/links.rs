@@ -1,6 +1,6 @@
 //! Links: one session for each peer that is linked, and what is remembered of peers between links.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use beadmesh_protocol::clock::{Instant, Now, Wall};
@@ -8,6 +8,7 @@ use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{EntryId, NodeId};
 use beadmesh_protocol::limits::FRAME_IDS_MAX;
 use beadmesh_protocol::planted::{self, Bug};
+use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::sync::{Holdings, Order, Progress, Session, Side};
 use beadmesh_protocol::wire::Frame;
 use serde::{Deserialize, Serialize};
@@ -173,9 +174,9 @@ impl Links {
         Ok((link.session.lag().unwrap_or(before), Some(now.wall), under_way))
     }
 
-    /// Returns the links of nodes that are not among those.
-    pub(crate) fn strangers(&self, members: &BTreeSet<NodeId>) -> Vec<LinkId> {
-        self.up.iter().filter(|(_, link)| !members.contains(&link.node)).map(|(id, _)| *id).collect()
+    /// Returns the links of nodes that are no members.
+    pub(crate) fn strangers(&self, roster: &Roster) -> Vec<LinkId> {
+        self.up.iter().filter(|(_, link)| !roster.members.contains_key(&link.node)).map(|(id, _)| *id).collect()
     }
 }
 

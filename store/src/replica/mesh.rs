@@ -1,5 +1,6 @@
 //! The mesh as this node knows it: control entries, the roster and projects they fold to, and the invites opened here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use beadmesh_protocol::alias;
@@ -10,9 +11,11 @@ use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Se
 use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
 use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::project::{ProjectKey, Projects};
+use beadmesh_protocol::reconcile::Summary;
 use beadmesh_protocol::roster::{Introduction, Roster};
 
 use crate::command::{CommandError, NewInvite, ProjectAnswer, ProjectContext};
+use crate::folds::Folds;
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
@@ -32,9 +35,33 @@ const DEFAULT_PREFIX: &str = "bm";
 #[derive(Debug)]
 pub(crate) struct Mesh {
     node: NodeId,
-    control: Vec<Entry>,
-    roster: Roster,
+    control: Arc<Control>,
+    folds: Option<Folds>,
+}
+
+/// Control entries and what they fold to, whoever holds them.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// In the order in which they came to whoever folded them.
+    entries: Vec<Entry>,
+    set: Summary,
+    pub(crate) roster: Roster,
     projects: Projects,
+}
+
+impl Control {
+    /// Folds entries; `None` while the founding entry is not among them.
+    fn of(mesh: MeshId, entries: Vec<Entry>) -> Option<Self> {
+        let roster = Roster::fold(mesh, &entries)?;
+        let projects = fold_projects(&roster, &entries);
+        let set = Summary::of(entries.iter().map(Entry::id));
+        Some(Self { entries, set, roster, projects })
+    }
+
+    /// Returns what names the entries.
+    pub(crate) fn set(&self) -> Summary {
+        self.set
+    }
 }
 
 /// How a stranger with a good ticket is let in.
@@ -58,51 +85,69 @@ pub(crate) struct Named {
 
 impl Mesh {
     /// Folds the control entries of a mesh; `None` while the founding entry is not among them.
-    pub(crate) fn of(mesh: MeshId, node: NodeId, control: Vec<Entry>) -> Option<Self> {
-        let roster = Roster::fold(mesh, &control)?;
-        let projects = fold_projects(&roster, &control);
-        Some(Self { node, control, roster, projects })
+    pub(crate) fn of(mesh: MeshId, node: NodeId, entries: Vec<Entry>, folds: Option<Folds>) -> Option<Self> {
+        let found = folds.as_ref().and_then(|folds| folds.control(mesh, Summary::of(entries.iter().map(Entry::id))));
+        let control = match found {
+            Some(control) => control,
+            None => Arc::new(Control::of(mesh, entries)?),
+        };
+        Some(Self { node, control, folds })
     }
 
     pub(crate) fn roster(&self) -> &Roster {
-        &self.roster
+        &self.control.roster
     }
 
-    /// Takes new control entries and folds again; returns the roster before, and whether projects known before go by
-    /// other ids now.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> (Roster, bool) {
-        self.control.extend(entries);
-        let roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
-        let projects = fold_projects(&roster, &self.control);
-        let renamed = self.projects.is_renamed_in(&projects);
-        self.projects = projects;
-        (std::mem::replace(&mut self.roster, roster), renamed)
+    /// Takes new control entries and folds again; returns what was before, and whether projects known before go by other
+    /// ids now.
+    pub(crate) fn extend(&mut self, entries: Vec<Entry>) -> (Arc<Control>, bool) {
+        let mesh = self.roster().mesh;
+        let mut set = self.control.set;
+        entries.iter().for_each(|entry| set.add(entry.id()));
+        let found = self.folds.as_ref().and_then(|folds| folds.control(mesh, set));
+        let control = found.unwrap_or_else(|| {
+            let held = Arc::get_mut(&mut self.control).map(|control| std::mem::take(&mut control.entries));
+            let mut held = held.unwrap_or_else(|| self.control.entries.clone());
+            held.extend(entries);
+            let control = Arc::new(Control::of(mesh, held).expect("the founding entry is still there"));
+            if let Some(folds) = &self.folds {
+                folds.keep_control(mesh, &control);
+            }
+            control
+        });
+        let before = std::mem::replace(&mut self.control, control);
+        let renamed = before.projects.is_renamed_in(&self.control.projects);
+        (before, renamed)
     }
 
     /// Returns the operations on projects, to take along into another mesh.
     pub(crate) fn project_ops(&self) -> Vec<RawOp> {
-        let ops = self.control.iter().flat_map(|entry| &entry.content().ops);
-        ops.filter(|raw| matches!(Op::decode(raw), Ok(Op::Project(_)))).cloned().collect()
+        let ops = self.control.entries.iter().flat_map(Entry::control_ops);
+        ops.filter(|op| matches!(op, Op::Project(_))).map(Op::encode).collect()
     }
 
     /// Returns every control entry in its stored form, the founding entry first.
     pub(crate) fn sealed_control(&self) -> Vec<Sealed> {
-        let mut entries: Vec<&Entry> = self.control.iter().collect();
+        let mut entries: Vec<&Entry> = self.control.entries.iter().collect();
         entries.sort_by_key(|entry| (!entry.is_founding(), entry.content().hlc, entry.id()));
         entries.into_iter().map(Entry::seal).collect()
     }
 
     /// Returns the members other than this node, each with where it says it can be reached.
     pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<String>)> {
-        let others = self.roster.members.iter().filter(|(node, _)| **node != self.node);
-        others.map(|(node, member)| (*node, member.addresses.clone())).collect()
+        peers_in(self.roster(), self.node).map(|(node, addresses)| (node, addresses.to_vec())).collect()
+    }
+
+    /// Returns whether the other members, or where they can be reached, are not those of a roster before.
+    pub(crate) fn names_other_peers(&self, before: &Roster) -> bool {
+        !peers_in(before, self.node).eq(peers_in(self.roster(), self.node))
     }
 
     /// Returns what to write so that the mesh knows this node's name and addresses; nothing when it does.
     pub(crate) fn announce(&self, name: &str, addresses: Vec<String>) -> Option<Op> {
-        let present = self.roster.members.get(&self.node)?;
+        let present = self.roster().members.get(&self.node)?;
         let known = present.name == name && present.addresses == addresses;
-        let facts = NodeFacts { seen: self.roster.facts_seen_by(self.node), name: name.to_owned(), addresses };
+        let facts = NodeFacts { seen: self.roster().facts_seen_by(self.node), name: name.to_owned(), addresses };
         (!known).then_some(Op::Node(facts))
     }
 
@@ -112,7 +157,7 @@ impl Mesh {
     /// forks share their root commit.
     pub(crate) fn project(&self, context: &ProjectContext) -> Result<Named, CommandError> {
         let keys = keys_of(context)?;
-        let known = keys.iter().position(|key| self.projects.resolve([key.as_str()]).is_some());
+        let known = keys.iter().position(|key| self.control.projects.resolve([key.as_str()]).is_some());
         let taken = known.filter(|place| *place > 0).map(|place| keys[place].clone());
         let keys = keys.into_iter().take(1).chain(taken).collect();
         self.named(&ProjectKeys { keys, prefix: context.prefix.clone() })
@@ -136,14 +181,14 @@ impl Mesh {
         Op::decode(&raw).map_err(|error| unnamed(error.to_string()))?;
         let resolve = |projects: &Projects| projects.resolve(op.keys.iter().map(String::as_str));
         let prefix = |projects: &Projects, id| projects.prefix(id).unwrap_or(DEFAULT_PREFIX).to_owned();
-        let known = resolve(&self.projects).filter(|id| {
-            op.keys.iter().all(|key| self.projects.resolve([key.as_str()]) == Some(*id))
-                && op.prefix.as_deref().is_none_or(|prefix| self.projects.prefix(*id) == Some(prefix))
+        let known = resolve(&self.control.projects).filter(|id| {
+            op.keys.iter().all(|key| self.control.projects.resolve([key.as_str()]) == Some(*id))
+                && op.prefix.as_deref().is_none_or(|prefix| self.control.projects.prefix(*id) == Some(prefix))
         });
         if let Some(id) = known {
-            return Ok(Named { id, prefix: prefix(&self.projects, id), op: None });
+            return Ok(Named { id, prefix: prefix(&self.control.projects, id), op: None });
         }
-        let mut projects = self.projects.clone();
+        let mut projects = self.control.projects.clone();
         projects.apply(op);
         let id = resolve(&projects).expect("its keys were just applied");
         Ok(Named { id, prefix: prefix(&projects, id), op: Some(raw) })
@@ -151,24 +196,24 @@ impl Mesh {
 
     /// Returns the project that a filter names, if it is known.
     pub(crate) fn find_project(&self, context: &ProjectContext) -> Option<ProjectId> {
-        self.projects.resolve(context.keys.iter().map(String::as_str))
+        self.control.projects.resolve(context.keys.iter().map(String::as_str))
     }
 
     /// Returns the id a project goes by now.
     pub(crate) fn canonical(&self, project: ProjectId) -> ProjectId {
-        self.projects.canonical(project)
+        self.control.projects.canonical(project)
     }
 
     /// Describes a project.
     pub(crate) fn project_answer(&self, named: Named) -> ProjectAnswer {
-        let all = self.projects.all();
+        let all = self.control.projects.all();
         let keys = all.get(&named.id).into_iter().flatten().map(|key| (*key).to_owned()).collect();
         ProjectAnswer { id: named.id, keys, prefix: named.prefix }
     }
 
     /// Returns whether what this node writes has effect.
     pub(crate) fn is_writer(&self) -> bool {
-        self.roster.may_write(self.node)
+        self.roster().may_write(self.node)
     }
 
     /// Refuses to write in vain.
@@ -176,7 +221,7 @@ impl Mesh {
         if self.is_writer() {
             return Ok(());
         }
-        let owner = self.roster.display_name(self.roster.owner);
+        let owner = self.roster().display_name(self.roster().owner);
         Err(CommandError::Refused {
             problem: "this node is an observer: it reads, and what it writes has no effect".to_owned(),
             hint: format!(
@@ -193,8 +238,8 @@ impl Mesh {
         secret: Secret,
         wanted: NewInvite,
     ) -> Result<Ticket, CommandError> {
-        if self.roster.role(self.node) != Some(Role::Admin) {
-            let owner = self.roster.display_name(self.roster.owner);
+        if self.roster().role(self.node) != Some(Role::Admin) {
+            let owner = self.roster().display_name(self.roster().owner);
             return Err(CommandError::Refused {
                 problem: "only admins let nodes in, and this node is none".to_owned(),
                 hint: format!("run `beadmesh invite` on {owner}"),
@@ -204,7 +249,7 @@ impl Mesh {
         let invite =
             Invite { secret: secret.clone(), expires, uses_left: wanted.uses, used_by: Vec::new(), role: wanted.role };
         stage.put_record(keys::invite(secret.invite()), &invite);
-        let mesh = self.roster.mesh;
+        let mesh = self.roster().mesh;
         Ok(Ticket { mesh, inviter: self.node, addresses: wanted.addresses, secret, expires })
     }
 
@@ -219,21 +264,21 @@ impl Mesh {
         let Some(invite) = stage.record::<Invite>(&keys::invite(request.invite))? else {
             return Ok(Err(JoinRefusal::UnknownTicket));
         };
-        if let Err(refusal) = invite.check(self.roster.mesh, self.node, joiner, request, wall) {
+        if let Err(refusal) = invite.check(self.roster().mesh, self.node, joiner, request, wall) {
             return Ok(Err(refusal));
         }
-        if self.roster.members.contains_key(&joiner) {
-            let introduction = self.roster.introduction(joiner, &self.control);
+        if self.roster().members.contains_key(&joiner) {
+            let introduction = self.roster().introduction(joiner, &self.control.entries);
             return Ok(introduction.ok_or(JoinRefusal::NotAdmin).and_then(welcome_of).map(Welcome::Again));
         }
-        if self.roster.role(self.node) != Some(Role::Admin) {
+        if self.roster().role(self.node) != Some(Role::Admin) {
             return Ok(Err(JoinRefusal::NotAdmin));
         }
-        if self.roster.members.len() >= NODES_MAX {
+        if self.roster().members.len() >= NODES_MAX {
             return Ok(Err(JoinRefusal::MeshFull));
         }
         let admit = Admit {
-            seen: self.roster.seen_by(self.node),
+            seen: self.roster().seen_by(self.node),
             node: joiner,
             name: request.name.clone(),
             role: invite.role,
@@ -244,8 +289,8 @@ impl Mesh {
 
     /// Returns what a node is given that `admission` would let in, if it has that effect and the answer is not too long.
     pub(crate) fn admit(&self, joiner: NodeId, admission: &Entry) -> Result<Vec<Sealed>, JoinRefusal> {
-        let control = || self.control.iter().chain([admission]);
-        let roster = Roster::fold(self.roster.mesh, control()).expect("the founding entry is still there");
+        let control = || self.control.entries.iter().chain([admission]);
+        let roster = Roster::fold(self.roster().mesh, control()).expect("the founding entry is still there");
         welcome_of(roster.introduction(joiner, control()).ok_or(JoinRefusal::NotAdmin)?)
     }
 
@@ -261,6 +306,12 @@ impl Mesh {
         }
         Ok(open)
     }
+}
+
+/// Returns the members other than a node, each with where it says it can be reached.
+fn peers_in(roster: &Roster, here: NodeId) -> impl Iterator<Item = (NodeId, &[String])> {
+    let others = roster.members.iter().filter(move |(node, _)| **node != here);
+    others.map(|(node, member)| (*node, member.addresses.as_slice()))
 }
 
 /// Returns the keys of a context, or that of the default project where it has none.
@@ -302,9 +353,9 @@ fn fold_projects(roster: &Roster, control: &[Entry]) -> Projects {
     let mut entries: Vec<&Entry> = control.iter().filter(|entry| roster.may_write(entry.content().author)).collect();
     entries.sort_by_key(|entry| (entry.content().hlc, entry.id()));
     let mut projects = Projects::default();
-    for raw in entries.iter().flat_map(|entry| &entry.content().ops) {
-        if let Ok(Op::Project(keys)) = Op::decode(raw) {
-            projects.apply(&keys);
+    for op in entries.into_iter().flat_map(Entry::control_ops) {
+        if let Op::Project(keys) = op {
+            projects.apply(keys);
         }
     }
     projects

@@ -19,7 +19,7 @@ use crate::keys;
 use crate::membership::Membership;
 use crate::memory::{MemoryKv, Refusal, SharedKv};
 use crate::open::Origin;
-use crate::testing::{Net, bead, create, edit, open};
+use crate::testing::{Net, bead, create, edit, open, opened};
 
 fn show(bead: &str) -> Command {
     Command::Show(bead.to_owned())
@@ -514,7 +514,7 @@ fn a_joiner_is_given_neither_projects_nor_stale_addresses_and_gets_them_by_a_lin
     let (mesh, request) = net.invite(Role::Member, 0, node).unwrap();
     let Ok(Answer::JoinDecision(Ok(control))) = net.ask(0, Command::Welcome(node, request)) else { panic!("let in") };
     assert_eq!(control.len(), 3, "the founding entry, the admission and the latest addresses");
-    net.ask(1, Command::Enter(mesh, control)).unwrap();
+    net.ask(1, Command::Enter(mesh, opened(mesh, control))).unwrap();
     let peers = net.peers[1].replica.mesh.peers();
     assert_eq!(peers, [(net.node(0), vec!["/ip4/10.0.0.9/tcp/7117".to_owned()])]);
     net.link(0, 1);
@@ -534,7 +534,7 @@ fn an_inviter_can_not_plant_entries_of_strangers() {
     let stranger = Author::seeded(99);
     let facts = NodeFacts { seen: Vec::new(), name: "stranger".to_owned(), addresses: Vec::new() };
     control.push(stranger.entry(mesh, 1, net.now(0).wall, &[Op::Node(facts)]).seal());
-    net.ask(1, Command::Enter(mesh, control)).unwrap();
+    net.ask(1, Command::Enter(mesh, opened(mesh, control))).unwrap();
     let held = usize::try_from(net.status(1).entries).unwrap();
     assert_eq!(held, sent);
 }

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::entry::RawOp;
-use beadmesh_protocol::id::{BeadId, EntryId, NodeId};
+use beadmesh_protocol::id::{BeadId, ChangeHash, EntryId, NodeId, base32};
 use beadmesh_protocol::limits::NODES_MAX;
 use beadmesh_protocol::op::{BeadChange, Op};
+use beadmesh_protocol::reconcile::Summary;
 use serde::{Deserialize, Serialize};
 
 use super::super::entries;
@@ -57,23 +58,46 @@ pub(super) fn has_changes(stage: &Stage, id: BeadId) -> Result<bool, StoreError>
     Ok(found)
 }
 
-/// Reads the changes of a bead that a writer has brought in, from the entries that carry them.
-pub(super) fn changes_of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Vec<Change>, StoreError> {
-    let mut places: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
-    for (_, record) in stage.records::<ChangeRecord>(&keys::changes_of(id))? {
-        if record.has_effect(mesh) {
-            places.entry(record.entry).or_default().push(record.op);
+/// The changes of a bead that a writer has brought in, not read yet.
+pub(super) struct Known {
+    /// Which they are.
+    pub(super) set: Summary,
+    places: BTreeMap<EntryId, Vec<u32>>,
+}
+
+impl Known {
+    /// Finds them.
+    pub(super) fn of(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<Self, StoreError> {
+        let prefix = keys::changes_of(id);
+        let (mut set, mut places) = (Summary::default(), BTreeMap::<EntryId, Vec<u32>>::new());
+        for (key, record) in stage.records::<ChangeRecord>(&prefix)? {
+            if record.has_effect(mesh) {
+                let hash = ChangeHash::from_slice(&key[prefix.len()..]);
+                let hash = hash.ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
+                add(&mut set, hash);
+                places.entry(record.entry).or_default().push(record.op);
+            }
         }
+        Ok(Self { set, places })
     }
-    let mut changes = Vec::new();
-    for (id, places) in places {
-        let missing = || StoreError::Undecodable { key: id.to_string() };
-        let entry = entries::load(stage, mesh.roster().mesh, id)?.ok_or_else(missing)?;
-        let ops = &entry.content().ops;
-        let carried = places.iter().filter_map(|place| change_in(ops.get(usize::try_from(*place).ok()?)?));
-        changes.extend(carried.map(|(_, change)| change));
+
+    /// Reads them from the entries that carry them.
+    pub(super) fn load(self, stage: &Stage, mesh: &Mesh) -> Result<Vec<Change>, StoreError> {
+        let mut changes = Vec::new();
+        for (id, places) in self.places {
+            let missing = || StoreError::Undecodable { key: id.to_string() };
+            let entry = entries::load(stage, mesh.roster().mesh, id)?.ok_or_else(missing)?;
+            let ops = &entry.content().ops;
+            let carried = places.iter().filter_map(|place| change_in(ops.get(usize::try_from(*place).ok()?)?));
+            changes.extend(carried.map(|(_, change)| change));
+        }
+        Ok(changes)
     }
-    Ok(changes)
+}
+
+/// Adds a change to what names a set of them: changes are summed up as entries are.
+pub(super) fn add(set: &mut Summary, change: ChangeHash) {
+    set.add(EntryId::from_bytes(*change.as_bytes()));
 }
 
 /// Returns the operation that carries a change.

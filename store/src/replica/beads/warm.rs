@@ -1,38 +1,101 @@
 //! A document in memory, with the changes that wait for others.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
+use beadmesh_protocol::bead::Edit;
 use beadmesh_protocol::bead::document::{Document, Receipt};
+use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::bead::intake::Change;
+use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{BeadId, ChangeHash};
 use beadmesh_protocol::planted::{self, Bug};
+use beadmesh_protocol::reconcile::Summary;
+
+use super::changes::add;
+use super::{BeadRecord, view_of};
 
 /// Changes that may wait in memory; of a bead with more, all are folded again when one comes.
 const WAITING_MAX: usize = 64;
 
+/// Bytes of a bead's view from which on it is not stored but derived when it is asked for.
+const VIEW_BYTES_MAX: usize = 64 * 1024;
+
 /// A document in memory.
 #[derive(Debug, Clone)]
-pub(super) struct Warm {
+pub(crate) struct Warm {
     pub(super) document: Document,
+    /// The changes it was made from.
+    set: Summary,
+    /// What it shows, once that was asked for; nothing while no change has effect.
+    shown: OnceLock<Option<Arc<Shown>>>,
     /// Changes that wait for others: where news takes several ways, they often come first.
     waiting: BTreeMap<ChangeHash, Change>,
     /// Whether changes are void, or too many wait, so that the next one needs a fold of all.
     unsettled: bool,
-    /// When it was used last, counted in uses.
-    pub(super) used: u64,
+}
+
+/// A bead's view and its stored form.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) record: BeadRecord,
+    /// Empty where the view is too large to be stored.
+    pub(super) value: Vec<u8>,
+}
+
+impl Shown {
+    /// Encodes a view.
+    pub(super) fn of(record: BeadRecord) -> Self {
+        let mut value = postcard::to_stdvec(&record).expect("beads have a postcard form");
+        if value.len() > VIEW_BYTES_MAX {
+            // Nothing stands for a view that is derived when it is asked for.
+            value.clear();
+        }
+        Self { record, value }
+    }
 }
 
 impl Warm {
     /// Returns the document of a bead's changes.
     pub(super) fn fold(id: BeadId, changes: Vec<Change>) -> Self {
         let (document, folded) = Document::fold(id, changes.iter().cloned());
+        let mut set = Summary::default();
+        changes.iter().for_each(|change| add(&mut set, change.hash()));
         let unsettled = !folded.void.is_empty() || folded.waiting.len() > WAITING_MAX;
         let mut waiting = BTreeMap::new();
         if !unsettled {
             let kept = changes.into_iter().filter(|change| folded.waiting.contains_key(&change.hash()));
             waiting.extend(kept.map(|change| (change.hash(), change)));
         }
-        Self { document, waiting, unsettled, used: 0 }
+        Self { document, set, shown: OnceLock::new(), waiting, unsettled }
+    }
+
+    /// Returns what names the changes it was made from.
+    pub(crate) fn set(&self) -> Summary {
+        self.set
+    }
+
+    /// Returns what names them together with one more.
+    pub(super) fn set_with(&self, change: &Change) -> Summary {
+        let mut set = self.set;
+        add(&mut set, change.hash());
+        set
+    }
+
+    /// Returns the bead's view; `None` while genesis alone has effect, which says nothing: changes may all wait, or be
+    /// void by now.
+    pub(super) fn shown(&self) -> Option<Arc<Shown>> {
+        let has_effect = || self.document.changes().nth(1).is_some();
+        let shown = || has_effect().then(|| Arc::new(Shown::of(view_of(&self.document))));
+        self.shown.get_or_init(shown).clone()
+    }
+
+    /// Edits the document; returns the changes that do it.
+    pub(super) fn edit(&mut self, actor: [u8; 8], wall: Wall, edits: &[Edit]) -> Result<Vec<Change>, EditError> {
+        let changes = self.document.edit(actor, wall, edits)?;
+        self.shown.take();
+        changes.iter().for_each(|change| add(&mut self.set, change.hash()));
+        Ok(changes)
     }
 
     /// Takes in a change, and those that waited for it; returns whether the document is still what a fold would be.
@@ -40,6 +103,8 @@ impl Warm {
         if self.unsettled {
             return false;
         }
+        self.shown.take();
+        self.set = self.set_with(change);
         match self.document.receive(change) {
             Receipt::Applied => {}
             Receipt::Waiting(_) if planted::is(Bug::WaitingForgotten) => return true,
@@ -69,8 +134,7 @@ impl Warm {
 
 #[cfg(test)]
 mod tests {
-    use beadmesh_protocol::bead::{Edit, Field, FieldValue};
-    use beadmesh_protocol::clock::Wall;
+    use beadmesh_protocol::bead::{Field, FieldValue};
 
     use super::*;
 
