@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::id::{MeshId, NodeId};
+use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_store::open::{OpenError, Origin};
 use beadmesh_store::replica::{Config, FlushError, Input, Output, Replica};
 use beadmesh_store::{KvError, Lock, StoreError};
@@ -173,6 +174,7 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         mesh_name: names.mesh.clone(),
         renew_instance,
         documents_max: DOCUMENTS_MAX,
+        window_bytes: WINDOW_BYTES,
         membership,
         folds: None,
     };

@@ -18,8 +18,8 @@ use crate::wire::{Frame, Hello, Reconcile, Reconciled};
 /// Bytes of entries in one frame: small enough that handling one delays nothing else by more than a few milliseconds.
 const ENTRIES_FRAME_BYTES: usize = 64 * 1024;
 
-/// Bytes of entries sent and not yet acknowledged: covers 100 ms of a 160 Mbit/s path.
-const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of entries sent and not yet acknowledged, as is usual: covers 100 ms of a 160 Mbit/s path.
+pub const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 
 /// Ids asked for at one time; more are asked when these have come.
 const ASKED_MAX: usize = FRAME_IDS_MAX;
@@ -99,6 +99,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Session {
     side: Side,
+    /// Bytes of entries that may be sent ahead of acknowledgements; the last entry may reach beyond.
+    window_bytes: usize,
     greeted: bool,
     /// What we last said that we hold.
     told: Hello,
@@ -141,10 +143,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a session; the lower side greets first.
-    pub fn open(side: Side, now: Instant, holdings: &Holdings<'_>) -> (Self, Vec<Order>) {
+    /// Opens a session that sends at most `window_bytes` of entries ahead of acknowledgements; the lower side greets first.
+    pub fn open(side: Side, now: Instant, window_bytes: usize, holdings: &Holdings<'_>) -> (Self, Vec<Order>) {
         let session = Self {
             side,
+            window_bytes,
             greeted: false,
             told: holdings.hello.clone(),
             phase: Phase::Quiet,
@@ -239,7 +242,7 @@ impl Session {
         }
         let mut entries = Vec::new();
         let mut bytes = 0;
-        let window = if planted::is(Bug::WindowIgnored) { usize::MAX } else { WINDOW_BYTES };
+        let window = if planted::is(Bug::WindowIgnored) { usize::MAX } else { self.window_bytes };
         while bytes < ENTRIES_FRAME_BYTES && self.unacked_bytes < window {
             let Some(id) = self.fresh.pop_front().or_else(|| self.missing.pop_front()) else { break };
             if self.unacked.contains_key(&id) {

@@ -45,6 +45,8 @@ pub struct Ending<'a> {
     pub reference: &'a View,
     /// Which key each node of the plan has.
     pub keys: &'a BTreeMap<u32, NodeId>,
+    /// The nodes that copies were made of, by the places of the copies.
+    pub copies: &'a BTreeMap<u32, u32>,
     /// Nodes that were told that they are in the mesh, the founder among them.
     pub joined: &'a BTreeSet<u32>,
     /// Keys of strangers, in whose name rogues wrote.
@@ -74,8 +76,12 @@ pub struct Ending<'a> {
     pub quiet: (u64, u64),
     /// Links that were up at the end.
     pub links: u64,
+    /// Bytes of the largest entry.
+    pub entry_bytes_max: u64,
     /// Most bytes that waited in one direction of a link, of what an honest node sent.
     pub queue_bytes_max: u64,
+    /// Most bytes of entries among such.
+    pub entries_bytes_max: u64,
 }
 
 /// Runs every checker; what they find comes in their order.
@@ -105,7 +111,9 @@ impl<'a> Ending<'a> {
         self.node(place).is_some_and(|node| node.role != Role::Observer)
     }
 
+    /// Returns what the plan says of a node, or of the node that it is a copy of.
     fn node(&self, place: u32) -> Option<&'a crate::plan::Node> {
+        let place = self.copies.get(&place).copied().unwrap_or(place);
         self.plan.nodes.get(usize::try_from(place).ok()?)
     }
 

@@ -174,8 +174,8 @@ pub fn run(plan: &Plan, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Outcom
 impl<'a> Mesh<'a> {
     fn new(plan: &'a Plan) -> Self {
         let folds = (plan.nodes.len() > SHARING_NODES_MIN).then(Folds::default);
-        let node = |(place, node)| Node::new(plan.seed, place, node, folds.clone());
-        let nodes: Vec<Node> = (0..).zip(&plan.nodes).map(node).collect();
+        let places = (0..).take(plan.nodes.len());
+        let nodes: Vec<Node> = places.map(|place| Node::new(plan, place, folds.clone())).collect();
         let network = Network::new(plan.seed, plan.network.clone(), nodes.len());
         let mut mesh = Self {
             plan,

@@ -49,9 +49,10 @@ pub(crate) struct Direction {
     free_us: u64,
     /// When the last frame arrives.
     pub(crate) last_us: u64,
-    /// Bytes sent and not arrived, and in how many frames.
+    /// Bytes sent and not arrived, and in how many frames; and those of frames of entries.
     pub(crate) queued: u64,
     pub(crate) frames: u32,
+    pub(crate) entries_queued: u64,
     /// Frames that came as far as where the way is cut.
     pub(crate) held: VecDeque<Vec<u8>>,
 }
@@ -87,14 +88,35 @@ pub(crate) struct Network {
     weather: Vec<Weather>,
     pub(crate) links: BTreeMap<LinkId, Link>,
     next: u64,
-    /// The most bytes that waited in one direction, of what honest nodes sent.
+    /// The most bytes that waited in one direction, of what honest nodes sent, and of entries among that.
     pub(crate) queue_bytes_max: u64,
+    pub(crate) entries_bytes_max: u64,
+}
+
+/// A frame as a link sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Of an honest node, with entries.
+    Entries,
+    /// Of an honest node, with anything else.
+    Other,
+    /// Of a rogue, whatever it is.
+    Rogue,
 }
 
 impl Network {
     pub(crate) fn new(seed: u64, base: plan::Network, nodes: usize) -> Self {
         let (cuts, links) = (BTreeMap::new(), BTreeMap::new());
-        Self { seed, base, cuts, weather: vec![Weather::default(); nodes], links, next: 1, queue_bytes_max: 0 }
+        Self {
+            seed,
+            base,
+            cuts,
+            weather: vec![Weather::default(); nodes],
+            links,
+            next: 1,
+            queue_bytes_max: 0,
+            entries_bytes_max: 0,
+        }
     }
 
     /// Adds a node, which gets the next place.
@@ -164,13 +186,17 @@ impl Network {
     }
 
     /// Sends a frame from one end of a link, and says when it arrives.
-    pub(crate) fn send(&mut self, id: LinkId, from: End, (bytes, honest): (u64, bool), now_us: u64) -> Sent {
+    pub(crate) fn send(&mut self, id: LinkId, from: End, (bytes, load): (u64, Load), now_us: u64) -> Sent {
         let Some(link) = self.links.get_mut(&id) else { return Sent::Broken };
         let [one, other] = link.ends.map(|end| self.weather[at(end)]);
         let direction = &mut link.directions[from];
         direction.queued += bytes;
         direction.frames += 1;
-        if honest {
+        if load == Load::Entries {
+            direction.entries_queued += bytes;
+            self.entries_bytes_max = self.entries_bytes_max.max(direction.entries_queued);
+        }
+        if load != Load::Rogue {
             self.queue_bytes_max = self.queue_bytes_max.max(direction.queued);
         }
         if direction.frames > QUEUE_FRAMES_MAX {
@@ -206,8 +232,13 @@ mod tests {
 
     /// A network of three nodes, with a link between the first two.
     fn linked(loss_per_mille: u32) -> (Network, LinkId) {
-        let base =
-            plan::Network { latency_min_us: 100, latency_mean_us: 5_000, loss_per_mille, bytes_per_s: 1_000_000 };
+        let base = plan::Network {
+            latency_min_us: 100,
+            latency_mean_us: 5_000,
+            loss_per_mille,
+            bytes_per_s: 1_000_000,
+            window_bytes: 65_536,
+        };
         let mut network = Network::new(7, base, 3);
         let link = network.connect([0, 1], 0);
         (network, link)
@@ -218,7 +249,9 @@ mod tests {
         let (mut network, link) = linked(300);
         let mut last = 0;
         for at in 0..200 {
-            let Sent::At(arrives) = network.send(link, 0, (100, true), at * 10) else { panic!("frame {at} is lost") };
+            let Sent::At(arrives) = network.send(link, 0, (100, Load::Other), at * 10) else {
+                panic!("frame {at} is lost")
+            };
             assert!(arrives > last, "frame {at} comes at {arrives}, the one before at {last}");
             last = arrives;
         }
@@ -228,17 +261,17 @@ mod tests {
     #[test]
     fn a_packet_that_is_lost_again_and_again_breaks_the_link() {
         let (mut network, link) = linked(900);
-        assert!((0..50).any(|_| network.send(link, 0, (1, true), 0) == Sent::Broken));
+        assert!((0..50).any(|_| network.send(link, 0, (1, Load::Other), 0) == Sent::Broken));
     }
 
     #[test]
     fn too_much_in_one_direction_is_given_up() {
         let (mut network, link) = linked(0);
         for _ in 0..QUEUE_FRAMES_MAX {
-            assert!(matches!(network.send(link, 0, (1, true), 0), Sent::At(_)));
+            assert!(matches!(network.send(link, 0, (1, Load::Other), 0), Sent::At(_)));
         }
-        assert_eq!(network.send(link, 0, (1, true), 0), Sent::Overflow);
-        assert!(matches!(network.send(link, 1, (1, true), 0), Sent::At(_)), "the other direction is free");
+        assert_eq!(network.send(link, 0, (1, Load::Other), 0), Sent::Overflow);
+        assert!(matches!(network.send(link, 1, (1, Load::Other), 0), Sent::At(_)), "the other direction is free");
     }
 
     #[test]
@@ -246,7 +279,9 @@ mod tests {
         let arrives = |rate| {
             let (mut network, link) = linked(0);
             network.narrow(1, rate);
-            let Sent::At(arrives) = network.send(link, 0, (10_000 - ENVELOPE_BYTES, true), 0) else { panic!("broken") };
+            let Sent::At(arrives) = network.send(link, 0, (10_000 - ENVELOPE_BYTES, Load::Other), 0) else {
+                panic!("broken")
+            };
             arrives
         };
         assert_eq!(arrives(Some(10_000)) - arrives(None), 1_000_000 - 10_000);
@@ -273,9 +308,10 @@ mod tests {
     #[test]
     fn what_rogues_send_is_not_counted_as_a_queue_of_honest_nodes() {
         let (mut network, link) = linked(0);
-        network.send(link, 0, (500, false), 0);
+        network.send(link, 0, (500, Load::Rogue), 0);
         assert_eq!(network.queue_bytes_max, 0);
-        network.send(link, 1, (200, true), 0);
-        assert_eq!(network.queue_bytes_max, 200);
+        network.send(link, 1, (200, Load::Other), 0);
+        network.send(link, 1, (50, Load::Entries), 0);
+        assert_eq!((network.queue_bytes_max, network.entries_bytes_max), (250, 50));
     }
 }

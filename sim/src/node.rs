@@ -13,7 +13,7 @@ use beadmesh_store::{Membership, StoreError};
 use ed25519_dalek::SigningKey;
 
 use crate::clock::Clock;
-use crate::plan;
+use crate::plan::Plan;
 use crate::random::Stream;
 
 /// Inputs that one batch takes at most, and their bytes: the node's own bounds.
@@ -65,6 +65,7 @@ pub(crate) struct Node {
     machine: String,
     flush_us: u64,
     documents_max: usize,
+    window_bytes: usize,
     folds: Option<Folds>,
     seed: u64,
     opened: u64,
@@ -109,7 +110,9 @@ pub(crate) enum Purpose {
 
 impl Node {
     /// Returns a machine of the plan, switched off and with an empty disk.
-    pub(crate) fn new(seed: u64, place: u32, plan: &plan::Node, folds: Option<Folds>) -> Self {
+    pub(crate) fn new(plan: &Plan, place: u32, folds: Option<Folds>) -> Self {
+        let (seed, window_bytes) = (plan.seed, plan.network.window_bytes);
+        let plan = &plan.nodes[usize::try_from(place).expect("places are small")];
         let mut stream = Stream::keyed(seed, "node", place.into(), 0);
         let key = SigningKey::from_bytes(&stream.bytes());
         Self {
@@ -140,6 +143,7 @@ impl Node {
             machine: format!("machine {place}"),
             flush_us: plan.flush_us,
             documents_max: plan.documents_max,
+            window_bytes,
             folds,
             seed,
             opened: 0,
@@ -178,6 +182,7 @@ impl Node {
             machine: if moved { format!("machine {place}") } else { self.machine.clone() },
             flush_us: self.flush_us,
             documents_max: self.documents_max,
+            window_bytes: self.window_bytes,
             folds: self.folds.clone(),
             seed: self.seed,
             opened: 0,
@@ -201,6 +206,7 @@ impl Node {
             mesh_name: "sim".to_owned(),
             renew_instance: matches!(origin, Origin::Copied { .. } | Origin::Replaced { .. }),
             documents_max: self.documents_max,
+            window_bytes: self.window_bytes,
             membership: known.filter(|known| lost && known.has_others(self.id)),
             folds: self.folds.clone(),
         };

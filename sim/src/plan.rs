@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::planted::Bug;
+use beadmesh_protocol::sync::WINDOW_BYTES;
 use serde::{Deserialize, Serialize};
 
 mod error;
@@ -70,6 +71,13 @@ pub struct Network {
     pub loss_per_mille: u32,
     /// Bytes a second that one direction of a link carries.
     pub bytes_per_s: u64,
+    /// Bytes of entries that a node sends to a peer ahead of its acknowledgements.
+    #[serde(default = "usual_window_bytes")]
+    pub window_bytes: usize,
+}
+
+const fn usual_window_bytes() -> usize {
+    WINDOW_BYTES
 }
 
 /// One node of a plan.
@@ -406,6 +414,10 @@ impl Plan {
         }
         if self.network.latency_min_us.max(self.network.latency_mean_us) > 60_000_000 {
             return Err(PlanError::bound("network.latency", "it", "at most 60000000 us"));
+        }
+        if !(1..=WINDOW_BYTES).contains(&self.network.window_bytes) {
+            let allowed = format!("from 1 to {WINDOW_BYTES}");
+            return Err(PlanError::bound("network.window_bytes", self.network.window_bytes, allowed));
         }
         if self.network.loss_per_mille > 900 {
             return Err(PlanError::bound("network.loss_per_mille", self.network.loss_per_mille, "at most 900"));

@@ -10,6 +10,7 @@ use beadmesh_protocol::entry::{Entry, Sealed, Set};
 use beadmesh_protocol::id::{EntryId, MeshId, NodeId};
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::reconcile::Summary;
+use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::wire::{Frame, Hello};
 use beadmesh_store::command::{Answer, Command, CommandError, Filter};
 use beadmesh_store::memory::{MemoryKv, SharedKv};
@@ -53,6 +54,7 @@ pub(crate) fn fold(
         mesh_name: "sim".to_owned(),
         renew_instance: false,
         documents_max: 64,
+        window_bytes: WINDOW_BYTES,
         membership: Some(Membership { mesh, control: control.iter().map(Entry::seal).collect() }),
         folds: None,
     };

@@ -129,6 +129,8 @@ pub struct Config {
     pub renew_instance: bool,
     /// Documents kept in memory.
     pub documents_max: usize,
+    /// Bytes of entries sent to one peer ahead of its acknowledgements.
+    pub window_bytes: usize,
     /// The mesh that this node is in, should its store have been lost; peers then give back what they hold.
     pub membership: Option<Membership>,
     /// Folds shared with other replicas of this process.
@@ -223,6 +225,7 @@ impl Replica {
         };
         let mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
+        let window_bytes = config.window_bytes;
         let mut replica = Self {
             config,
             stage,
@@ -231,7 +234,7 @@ impl Replica {
             entries,
             mesh,
             beads,
-            links: Links::default(),
+            links: Links::new(window_bytes),
             orphans: Orphans::default(),
             outputs: Vec::new(),
             authored: Vec::new(),

@@ -10,6 +10,7 @@ use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::JoinRequest;
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::op::Role;
+use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
@@ -317,6 +318,7 @@ pub(crate) fn open(
         mesh_name: "mesh".to_owned(),
         renew_instance: matches!(origin, Origin::Copied { .. }),
         documents_max: 16,
+        window_bytes: WINDOW_BYTES,
         membership,
         folds: None,
     };

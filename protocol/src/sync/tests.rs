@@ -132,8 +132,12 @@ impl Pair {
 fn peer(side: Side, numbers: impl IntoIterator<Item = u32>) -> Peer {
     let entries: BTreeMap<EntryId, Entry> =
         numbers.into_iter().map(|n| (entry(n), ())).map(|(e, ())| (e.id(), e)).collect();
-    let (session, _) =
-        Session::open(side, Instant::default(), &holdings(&entries, &|_| false, &|_| Snapshot::default()));
+    let (session, _) = Session::open(
+        side,
+        Instant::default(),
+        WINDOW_BYTES,
+        &holdings(&entries, &|_| false, &|_| Snapshot::default()),
+    );
     Peer { entries, session, closed: None, bytes: 0, arrived: Vec::new() }
 }
 

@@ -14,8 +14,9 @@ use crate::view::View;
 /// into a short time by chance, and for links that were just made.
 const QUIET_FRAMES_MAX: u64 = 60;
 
-/// Bytes of entries that a session sends ahead of acknowledgements, `WINDOW_BYTES` in the protocol's `sync`.
-const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+/// How much longer entries are in a frame than what the window counts, of which a signature is no part; the shortest
+/// entries have about 100 bytes.
+const FRAMED: u64 = 2;
 
 /// Bytes of the acknowledgement of one entry, which also announces it: its id and a share of the frame.
 const ACK_BYTES: u64 = 40;
@@ -47,6 +48,11 @@ pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
     if waited > allowed {
         report.note(None, format!("{waited} bytes waited in one direction of a link; at most {allowed} may."));
     }
+    let (waited, allowed) = (ending.entries_bytes_max, entries_bytes_max(ending));
+    if waited > allowed {
+        let what = format!("{waited} bytes of entries waited in one direction of a link; at most {allowed} may.");
+        report.note(None, what);
+    }
     for view in ending.views {
         let (stored, allowed) = (view.stored_bytes, stored_bytes_max(ending, view));
         if stored > allowed {
@@ -67,11 +73,17 @@ fn quiet_frames_max(links: u64, quiet_ms: u64) -> u64 {
     links.max(1) * QUIET_FRAMES_MAX * quiet_ms.div_ceil(60_000).max(1)
 }
 
-/// A comparison that begins forgets what was not acknowledged, so that a second window may be sent behind the first;
-/// beside each a frame of the comparison or of wanted ids. Acknowledgements are not held back: one for each entry.
+/// A comparison that begins forgets what was not acknowledged, so that a second window may be sent behind the first. The
+/// last entry in each may reach beyond it.
+fn entries_bytes_max(ending: &Ending<'_>) -> u64 {
+    2 * FRAMED * (count(ending.plan.network.window_bytes) + ending.entry_bytes_max)
+}
+
+/// Beside entries there may be two frames of a comparison or of wanted ids. Acknowledgements are not held back: one for
+/// each entry.
 fn queue_bytes_max(ending: &Ending<'_>) -> u64 {
     let frame = count(FRAME_BYTES_MAX);
-    2 * (WINDOW_BYTES + frame) + ACK_BYTES * count(ending.reference.entries.len())
+    entries_bytes_max(ending) + 2 * frame + ACK_BYTES * count(ending.reference.entries.len())
 }
 
 fn stored_bytes_max(ending: &Ending<'_>, view: &View) -> u64 {
@@ -107,10 +119,14 @@ mod tests {
     #[test]
     fn a_queue_without_a_window_is_told() {
         let mut scene = Scene::sound();
-        scene.queue_bytes_max = 6 * 1024 * 1024 + 160;
+        scene.queue_bytes_max = 2 * 1024 * 1024 + 4 * (65_536 + 700) + 160;
         assert_eq!(told(check, &scene), [""; 0]);
         scene.queue_bytes_max += 1;
-        assert_eq!(told(check, &scene), ["6291617 bytes waited in one direction of a link; at most 6291616 may."]);
+        assert_eq!(told(check, &scene), ["2362257 bytes waited in one direction of a link; at most 2362256 may."]);
+        scene.queue_bytes_max = 0;
+        scene.entries_bytes_max = 4 * (65_536 + 700) + 1;
+        let told_of = told(check, &scene);
+        assert_eq!(told_of, ["264945 bytes of entries waited in one direction of a link; at most 264944 may."]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) struct Scene {
     pub(super) views: Vec<View>,
     pub(super) reference: View,
     pub(super) keys: BTreeMap<u32, NodeId>,
+    pub(super) copies: BTreeMap<u32, u32>,
     pub(super) joined: BTreeSet<u32>,
     pub(super) strangers: BTreeSet<NodeId>,
     pub(super) named: BTreeSet<NodeId>,
@@ -35,6 +36,7 @@ pub(super) struct Scene {
     pub(super) quiet: (u64, u64),
     pub(super) links: u64,
     pub(super) queue_bytes_max: u64,
+    pub(super) entries_bytes_max: u64,
 }
 
 pub(super) fn key(number: u8) -> NodeId {
@@ -70,7 +72,13 @@ impl Scene {
             documents_max: 8,
             rogue: false,
         };
-        let network = Network { latency_min_us: 0, latency_mean_us: 0, loss_per_mille: 0, bytes_per_s: 1_000 };
+        let network = Network {
+            latency_min_us: 0,
+            latency_mean_us: 0,
+            loss_per_mille: 0,
+            bytes_per_s: 1_000,
+            window_bytes: 65_536,
+        };
         let plan = Plan {
             schema: SCHEMA,
             seed: 0,
@@ -89,6 +97,7 @@ impl Scene {
             glances: (0..3).map(|place| Glance { place, sets: [0; 32], entries: 4 }).collect(),
             views: vec![view(Some(0)), view(Some(1))],
             reference: view(None),
+            copies: BTreeMap::new(),
             keys: BTreeMap::from([(0, key(0)), (1, key(1)), (2, key(2))]),
             joined: BTreeSet::from([0, 1, 2]),
             strangers: BTreeSet::new(),
@@ -103,6 +112,7 @@ impl Scene {
             quiet: (8, 60_000),
             links: 1,
             queue_bytes_max: 1_000,
+            entries_bytes_max: 900,
         };
         scene.asked(0, 0, Fate::Done(100), Effect::Created { bead: bead_id(1), alias: "bm-1".to_owned() });
         scene.asked(1, 200, Fate::Done(300), Effect::Created { bead: bead_id(2), alias: "bm-2".to_owned() });
@@ -117,6 +127,7 @@ impl Scene {
             views: &self.views,
             reference: &self.reference,
             keys: &self.keys,
+            copies: &self.copies,
             joined: &self.joined,
             strangers: &self.strangers,
             named: &self.named,
@@ -131,7 +142,9 @@ impl Scene {
             converged: self.converged,
             quiet: self.quiet,
             links: self.links,
+            entry_bytes_max: 700,
             queue_bytes_max: self.queue_bytes_max,
+            entries_bytes_max: self.entries_bytes_max,
         }
     }
 

@@ -95,6 +95,7 @@ impl Mesh<'_> {
         let planned = || self.nodes.iter().take(self.plan.nodes.len());
         let joined = planned().filter(|node| node.joined).map(|node| node.place).collect();
         let keys = planned().map(|node| (node.place, node.id)).collect();
+        let copies = self.nodes.iter().filter_map(|node| Some((node.place, node.copy_of?))).collect();
         let ending = Ending {
             plan: self.plan,
             journal: &self.journal,
@@ -102,6 +103,7 @@ impl Mesh<'_> {
             views: &views,
             reference: &reference,
             keys: &keys,
+            copies: &copies,
             joined: &joined,
             strangers: &self.strangers,
             named: &self.named,
@@ -116,7 +118,9 @@ impl Mesh<'_> {
             converged: self.figures.converged_ms.is_some(),
             quiet,
             links: self.network.links.len() as u64,
+            entry_bytes_max: entries.values().map(|sealed| sealed.bytes.len() as u64).max().unwrap_or(0),
             queue_bytes_max: self.network.queue_bytes_max,
+            entries_bytes_max: self.network.entries_bytes_max,
         };
         let found = check::all(&ending);
         self.violations.extend(found);

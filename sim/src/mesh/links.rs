@@ -5,7 +5,7 @@ use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 
 use super::{Event, MILLI, Mesh, SECOND, at};
-use crate::network::Sent;
+use crate::network::{Load, Sent};
 use crate::sometimes;
 
 /// How long nothing may pass before an end takes its link for dead: keep-alives of the transports and some luck.
@@ -23,7 +23,7 @@ pub(super) enum Parting {
 
 impl Mesh<'_> {
     /// Sends a frame of a node over a link.
-    pub(super) fn send(&mut self, node: u32, link: LinkId, bytes: Vec<u8>) {
+    pub(super) fn send(&mut self, node: u32, link: LinkId, bytes: Vec<u8>, load: Load) {
         let Some(state) = self.network.links.get(&link) else { return };
         let from = usize::from(state.ends[0] != node);
         if !state.up[from] {
@@ -35,8 +35,7 @@ impl Mesh<'_> {
                 heard.push(bytes.clone());
             }
         }
-        let honest = !self.nodes[at(node)].rogue;
-        match self.network.send(link, from, (bytes.len() as u64, honest), self.now_us) {
+        match self.network.send(link, from, (bytes.len() as u64, load), self.now_us) {
             Sent::At(arrives) => self.schedule(arrives, Event::Arrive { link, from, bytes }),
             Sent::Broken => self.close_link(link),
             Sent::Overflow => {
@@ -81,7 +80,12 @@ impl Mesh<'_> {
         self.trace.fold_bytes(2, self.now_us, u64::from(source) << 32 | u64::from(target), bytes);
         let Some(mesh) = self.nodes[at(target)].mesh() else { return };
         let opened = &mut self.opened;
-        match Frame::decode_by(bytes, &mut |sealed| opened.open(mesh, sealed)) {
+        let frame = Frame::decode_by(bytes, &mut |sealed| opened.open(mesh, sealed));
+        if let (Ok(Frame::Entries(_)), Some(state)) = (&frame, self.network.links.get_mut(&link)) {
+            let direction = &mut state.directions[from];
+            direction.entries_queued = direction.entries_queued.saturating_sub(bytes.len() as u64);
+        }
+        match frame {
             Ok(frame) => self.hand_in(target, Input::Frame(link, frame), bytes.len()),
             Err(error) => {
                 let honest = !self.nodes[at(source)].rogue;

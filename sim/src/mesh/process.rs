@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use beadmesh_protocol::op::Role;
+use beadmesh_protocol::wire::Frame;
 use beadmesh_store::Membership;
 use beadmesh_store::command::{Answer, Command, CommandError};
 use beadmesh_store::memory::Crash;
@@ -12,9 +13,11 @@ use beadmesh_store::replica::{Event as Change, Input, LinkId, Output, RequestId}
 use super::links::Parting;
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::journal::{Deed, Fate};
+use crate::network::Load;
 use crate::node::{Armed, Purpose};
 use crate::outcome::Life;
 use crate::plan::WishKind;
+use crate::random::Stream;
 use crate::sometimes;
 use crate::workload::{self, Sight};
 
@@ -28,7 +31,8 @@ impl Mesh<'_> {
     pub(super) fn on_wish(&mut self, wish: usize) {
         let plan = self.plan;
         let wished = &plan.wishes[wish];
-        let node = &self.nodes[at(wished.node)];
+        let place = self.asked(wish);
+        let node = &self.nodes[at(place)];
         if !node.is_awake() {
             self.figures.unasked += 1;
             return;
@@ -38,14 +42,23 @@ impl Mesh<'_> {
             let deed = self.journal.deeds.len();
             self.journal.deeds.push(Deed {
                 wish,
-                node: wished.node,
+                node: place,
                 asked_us: self.now_us,
                 effects: asked.effects,
                 fate: Fate::Unknown,
                 excused: false,
             });
-            self.ask(wished.node, asked.command, Purpose::Deed(deed));
+            self.ask(place, asked.command, Purpose::Deed(deed));
         }
+    }
+
+    /// Returns whom a wish is asked of: its node, or half of the time a copy of that node, where one runs.
+    fn asked(&self, wish: usize) -> u32 {
+        let node = self.plan.wishes[wish].node;
+        let mut copies = self.copies.values().filter(|copy| self.nodes[at(**copy)].copy_of == Some(node));
+        let Some(copy) = copies.next() else { return node };
+        let mut stream = Stream::keyed(self.plan.seed, "asked", wish as u64, 0);
+        if stream.chance(500) { *copy } else { node }
     }
 
     /// Asks a process that runs for something.
@@ -112,7 +125,14 @@ impl Mesh<'_> {
     pub(super) fn obey(&mut self, node: u32, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Frame(link, frame) => self.send(node, link, frame.encode()),
+                Output::Frame(link, frame) => {
+                    let load = match &frame {
+                        _ if self.nodes[at(node)].rogue => Load::Rogue,
+                        Frame::Entries(_) => Load::Entries,
+                        _ => Load::Other,
+                    };
+                    self.send(node, link, frame.encode(), load);
+                }
                 Output::Reply(request, answer) => self.on_reply(node, request, *answer),
                 Output::Close { link, reason, violation } => self.on_close(node, link, &reason, violation),
                 Output::Members(members) => {

@@ -16,6 +16,7 @@ use beadmesh_store::replica::LinkId;
 use ed25519_dalek::SigningKey;
 
 use super::{Mesh, at};
+use crate::network::Load;
 use crate::plan::Misdeed;
 use crate::random::Stream;
 use crate::sometimes;
@@ -78,7 +79,7 @@ impl Mesh<'_> {
     }
 
     fn broadcast(&mut self, node: u32, links: &[LinkId], bytes: &[u8]) {
-        links.iter().for_each(|link| self.send(node, *link, bytes.to_vec()));
+        links.iter().for_each(|link| self.send(node, *link, bytes.to_vec(), Load::Rogue));
     }
 
     /// Sends what is no frame, what is an old one, or far too many.
@@ -88,7 +89,7 @@ impl Mesh<'_> {
                 let length = hand.stream.place(2_000) + 1;
                 let bytes: Vec<u8> = (0..length).map(|_| hand.stream.bytes::<1>()[0]).collect();
                 let link = *hand.stream.pick(links);
-                self.send(node, link, bytes);
+                self.send(node, link, bytes, Load::Rogue);
             }
             Misdeed::Mutate => {
                 let heard = self.overheard.get(&node).cloned().unwrap_or_default();
@@ -176,7 +177,7 @@ impl Mesh<'_> {
         }
         for (place, link) in links.iter().enumerate() {
             let said = if links.len() == 1 { entries.clone() } else { vec![entries[place % 2].clone()] };
-            self.send(node, *link, Frame::Entries(said).encode());
+            self.send(node, *link, Frame::Entries(said).encode(), Load::Rogue);
         }
     }
 

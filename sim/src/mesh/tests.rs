@@ -15,8 +15,13 @@ fn quiet(nodes: u32) -> Plan {
         documents_max: 8,
         rogue: false,
     };
-    let network =
-        PlanNetwork { latency_min_us: 1_000, latency_mean_us: 5_000, loss_per_mille: 0, bytes_per_s: 10_000_000 };
+    let network = PlanNetwork {
+        latency_min_us: 1_000,
+        latency_mean_us: 5_000,
+        loss_per_mille: 0,
+        bytes_per_s: 10_000_000,
+        window_bytes: 65_536,
+    };
     Plan {
         schema: SCHEMA,
         seed: 7,

@@ -1,6 +1,7 @@
 //! The nodes of a plan: who they are, when they join, whom they have a way to, and what their clocks and disks are like.
 
 use beadmesh_protocol::op::Role;
+use beadmesh_protocol::sync::WINDOW_BYTES;
 
 use crate::plan::{Network, Node};
 use crate::random::Stream;
@@ -25,14 +26,17 @@ pub(super) fn network(seed: u64, scenario: Scenario) -> Network {
     let loss_per_mille = if stream.chance(500) { 0 } else { stream.between(1, 50) };
     let bytes_per_s =
         if stream.chance(125) { stream.scaled(30_000, 1_000_000) } else { stream.scaled(1_000_000, 1 << 30) };
+    // The window that nodes really have is never full here; a small one is.
+    let window_bytes = *Stream::keyed(seed, "window", 0, 0).pick(&[2 * 1024, 64 * 1024, WINDOW_BYTES]);
     match scenario {
         // One switch.
         Scenario::GpuFarm => {
-            Network { latency_min_us: 50, latency_mean_us: 200, loss_per_mille: 0, bytes_per_s: 1_000_000_000 }
+            let (latency_min_us, latency_mean_us, loss_per_mille, bytes_per_s) = (50, 200, 0, 1_000_000_000);
+            Network { latency_min_us, latency_mean_us, loss_per_mille, bytes_per_s, window_bytes }
         }
         _ => {
             let loss_per_mille = u32::try_from(loss_per_mille).unwrap_or(0);
-            Network { latency_min_us, latency_mean_us, loss_per_mille, bytes_per_s }
+            Network { latency_min_us, latency_mean_us, loss_per_mille, bytes_per_s, window_bytes }
         }
     }
 }

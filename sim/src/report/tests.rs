@@ -28,7 +28,13 @@ pub(crate) fn sample(nodes: u32) -> (Plan, Outcome) {
         fault(62_000, 12_000, Trouble::Pause { node: 3, clock_stops: false }),
         fault(70_000, 0, Trouble::Rogue { node: 4, misdeed: Misdeed::Forge, salt: 1 }),
     ];
-    let network = Network { latency_min_us: 5, latency_mean_us: 30, loss_per_mille: 0, bytes_per_s: 1_000_000 };
+    let network = Network {
+        latency_min_us: 5,
+        latency_mean_us: 30,
+        loss_per_mille: 0,
+        bytes_per_s: 1_000_000,
+        window_bytes: 65_536,
+    };
     let plan = Plan {
         schema: SCHEMA,
         seed: 7,

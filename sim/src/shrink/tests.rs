@@ -14,7 +14,13 @@ fn node(ways: &[u32]) -> Node {
 
 /// A chain of nodes, of which each has faults and wishes in turn.
 fn plan(nodes: u32, faults: u64, wishes: u64) -> Plan {
-    let network = Network { latency_min_us: 1, latency_mean_us: 1, loss_per_mille: 5, bytes_per_s: 1_000_000 };
+    let network = Network {
+        latency_min_us: 1,
+        latency_mean_us: 1,
+        loss_per_mille: 5,
+        bytes_per_s: 1_000_000,
+        window_bytes: 65_536,
+    };
     let turn = |at: u64| u32::try_from(at % u64::from(nodes)).unwrap();
     let fault = |at| Fault { at_ms: at * 100, for_ms: 1_600, trouble: Trouble::Kill { node: turn(at) } };
     let wish = |at| Wish { at_ms: at * 10, node: turn(at), kind: WishKind::Create, salt: at };

@@ -62,6 +62,7 @@ impl Alone {
             mesh_name: "mesh".to_owned(),
             renew_instance: false,
             documents_max: 8,
+            window_bytes: beadmesh_protocol::sync::WINDOW_BYTES,
             membership: None,
             folds: None,
         };

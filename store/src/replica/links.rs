@@ -41,12 +41,19 @@ pub(crate) struct Link {
 }
 
 /// Every link, and the peers behind them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
+    /// Bytes of entries sent to one peer ahead of its acknowledgements.
+    window_bytes: usize,
     up: BTreeMap<LinkId, Link>,
 }
 
 impl Links {
+    /// Begins without a link.
+    pub(crate) fn new(window_bytes: usize) -> Self {
+        Self { window_bytes, up: BTreeMap::new() }
+    }
+
     /// Begins a session on a new link; an older link of the same peer is given up.
     pub(crate) fn open(
         &mut self,
@@ -58,7 +65,7 @@ impl Links {
     ) -> Vec<Order> {
         self.up.retain(|_, old| old.node != node);
         let side = if here < node { Side::Lower } else { Side::Higher };
-        let (session, orders) = Session::open(side, now, holdings);
+        let (session, orders) = Session::open(side, now, self.window_bytes, holdings);
         self.up.insert(link, Link { node, path, session, settled: false, owed: Vec::new() });
         orders
     }
