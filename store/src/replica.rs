@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::id::{AgentId, BeadId, EntryId, InstanceId, LetterId, MeshId, NodeId};
+use beadmesh_protocol::mail::Importance;
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::{Frame, Hello};
@@ -98,6 +99,23 @@ pub enum Event {
         /// The node that wrote the change.
         author: NodeId,
     },
+    /// A letter has come, from here or elsewhere.
+    Letter {
+        /// The letter.
+        letter: LetterId,
+        /// Where it comes from: `Name@node`.
+        from: String,
+        /// The agents it goes to, copies included.
+        to: Vec<AgentId>,
+        /// The thread it belongs to.
+        thread: String,
+        /// What it is about.
+        subject: String,
+        /// How pressing it is.
+        importance: Importance,
+    },
+    /// Agents were registered, retired or changed.
+    Agents,
     /// The roster changed.
     Roster,
     /// A link came up.

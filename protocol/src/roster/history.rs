@@ -129,7 +129,8 @@ impl<'a> Vertex<'a> {
                     is_facts = true;
                     seen.extend(facts.seen);
                 }
-                Ok(Op::Found(_) | Op::Project(_) | Op::Bead(_)) | Err(_) => {}
+                Ok(Op::Found(_) | Op::Project(_) | Op::Agent(_) | Op::Bead(_) | Op::Letter(_) | Op::Receipt(_))
+                | Err(_) => {}
             }
         }
         if entry.is_founding() {

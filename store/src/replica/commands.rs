@@ -82,6 +82,22 @@ impl Replica {
                 }
                 Ok(Answer::Done)
             }
+            Command::As(..)
+            | Command::AgentRegister(_)
+            | Command::AgentList { .. }
+            | Command::AgentRotate(_)
+            | Command::AgentRetire(_)
+            | Command::MailSend(_)
+            | Command::MailInbox(_)
+            | Command::MailShow { .. }
+            | Command::MailThread(_)
+            | Command::MailAck(_)
+            | Command::MailSearch(_)
+            | Command::MailUnread => Err(CommandError::Refused {
+                problem: "this version keeps no mail".to_owned(),
+                hint: "use a newer one".to_owned(),
+            }
+            .into()),
             Command::Check => self.check(),
             Command::Rebuild => {
                 let entries = self.rebuild()?;
