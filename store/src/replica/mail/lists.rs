@@ -141,7 +141,7 @@ impl Mail {
         match found.as_slice() {
             [] => Err(FindLetterError::None),
             [id] => Ok(*id),
-            [first @ ..] => Err(FindLetterError::Several(first.iter().take(CANDIDATES_MAX).copied().collect())),
+            several => Err(FindLetterError::Several(several.iter().take(CANDIDATES_MAX).copied().collect())),
         }
     }
 }
