@@ -86,7 +86,7 @@ impl Mail {
         if let Some(count) = self.unread.get(&agent) {
             return Ok(*count);
         }
-        let count = u64::try_from(stage.keys(&keys::unread(agent))?.len()).unwrap_or(u64::MAX);
+        let count = stage.count(&keys::unread(agent))?;
         self.unread.insert(agent, count);
         Ok(count)
     }
