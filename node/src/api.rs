@@ -98,6 +98,13 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Membership(_) => "a membership",
         Answer::Checked(_) => "findings",
         Answer::Rebuilt { .. } => "a rebuild",
+        Answer::Registered { .. } => "a registered agent",
+        Answer::Agent(_) => "an agent",
+        Answer::Agents(_) => "agents",
+        Answer::Letter(_) => "a letter",
+        Answer::Letters(_) => "letters",
+        Answer::Thread(_) => "a thread",
+        Answer::Unread(_) => "a count of unread letters",
         Answer::Done => "done",
     };
     Problem::internal(format!("the replica answered {kind} to another question"))

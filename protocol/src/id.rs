@@ -124,6 +124,15 @@ id! {
     InviteId, 16, "base32", BASE32_NOPAD_NOCASE
 }
 
+id! {
+    /// Names an agent: 16 bytes of BLAKE3 over its node and its name, so that every copy of a node knows it alike.
+    AgentId, 16, "base32", BASE32_NOPAD_NOCASE
+}
+id! {
+    /// Names a letter: 16 bytes of BLAKE3 over what it says, so that it is one letter whoever brings it.
+    LetterId, 16, "base32", BASE32_NOPAD_NOCASE
+}
+
 impl MeshId {
     /// The mesh a founding entry is hashed under, because its own is not known before it is hashed.
     pub const NONE: Self = Self([0; 32]);

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, opens a file or a socket, starts a thread or draws a random number: time and randomness
 //! are handed in. Equal inputs give equal bytes on every machine.
 
+pub mod agent;
 pub mod alias;
 pub mod bead;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod id;
 pub mod invite;
 pub mod jsonl;
 pub mod limits;
+pub mod mail;
 pub mod op;
 pub mod planted;
 pub mod project;

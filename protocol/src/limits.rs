@@ -31,6 +31,27 @@ pub const LETTER_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a letter's subject: one line on any screen.
 pub const SUBJECT_BYTES_MAX: usize = 256;
 
+/// Bytes of the name of a thread: a bead's alias fits.
+pub const THREAD_BYTES_MAX: usize = ALIAS_BYTES_MAX;
+
+/// Agents that one letter goes to, copies included: a team, not a mesh.
+pub const RECIPIENTS_MAX: usize = 64;
+
+/// Letters that one letter may name as seen before it: heads of its thread.
+pub const LETTER_SEEN_MAX: usize = 16;
+
+/// Attachments of one letter.
+pub const ATTACHMENTS_MAX: usize = 8;
+
+/// Bytes of the name of an attachment: a file's name on any system.
+pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of what an agent says it runs: a program, a model.
+pub const AGENT_WORD_BYTES_MAX: usize = 128;
+
+/// Bytes of what an agent says it works on: a line or two.
+pub const AGENT_TASK_BYTES_MAX: usize = 512;
+
 /// Bytes of a bead's title: the limit that beads itself uses.
 pub const TITLE_BYTES_MAX: usize = 500;
 

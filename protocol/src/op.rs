@@ -3,16 +3,23 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::agent;
 use crate::entry::{DATA_KIND_MIN, FOUND_KIND, RawOp};
-use crate::id::{BeadId, EntryId, InviteId, NodeId};
+use crate::id::{BeadId, EntryId, InviteId, NodeId, ProjectId};
 use crate::limits::{
-    ADDRESS_BYTES_MAX, ADDRESSES_MAX, CONTROL_HEADS_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX,
+    ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_NAME_BYTES_MAX,
+    ATTACHMENTS_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX,
+    PROJECT_KEYS_MAX, RECIPIENTS_MAX, SUBJECT_BYTES_MAX, THREAD_BYTES_MAX,
 };
+use crate::mail::{Letter, Receipt};
 
 const ADMIT_KIND: u16 = 1;
 const NODE_KIND: u16 = 2;
 const PROJECT_KIND: u16 = 3;
+const AGENT_KIND: u16 = 4;
 const BEAD_KIND: u16 = DATA_KIND_MIN;
+const LETTER_KIND: u16 = DATA_KIND_MIN + 1;
+const RECEIPT_KIND: u16 = DATA_KIND_MIN + 2;
 
 /// One operation in the form that the parts work with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +32,14 @@ pub enum Op {
     Node(NodeFacts),
     /// Says that some keys name one project.
     Project(ProjectKeys),
+    /// Says who an agent of the author's node is.
+    Agent(AgentFacts),
     /// Changes a bead.
     Bead(BeadChange),
+    /// Carries a letter.
+    Letter(Box<Letter>),
+    /// Says that an agent has read or acknowledged a letter.
+    Receipt(Receipt),
 }
 
 /// Founds a mesh. The author of the founding entry is its owner.
@@ -87,6 +100,23 @@ pub struct ProjectKeys {
     pub prefix: Option<String>,
 }
 
+/// Says who an agent of the author's node is; the last word counts, except that who is retired stays so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentFacts {
+    /// What it is called on its node; letters of either case mean the same agent.
+    pub name: String,
+    /// The program that acts, such as a coding agent; empty where it is not said.
+    pub program: String,
+    /// The model that the program uses; empty where it is not said.
+    pub model: String,
+    /// What it works on; empty where it is not said.
+    pub task: String,
+    /// The project that it works in.
+    pub project: Option<ProjectId>,
+    /// Whether it acts no more.
+    pub retired: bool,
+}
+
 /// Changes a bead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeadChange {
@@ -117,6 +147,11 @@ pub enum OpError {
 }
 
 impl Op {
+    /// Returns whether an operation is a letter or a receipt, without decoding it.
+    pub fn is_mail(raw: &RawOp) -> bool {
+        matches!(raw.kind, LETTER_KIND | RECEIPT_KIND)
+    }
+
     /// Encodes the operation.
     pub fn encode(&self) -> RawOp {
         match self {
@@ -124,7 +159,10 @@ impl Op {
             Self::Admit(admit) => raw(ADMIT_KIND, admit),
             Self::Node(facts) => raw(NODE_KIND, facts),
             Self::Project(keys) => raw(PROJECT_KIND, keys),
+            Self::Agent(facts) => raw(AGENT_KIND, facts),
             Self::Bead(change) => raw(BEAD_KIND, change),
+            Self::Letter(letter) => raw(LETTER_KIND, letter.as_ref()),
+            Self::Receipt(receipt) => raw(RECEIPT_KIND, receipt),
         }
     }
 
@@ -133,39 +171,67 @@ impl Op {
     /// # Errors
     /// When this version gives the operation no effect.
     pub fn decode(raw: &RawOp) -> Result<Self, OpError> {
-        match raw.kind {
-            FOUND_KIND => {
-                let found: Found = body(raw)?;
-                within("name", found.name.len().max(found.node_name.len()), NAME_BYTES_MAX)?;
-                Ok(Self::Found(found))
-            }
-            ADMIT_KIND => {
-                let admit: Admit = body(raw)?;
+        let op = match raw.kind {
+            FOUND_KIND => Self::Found(body(raw)?),
+            ADMIT_KIND => Self::Admit(body(raw)?),
+            NODE_KIND => Self::Node(body(raw)?),
+            PROJECT_KIND => Self::Project(body(raw)?),
+            AGENT_KIND => Self::Agent(body(raw)?),
+            BEAD_KIND => Self::Bead(body(raw)?),
+            LETTER_KIND => Self::Letter(body(raw)?),
+            RECEIPT_KIND => Self::Receipt(body(raw)?),
+            kind => return Err(OpError::UnknownKind(kind)),
+        };
+        op.check()?;
+        Ok(op)
+    }
+
+    /// Checks the bounds of every field.
+    ///
+    /// # Errors
+    /// Names the first field that breaks its bound.
+    fn check(&self) -> Result<(), OpError> {
+        match self {
+            Self::Found(found) => within("name", found.name.len().max(found.node_name.len()), NAME_BYTES_MAX),
+            Self::Admit(admit) => {
                 within("seen", admit.seen.len(), CONTROL_HEADS_MAX)?;
-                within("name", admit.name.len(), NAME_BYTES_MAX)?;
-                Ok(Self::Admit(admit))
+                within("name", admit.name.len(), NAME_BYTES_MAX)
             }
-            NODE_KIND => {
-                let facts: NodeFacts = body(raw)?;
+            Self::Node(facts) => {
                 within("seen", facts.seen.len(), CONTROL_HEADS_MAX)?;
                 within("name", facts.name.len(), NAME_BYTES_MAX)?;
                 within("addresses", facts.addresses.len(), ADDRESSES_MAX)?;
-                let longest = facts.addresses.iter().map(String::len).max().unwrap_or(0);
-                within("address", longest, ADDRESS_BYTES_MAX)?;
-                Ok(Self::Node(facts))
+                within("address", longest(&facts.addresses), ADDRESS_BYTES_MAX)
             }
-            PROJECT_KIND => {
-                let keys: ProjectKeys = body(raw)?;
+            Self::Project(keys) => {
                 within("keys", keys.keys.len(), PROJECT_KEYS_MAX)?;
-                let longest = keys.keys.iter().map(String::len).max().unwrap_or(0);
-                within("key", longest, PROJECT_KEY_BYTES_MAX)?;
-                within("prefix", keys.prefix.as_ref().map_or(0, String::len), NAME_BYTES_MAX)?;
-                Ok(Self::Project(keys))
+                within("key", longest(&keys.keys), PROJECT_KEY_BYTES_MAX)?;
+                within("prefix", keys.prefix.as_ref().map_or(0, String::len), NAME_BYTES_MAX)
             }
-            BEAD_KIND => Ok(Self::Bead(body(raw)?)),
-            kind => Err(OpError::UnknownKind(kind)),
+            Self::Agent(facts) => {
+                within("name", facts.name.len(), NAME_BYTES_MAX)?;
+                agent::check_name(&facts.name).map_err(|_| OpError::Malformed(AGENT_KIND))?;
+                within("program", facts.program.len(), AGENT_WORD_BYTES_MAX)?;
+                within("model", facts.model.len(), AGENT_WORD_BYTES_MAX)?;
+                within("task", facts.task.len(), AGENT_TASK_BYTES_MAX)
+            }
+            Self::Letter(letter) => {
+                within("thread", letter.thread.len(), THREAD_BYTES_MAX)?;
+                within("to", letter.to.len().saturating_add(letter.cc.len()), RECIPIENTS_MAX)?;
+                within("subject", letter.subject.len(), SUBJECT_BYTES_MAX)?;
+                within("body", letter.body.len(), LETTER_BODY_BYTES_MAX)?;
+                within("seen", letter.seen.len(), LETTER_SEEN_MAX)?;
+                within("attachments", letter.attachments.len(), ATTACHMENTS_MAX)?;
+                let names = letter.attachments.iter().map(|attachment| attachment.name.len());
+                within("attachment", names.max().unwrap_or(0), ATTACHMENT_NAME_BYTES_MAX)
+            }
+            Self::Bead(_) | Self::Receipt(_) => Ok(()),
         }
     }
+}
+
+fn longest(texts: &[String]) -> usize {
+    texts.iter().map(String::len).max().unwrap_or(0)
 }
 
 fn raw<T: Serialize>(kind: u16, body: &T) -> RawOp {
@@ -188,6 +254,8 @@ fn within(field: &'static str, size: usize, limit: usize) -> Result<(), OpError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{AgentId, LetterId};
+    use crate::mail::ReceiptKind;
 
     #[test]
     fn every_operation_reads_back() {
@@ -203,6 +271,17 @@ mod tests {
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),
+            Op::Agent(crate::testing::agent("Ada")),
+            Op::Letter(Box::new(crate::testing::letter(
+                AgentId::from_bytes([6; 16]),
+                &[AgentId::from_bytes([7; 16])],
+                "hello",
+            ))),
+            Op::Receipt(Receipt {
+                letter: LetterId::from_bytes([8; 16]),
+                agent: AgentId::from_bytes([7; 16]),
+                kind: ReceiptKind::Read,
+            }),
         ];
         for op in ops {
             assert_eq!(Op::decode(&op.encode()), Ok(op));
@@ -221,5 +300,23 @@ mod tests {
     fn a_field_over_its_limit_is_named() {
         let op = Op::Node(NodeFacts { seen: vec![], name: "x".repeat(65), addresses: vec![] });
         assert_eq!(Op::decode(&op.encode()), Err(OpError::OverLimit { field: "name", limit: 64 }));
+    }
+
+    #[test]
+    fn a_letter_or_an_agent_over_its_limits_has_no_effect() {
+        let (ada, bob) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+        let letter = crate::testing::letter(ada, &[bob], "hello");
+        for (letter, field) in [
+            (Letter { subject: "x".repeat(257), ..letter.clone() }, "subject"),
+            (Letter { body: "x".repeat(64 * 1024 + 1), ..letter.clone() }, "body"),
+            (Letter { to: vec![bob; 40], cc: vec![bob; 25], ..letter.clone() }, "to"),
+            (Letter { seen: vec![LetterId::from_bytes([1; 16]); 17], ..letter.clone() }, "seen"),
+            (Letter { thread: "x".repeat(129), ..letter }, "thread"),
+        ] {
+            let decoded = Op::decode(&Op::Letter(Box::new(letter)).encode());
+            assert!(matches!(decoded, Err(OpError::OverLimit { field: named, .. }) if named == field), "{field}");
+        }
+        let agent = Op::Agent(crate::testing::agent("two words")).encode();
+        assert_eq!(Op::decode(&agent), Err(OpError::Malformed(AGENT_KIND)));
     }
 }

@@ -4,8 +4,9 @@ use ed25519_dalek::SigningKey;
 
 use crate::clock::{Timestamp, Wall};
 use crate::entry::{Content, Entry};
-use crate::id::{EntryId, InstanceId, MeshId, NodeId};
-use crate::op::{Admit, Found, NodeFacts, Op, Role};
+use crate::id::{AgentId, EntryId, InstanceId, MeshId, NodeId};
+use crate::mail::{Importance, Letter};
+use crate::op::{Admit, AgentFacts, Found, NodeFacts, Op, Role};
 use crate::roster::Roster;
 
 pub mod bombs;
@@ -92,5 +93,31 @@ impl MeshFixture {
         let id = entry.id();
         self.entries.push(entry);
         id
+    }
+}
+
+/// Returns what a node says of an agent of which it knows no more than the name.
+pub fn agent(name: &str) -> AgentFacts {
+    let (program, model, task) = (String::new(), String::new(), String::new());
+    AgentFacts { name: name.to_owned(), program, model, task, project: None, retired: false }
+}
+
+/// Returns a letter with one word for subject, body and thread.
+pub fn letter(from: AgentId, to: &[AgentId], word: &str) -> Letter {
+    Letter {
+        project: None,
+        thread: word.to_owned(),
+        from,
+        to: to.to_vec(),
+        cc: Vec::new(),
+        subject: word.to_owned(),
+        body: word.to_owned(),
+        importance: Importance::Normal,
+        ack_required: false,
+        in_reply_to: None,
+        seen: Vec::new(),
+        attachments: Vec::new(),
+        sent_at: Wall::from_millis(1_700_000_000_000),
+        nonce: [0; 8],
     }
 }

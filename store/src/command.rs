@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use beadmesh_protocol::agent::Token;
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::bead::{Bead, Conflict, DepKey, Field, FieldValue, Status};
 use beadmesh_protocol::clock::Wall;
@@ -16,9 +17,24 @@ use beadmesh_protocol::sync::Progress;
 
 use crate::membership::Membership;
 
+mod agent;
+mod error;
+mod mail;
+
+pub use agent::{AgentAnswer, Credential, NewAgent};
+pub use error::CommandError;
+pub use mail::{
+    InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer,
+    ThreadQuery,
+};
+
 /// A wish of the API.
 #[derive(Debug)]
 pub enum Command {
+    /// Carries out the command as an agent of this node; of several, one in another, the innermost counts.
+    ///
+    /// Mail needs it, and so does a bead command whose `by` is the name of an agent that is registered here.
+    As(Credential, Box<Command>),
     /// Tells how this node and its mesh stand.
     Status,
     /// Lists the members of the mesh.
@@ -57,6 +73,37 @@ pub enum Command {
     Membership,
     /// Announces where this node can be reached; answers `Done`.
     Announce(Vec<String>),
+    /// Registers an agent of this node and answers `Registered` with its token. Under the agent's own credential its
+    /// profile is changed instead, and the token stays.
+    AgentRegister(NewAgent),
+    /// Lists the agents of the mesh; answers `Agents`.
+    AgentList {
+        /// Also those that are retired.
+        all: bool,
+    },
+    /// Gives an agent of this node a new token, and the old one is worth nothing; answers `Registered`.
+    AgentRotate(String),
+    /// Retires an agent of this node for good; answers `Agent`.
+    AgentRetire(String),
+    /// Sends a letter; answers `Letter`.
+    MailSend(Box<NewLetter>),
+    /// Lists letters that came to the agent, the newest first; answers `Letters`.
+    MailInbox(InboxFilter),
+    /// Shows a letter, and notes that the agent has read it; answers `Letter`.
+    MailShow {
+        /// The letter: its id, or a start of it that no other has.
+        letter: String,
+        /// Shows it without noting that.
+        peek: bool,
+    },
+    /// Shows a thread, each letter after those it answers; answers `Thread`.
+    MailThread(ThreadQuery),
+    /// Acknowledges a letter; answers `Letter`.
+    MailAck(String),
+    /// Finds letters that hold every word, the newest first; answers `Letters`.
+    MailSearch(MailQuery),
+    /// Counts the letters that the agent has not read; answers `Unread`.
+    MailUnread,
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
     Check,
     /// Derives every view anew from the entries; answers `Rebuilt`.
@@ -66,7 +113,19 @@ pub enum Command {
 impl Command {
     /// Returns whether it is there to write what has effect only if a member writes it.
     pub(crate) fn is_for_members(&self) -> bool {
-        matches!(self, Self::Project(_) | Self::Unite(_) | Self::Create(_) | Self::Edit(_) | Self::Import(_))
+        let writes_beads =
+            matches!(self, Self::Project(_) | Self::Unite(_) | Self::Create(_) | Self::Edit(_) | Self::Import(_));
+        let writes_mail = matches!(self, Self::MailSend(_) | Self::MailAck(_));
+        writes_beads || writes_mail || matches!(self, Self::AgentRegister(_) | Self::AgentRetire(_))
+    }
+
+    /// Returns who is said to give the command, where it says so.
+    pub(crate) fn by(&self) -> Option<&str> {
+        match self {
+            Self::Create(new) => Some(&new.by),
+            Self::Edit(edit) => Some(&edit.by),
+            _ => None,
+        }
     }
 }
 
@@ -237,6 +296,25 @@ pub enum Answer {
     },
     /// The mesh and its control entries.
     Membership(Membership),
+    /// An agent that has been registered, or has got another token.
+    Registered {
+        /// The agent.
+        agent: Box<AgentAnswer>,
+        /// Its token, which is never told again; absent where it keeps the one it has.
+        token: Option<Token>,
+    },
+    /// One agent.
+    Agent(Box<AgentAnswer>),
+    /// Agents of the mesh, by address.
+    Agents(Vec<AgentAnswer>),
+    /// One letter.
+    Letter(Box<LetterAnswer>),
+    /// A page of letters.
+    Letters(LetterPage),
+    /// A page of a thread.
+    Thread(ThreadAnswer),
+    /// How many letters an agent has not read.
+    Unread(u64),
     /// What a check found; empty when all is well.
     Checked(Vec<Finding>),
     /// How many entries were folded and how many beads they make.
@@ -412,89 +490,4 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
-}
-
-/// Why a command was not carried out; nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// There is no such thing.
-    #[error("no {what} {name:?}")]
-    NotFound {
-        /// What was looked for.
-        what: &'static str,
-        /// As it was named.
-        name: String,
-    },
-    /// Several things go by that name.
-    #[error("{name:?} is ambiguous: {}", candidates.join(", "))]
-    Ambiguous {
-        /// As it was named.
-        name: String,
-        /// What it may mean, at most ten.
-        candidates: Vec<String>,
-    },
-    /// A field has a value it cannot have.
-    #[error("{field}: {problem}")]
-    Invalid {
-        /// The field.
-        field: String,
-        /// What is wrong with it, with the bound where there is one.
-        problem: String,
-        /// What to do about it.
-        hint: String,
-    },
-    /// The dependency would close a cycle.
-    #[error("the dependency would close a cycle: {}", path.join(" → "))]
-    Cycle {
-        /// Aliases along the cycle.
-        path: Vec<String>,
-    },
-    /// Something is in the way that another command may settle.
-    #[error("{problem}")]
-    Conflict {
-        /// What is in the way.
-        problem: String,
-        /// What to do about it.
-        hint: String,
-    },
-    /// This node may not do that.
-    #[error("{problem}")]
-    Refused {
-        /// Why not.
-        problem: String,
-        /// What to do about it.
-        hint: String,
-    },
-    /// The store failed; nothing more is accepted until the node is started again.
-    #[error("the store failed: {0}")]
-    Store(String),
-}
-
-impl CommandError {
-    /// Returns the stable code that scripts may rely on.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "not_found",
-            Self::Ambiguous { .. } => "ambiguous",
-            Self::Invalid { .. } => "invalid",
-            Self::Cycle { .. } => "cycle",
-            Self::Conflict { .. } => "conflict",
-            Self::Refused { .. } => "refused",
-            Self::Store(_) => "store_failed",
-        }
-    }
-
-    /// Returns what to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NotFound { what: "dependency", .. } => "`beadmesh bead show` lists what a bead depends on".to_owned(),
-            Self::NotFound { .. } => "`beadmesh bead list --all` shows what there is".to_owned(),
-            Self::Ambiguous { .. } => "write more of the name, or the id".to_owned(),
-            Self::Invalid { hint, .. } | Self::Conflict { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
-            Self::Cycle { .. } => "remove one of these dependencies first".to_owned(),
-            Self::Store(_) => {
-                "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()
-            }
-        }
-    }
 }

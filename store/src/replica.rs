@@ -1,14 +1,14 @@
 //! The replica: the state machines of the protocol joined to storage. One door for the node and for the simulator.
 //!
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
-//! invites, `beads` documents and views, `links` the conversations with peers.
+//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `links` the conversations with peers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::sync::{Holdings, Order, Session};
@@ -24,20 +24,27 @@ use crate::kv::Kv;
 use crate::membership::Membership;
 use crate::stage::{Stage, StoreError};
 
+mod agents;
 mod beads;
 mod commands;
 mod entries;
+mod event;
 mod links;
+mod mail;
 mod mesh;
 mod opening;
 mod orphans;
 
+pub use event::Event;
+
+use agents::Agents;
 use beads::Beads;
 pub(crate) use beads::Warm;
 use entries::{Entries, Identity, Taken};
 use links::{COMPARE_INTERVAL, Links};
+use mail::Mail;
 pub(crate) use mesh::Control;
-use mesh::Mesh;
+use mesh::{Learned, Mesh};
 use orphans::Orphans;
 
 /// Entries folded between two commits of a rebuild.
@@ -88,28 +95,6 @@ pub enum Output {
     JoinOpen(bool),
     /// Something changed that a watcher may want to know.
     Event(Event),
-}
-
-/// A change that is durable here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A bead was created or changed, here or elsewhere.
-    Bead {
-        /// The bead.
-        bead: BeadId,
-        /// Its alias as shown.
-        alias: String,
-        /// The node that wrote the change.
-        author: NodeId,
-    },
-    /// The roster changed.
-    Roster,
-    /// A link came up.
-    PeerUp(NodeId),
-    /// A link went down.
-    PeerDown(NodeId),
-    /// A peer and this node have come to hold the same.
-    PeerSettled(NodeId),
 }
 
 /// What a replica is opened with.
@@ -177,7 +162,9 @@ pub struct Replica {
     now: Now,
     entries: Entries,
     mesh: Mesh,
+    agents: Agents,
     beads: Beads,
+    mail: Mail,
     links: Links,
     orphans: Orphans,
     outputs: Vec<Output>,
@@ -233,7 +220,9 @@ impl Replica {
             now,
             entries,
             mesh,
+            agents: Agents::default(),
             beads,
+            mail: Mail::default(),
             links: Links::new(window_bytes),
             orphans: Orphans::default(),
             outputs: Vec::new(),
@@ -317,6 +306,9 @@ impl Replica {
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         for (bead, alias, author) in self.beads.take_changed(&self.stage, &self.mesh)? {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
+        }
+        for event in self.mail.take_gained(&self.stage, &self.mesh)? {
+            self.outputs.push(Output::Event(event));
         }
         self.stage.commit()?;
         for id in self.authored.drain(..) {
@@ -475,7 +467,10 @@ impl Replica {
                 self.taken.push((entry.id(), link));
                 match entry.set() {
                     Set::Control => control.push(entry),
-                    Set::Data => self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?,
+                    Set::Data => {
+                        self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                        self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                    }
                 }
             }
             if control.is_empty() {
@@ -496,7 +491,7 @@ impl Replica {
 
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let (before, renamed) = self.mesh.extend(control);
+        let Learned { before, renamed, turned: agents, agents: is_told } = self.mesh.extend(control);
         let (before, after) = (&before.roster, self.mesh.roster());
         let roles =
             |roster: &Roster| roster.members.iter().map(|(node, member)| (*node, member.role)).collect::<Vec<_>>();
@@ -510,6 +505,10 @@ impl Replica {
         self.beads.on_writers_changed(&self.stage, &turned)?;
         if renamed {
             self.beads.forget_index();
+        }
+        self.mail.on_agents_turned(&mut self.stage, &self.mesh, &agents)?;
+        if is_told {
+            self.outputs.push(Output::Event(Event::Agents));
         }
         if has_moved {
             self.outputs.push(Output::Members(self.mesh.peers()));
@@ -530,7 +529,10 @@ impl Replica {
         self.authored.extend(entries.iter().map(Entry::id));
         let (control, data): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.set() == Set::Control);
-        data.iter().try_for_each(|entry| self.beads.note_entry(&mut self.stage, entry))?;
+        for entry in &data {
+            self.beads.note_entry(&mut self.stage, entry)?;
+            self.mail.apply_entry(&mut self.stage, &self.mesh, entry)?;
+        }
         if control.is_empty() { Ok(()) } else { self.learn(control) }
     }
 
@@ -547,11 +549,13 @@ impl Replica {
     fn rebuild(&mut self) -> Result<u64, StoreError> {
         let ids = self.entries.data_ids();
         self.beads.clear(&mut self.stage)?;
+        let gained = self.mail.clear(&mut self.stage)?;
         self.stage.commit()?;
         let mut folded = 0;
         for id in ids {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
                 self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
                 folded += 1;
             }
             if folded % REBUILD_COMMIT == 0 {
@@ -561,6 +565,7 @@ impl Replica {
         }
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
+        self.mail.forget_gained(gained);
         Ok(folded)
     }
 }

@@ -64,7 +64,7 @@ impl IntoResponse for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let status = match &error {
-            CommandError::NotFound { .. } => StatusCode::NOT_FOUND,
+            CommandError::NotFound { .. } | CommandError::Unknown { .. } => StatusCode::NOT_FOUND,
             CommandError::Ambiguous { .. } | CommandError::Cycle { .. } | CommandError::Conflict { .. } => {
                 StatusCode::CONFLICT
             }

@@ -1,12 +1,14 @@
 //! The mesh as this node knows it: control entries, the roster and projects they fold to, and the invites opened here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beadmesh_protocol::agent::Directory;
 use beadmesh_protocol::alias;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
-use beadmesh_protocol::id::{MeshId, NodeId, ProjectId};
+use beadmesh_protocol::id::{AgentId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
 use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
 use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
@@ -47,6 +49,20 @@ pub(crate) struct Control {
     set: Summary,
     pub(crate) roster: Roster,
     projects: Projects,
+    directory: Directory,
+}
+
+/// What new control entries have changed.
+#[derive(Debug)]
+pub(crate) struct Learned {
+    /// What was known before.
+    pub(crate) before: Arc<Control>,
+    /// Whether projects known before go by other ids now.
+    pub(crate) renamed: bool,
+    /// Agents that are known now and were not before, or the other way round.
+    pub(crate) turned: BTreeSet<AgentId>,
+    /// Whether anything about agents is otherwise than before.
+    pub(crate) agents: bool,
 }
 
 impl Control {
@@ -54,8 +70,9 @@ impl Control {
     fn of(mesh: MeshId, entries: Vec<Entry>) -> Option<Self> {
         let roster = Roster::fold(mesh, &entries)?;
         let projects = fold_projects(&roster, &entries);
+        let directory = Directory::fold(&roster, &entries);
         let set = Summary::of(entries.iter().map(Entry::id));
-        Some(Self { entries, set, roster, projects })
+        Some(Self { entries, set, roster, projects, directory })
     }
 
     /// Returns what names the entries.
@@ -98,9 +115,13 @@ impl Mesh {
         &self.control.roster
     }
 
-    /// Takes new control entries and folds again; returns what was before, and whether projects known before go by other
-    /// ids now.
-    pub(crate) fn extend(&mut self, entries: Vec<Entry>) -> (Arc<Control>, bool) {
+    /// Returns who the agents of the mesh are.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.control.directory
+    }
+
+    /// Takes new control entries and folds again.
+    pub(crate) fn extend(&mut self, entries: Vec<Entry>) -> Learned {
         let mesh = self.roster().mesh;
         let mut set = self.control.set;
         entries.iter().for_each(|entry| set.add(entry.id()));
@@ -117,13 +138,28 @@ impl Mesh {
         });
         let before = std::mem::replace(&mut self.control, control);
         let renamed = before.projects.is_renamed_in(&self.control.projects);
-        (before, renamed)
+        let turned = before.directory.turned(self.directory()).collect();
+        let agents = before.directory != *self.directory();
+        Learned { before, renamed, turned, agents }
     }
 
     /// Returns the operations on projects, to take along into another mesh.
     pub(crate) fn project_ops(&self) -> Vec<RawOp> {
         let ops = self.control.entries.iter().flat_map(Entry::control_ops);
         ops.filter(|op| matches!(op, Op::Project(_))).map(Op::encode).collect()
+    }
+
+    /// Returns the operations that make this node's agents known, to take along into another mesh.
+    pub(crate) fn agent_ops(&self) -> Vec<RawOp> {
+        let ours = self.directory().all().filter(|(_, agent)| agent.node == self.node);
+        ours.map(|(_, agent)| Op::Agent(agent.facts()).encode()).collect()
+    }
+
+    /// Returns where letters reach an agent, `Name@node`, or the start of its id where it is not known.
+    pub(crate) fn address(&self, agent: AgentId) -> String {
+        let known = self.directory().agent(agent);
+        known
+            .map_or_else(|| agent.short(), |agent| format!("{}@{}", agent.name, self.roster().display_name(agent.node)))
     }
 
     /// Returns every control entry in its stored form, the founding entry first.
@@ -202,6 +238,12 @@ impl Mesh {
     /// Returns the id a project goes by now.
     pub(crate) fn canonical(&self, project: ProjectId) -> ProjectId {
         self.control.projects.canonical(project)
+    }
+
+    /// Returns the key that a project has gone by the longest.
+    pub(crate) fn project_key(&self, project: ProjectId) -> Option<String> {
+        let all = self.control.projects.all();
+        all.get(&self.canonical(project)).and_then(|keys| keys.first()).map(|key| (*key).to_owned())
     }
 
     /// Describes a project.

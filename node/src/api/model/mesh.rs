@@ -227,6 +227,23 @@ pub enum Event {
         /// The node that wrote the change.
         author: String,
     },
+    /// A letter has come, from here or elsewhere.
+    Letter {
+        /// The letter.
+        letter: String,
+        /// Where it comes from: `Name@node`.
+        from: String,
+        /// The ids of the agents it goes to, copies included.
+        to: Vec<String>,
+        /// The thread it belongs to.
+        thread: String,
+        /// What it is about.
+        subject: String,
+        /// How pressing it is: `low`, `normal`, `high` or `urgent`.
+        importance: String,
+    },
+    /// Agents were registered, retired or changed.
+    Agents,
     /// The roster changed.
     Roster,
     /// A link came up.
@@ -251,6 +268,8 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Bead { .. } => "bead",
+            Self::Letter { .. } => "letter",
+            Self::Agents => "agents",
             Self::Roster => "roster",
             Self::PeerUp { .. } => "peer_up",
             Self::PeerDown { .. } => "peer_down",
@@ -265,6 +284,15 @@ impl From<replica::Event> for Event {
             replica::Event::Bead { bead, alias, author } => {
                 Self::Bead { bead: bead.to_string(), alias, author: author.to_string() }
             }
+            replica::Event::Letter { letter, from, to, thread, subject, importance } => Self::Letter {
+                letter: letter.to_string(),
+                from,
+                to: to.iter().map(ToString::to_string).collect(),
+                thread,
+                subject,
+                importance: importance.as_str().to_owned(),
+            },
+            replica::Event::Agents => Self::Agents,
             replica::Event::Roster => Self::Roster,
             replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },
             replica::Event::PeerDown(node) => Self::PeerDown { node: node.to_string() },
