@@ -14,7 +14,7 @@ struct Bench {
 async fn open(temp: &TempDir) -> Local {
     let home = Home::open(temp.path()).unwrap();
     let lock = Lock::try_acquire(&home.lock()).unwrap().expect("nobody else holds the lock");
-    let names = Names { node: "box".into(), mesh: "home".into() };
+    let names = Names { node: "box".into(), mesh: "home".into(), human: "tim".into() };
     Local::open(home, names, lock).await.unwrap()
 }
 

@@ -150,6 +150,7 @@ impl Mesh<'_> {
                 }
             }
             Change::Roster => self.ask(node, Command::Membership, Purpose::Membership),
+            Change::Letter { .. } | Change::Agents => {}
             Change::PeerUp(_) | Change::PeerDown(_) | Change::PeerSettled(_) => {}
         }
     }
