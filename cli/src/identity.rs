@@ -92,9 +92,9 @@ impl Identity {
         Err(failure.hint(hint))
     }
 
-    /// Returns whether an agent of that name is meant; names differ in more than the case of their letters.
+    /// Returns whether this node's agent of that name is meant, whatever the case of the letters.
     pub(crate) fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
+        local(&self.name).eq_ignore_ascii_case(local(name))
     }
 
     /// Returns the headers that tell the node who acts; none for a name that no agent can have.
@@ -105,10 +105,11 @@ impl Identity {
     pub(crate) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         let is_agents = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-        if !self.name.chars().all(is_agents) {
+        if !local(&self.name).chars().all(is_agents) {
             return Ok(headers);
         }
-        let Ok(name) = HeaderValue::from_str(&self.name) else { return Ok(headers) };
+        // A node's name may be any text, and so may be the end of an address.
+        let Ok(name) = HeaderValue::from_bytes(self.name.as_bytes()) else { return Ok(headers) };
         headers.insert(AGENT_HEADER, name);
         if let Some(token) = &self.token {
             // What is wrong with it is not quoted: it may be somebody's secret all the same.
@@ -122,6 +123,11 @@ impl Identity {
         }
         Ok(headers)
     }
+}
+
+/// Returns the name in an address, or the name itself.
+fn local(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(local, _)| local)
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ async fn letters(context: &mut Context) -> Result<LettersBody, Failure> {
             Err(failure) if failure.exit == Exit::NoNode && look.is_multiple_of(STORE_LOOKS) => stored(context).await,
             Err(failure) => Err(failure),
         };
+        // Whoever wants to start the node, or to write without one, needs the store.
+        context.close().await?;
         match watched {
             Ok(Some(letters)) => return Ok(letters),
             Ok(None) => {}
@@ -75,14 +77,9 @@ async fn watch(context: &mut Context, mut node: Client) -> Result<Option<Letters
     }
 }
 
-/// Looks into the store within this process, and closes it again for whoever wants to start the node.
+/// Looks into the store within this process.
 async fn stored(context: &mut Context) -> Result<Option<LettersBody>, Failure> {
-    let looked = match context.proven_client().await {
-        Ok(mut client) => unread(&mut client).await,
-        Err(failure) => Err(failure),
-    };
-    context.close().await?;
-    looked
+    unread(&mut context.proven_client().await?).await
 }
 
 /// Returns the unread letters, if there are any.
