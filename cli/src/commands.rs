@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use beadmesh_node::Local;
+use beadmesh_node::api::model::AgentsBody;
 
 use crate::args::{Command, Global};
 use crate::client::{self, Client, Founding};
@@ -90,17 +91,24 @@ impl Context {
     /// Returns who answers, told who acts, and the name of who acts.
     async fn acting_client(&mut self) -> Result<(Client, String), Failure> {
         let client = self.client().await?;
-        self.told(client)
+        self.told(client).await
     }
 
     /// Does the same where a home may have to be begun.
     async fn founding_acting_client(&mut self) -> Result<(Client, String), Failure> {
         let client = self.founding_client().await?;
-        self.told(client)
+        self.told(client).await
     }
 
-    fn told(&self, mut client: Client) -> Result<(Client, String), Failure> {
+    async fn told(&self, mut client: Client) -> Result<(Client, String), Failure> {
         let identity = self.identity()?;
+        if identity.is_unproven_human() {
+            // On a node that may not write, the user is registered nowhere and needs no token.
+            let body: AgentsBody = client.get("/v1/agents?all=true").await?;
+            if body.agents.iter().any(|agent| agent.here && identity.is(&agent.name)) {
+                identity.proven()?;
+            }
+        }
         client.act_as(&identity)?;
         Ok((client, identity.name))
     }

@@ -92,6 +92,11 @@ impl Identity {
         Err(failure.hint(hint))
     }
 
+    /// Returns whether it is the user of this machine, whose token is not in the home.
+    pub(crate) fn is_unproven_human(&self) -> bool {
+        self.is_human && self.token.is_none()
+    }
+
     /// Returns whether this node's agent of that name is meant, whatever the case of the letters.
     pub(crate) fn is(&self, name: &str) -> bool {
         local(&self.name).eq_ignore_ascii_case(local(name))

@@ -1,8 +1,8 @@
 //! `beadmesh mail`: letters between agents.
 
 use beadmesh_node::api::model::{
-    Empty, InboxQuery, LETTER_BODY_BYTES_MAX, Letter, LetterBody, LetterRequest, LettersBody, LettersQuery,
-    ProjectRequest, ShowQuery, ThreadBody, encode_segment,
+    Empty, InboxQuery, LETTER_BODY_BYTES_MAX, Letter, LetterBody, LetterRequest, LettersBody, LettersQuery, ShowQuery,
+    ThreadBody, encode_segment,
 };
 use jiff::Timestamp;
 
@@ -37,27 +37,25 @@ pub(super) async fn run(context: &mut Context, command: MailCommand) -> Result<(
 /// Writes a letter.
 async fn send(context: &mut Context, args: SendArgs) -> Result<(), Failure> {
     let SendArgs { to, cc, subject, thread, common } = args;
-    let wish = LetterRequest { to, cc, subject: Some(subject), thread, ..written(context, common)? };
+    let project = context.project()?.known();
+    let wish = LetterRequest { to, cc, subject: Some(subject), thread, project, ..written(common)? };
     post(context, &wish).await
 }
 
 /// Answers a letter.
 async fn reply(context: &mut Context, args: ReplyArgs) -> Result<(), Failure> {
     let ReplyArgs { letter, all, common } = args;
-    // A reply is about what the letter is about, wherever it is written.
-    let project = ProjectRequest::default();
-    let wish = LetterRequest { in_reply_to: Some(letter), reply_all: all, project, ..written(context, common)? };
+    let wish = LetterRequest { in_reply_to: Some(letter), reply_all: all, ..written(common)? };
     post(context, &wish).await
 }
 
-/// Returns what letters of all kinds say.
-fn written(context: &Context, args: LetterArgs) -> Result<LetterRequest, Failure> {
+/// Returns what letters of all kinds say; a reply is about the project of the letter it answers.
+fn written(args: LetterArgs) -> Result<LetterRequest, Failure> {
     let LetterArgs { importance, ack, allow_credentials, body } = args;
     Ok(LetterRequest {
         body: Input::default().bounded(body, "body", LETTER_BODY_BYTES_MAX)?,
         importance: importance.into(),
         ack_required: ack,
-        project: context.project()?.known(),
         allow_credentials,
         ..LetterRequest::default()
     })
