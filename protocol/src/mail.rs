@@ -9,6 +9,7 @@ use crate::clock::Wall;
 use crate::id::{AgentId, LetterId, ProjectId};
 use crate::op::Op;
 
+pub mod secret;
 pub mod thread;
 
 /// The BLAKE3 context under which a letter's id is derived from what it says.

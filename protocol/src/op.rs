@@ -249,6 +249,8 @@ fn within(field: &'static str, size: usize, limit: usize) -> Result<(), OpError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{AgentId, LetterId};
+    use crate::mail::ReceiptKind;
 
     #[test]
     fn every_operation_reads_back() {
@@ -264,6 +266,13 @@ mod tests {
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),
+            Op::Agent(crate::testing::agent("Ada")),
+            Op::Letter(crate::testing::letter(AgentId::from_bytes([6; 16]), &[AgentId::from_bytes([7; 16])], "hello")),
+            Op::Receipt(Receipt {
+                letter: LetterId::from_bytes([8; 16]),
+                agent: AgentId::from_bytes([7; 16]),
+                kind: ReceiptKind::Read,
+            }),
         ];
         for op in ops {
             assert_eq!(Op::decode(&op.encode()), Ok(op));
@@ -282,5 +291,23 @@ mod tests {
     fn a_field_over_its_limit_is_named() {
         let op = Op::Node(NodeFacts { seen: vec![], name: "x".repeat(65), addresses: vec![] });
         assert_eq!(Op::decode(&op.encode()), Err(OpError::OverLimit { field: "name", limit: 64 }));
+    }
+
+    #[test]
+    fn a_letter_or_an_agent_over_its_limits_has_no_effect() {
+        let (ada, bob) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+        let letter = crate::testing::letter(ada, &[bob], "hello");
+        for (letter, field) in [
+            (Letter { subject: "x".repeat(257), ..letter.clone() }, "subject"),
+            (Letter { body: "x".repeat(64 * 1024 + 1), ..letter.clone() }, "body"),
+            (Letter { to: vec![bob; 40], cc: vec![bob; 25], ..letter.clone() }, "to"),
+            (Letter { seen: vec![LetterId::from_bytes([1; 16]); 17], ..letter.clone() }, "seen"),
+            (Letter { thread: "x".repeat(129), ..letter }, "thread"),
+        ] {
+            let decoded = Op::decode(&Op::Letter(letter).encode());
+            assert!(matches!(decoded, Err(OpError::OverLimit { field: named, .. }) if named == field), "{field}");
+        }
+        let agent = Op::Agent(crate::testing::agent("two words")).encode();
+        assert_eq!(Op::decode(&agent), Err(OpError::Malformed(AGENT_KIND)));
     }
 }

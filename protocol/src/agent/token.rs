@@ -10,7 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::id::base32;
 
 /// What tokens begin with.
-pub const TOKEN_MARK: &str = "bma1";
+const TOKEN_MARK: &str = "bma1";
 
 const BYTES: usize = 20;
 const CHARS: usize = BYTES * 8 / 5;
