@@ -121,16 +121,61 @@ fn letters_read_well() {
     let sent = text(&node.run_as("BlueLake", Some(&blue.token), &[&send[..], &more].concat()));
     let first = node.json_as(&green, &["mail", "inbox"])["letters"][0].take();
     let short = |letter: &Value| letter["short"].as_str().unwrap().to_owned();
-    insta::assert_snapshot!(told(&sent, &[&first]), @"");
-    insta::assert_snapshot!(told(&text(&node.run_as("GreenCastle", Some(&green.token), &["mail", "inbox"])), &[&first]), @"");
+    insta::assert_snapshot!(told(&sent, &[&first]), @"Wrote LETTER to 2 agents. Stored here.");
+    let inbox = text(&node.run_as("GreenCastle", Some(&green.token), &["mail", "inbox"]));
+    insta::assert_snapshot!(told(&inbox, &[&first]), @r"
+    ID      STATE         LEVEL   FROM          SUBJECT                   THREAD  WHEN
+    LETTER  new, ack due  urgent  BlueLake@ada  The keys lapse on Monday  keys    just now
+    ");
     let shown = text(&node.run_as("GreenCastle", Some(&green.token), &["mail", "show", &short(&first)]));
-    insta::assert_snapshot!(told(&shown, &[&first]), @"");
+    insta::assert_snapshot!(told(&shown, &[&first]), @r"
+    LETTER  The keys lapse on Monday
+    urgent · ack due
+    From     BlueLake@ada
+    To       GreenCastle@ada
+    Copy     keeper@ada
+    Sent     DATE (just now)
+    Thread   keys
+    Read     GreenCastle@ada, just now
+
+    Please rotate them:
+
+    - �[31mred�[0m
+    - blue
+    ");
     let reply = node.json_as(&green, &["mail", "reply", &short(&first), "--all", "Done."])["letter"].take();
     assert_eq!(reply["subject"], "Re: The keys lapse on Monday");
     assert_eq!((&reply["thread"], &reply["in_reply_to"]), (&json!("keys"), &first["id"]));
     node.json_as(&green, &["mail", "ack", &short(&first)]);
     let thread = text(&node.run_as("BlueLake", Some(&blue.token), &["mail", "thread", "keys"]));
-    insta::assert_snapshot!(told(&thread, &[&first, &reply]), @"");
+    insta::assert_snapshot!(told(&thread, &[&first, &reply]), @r"
+    LETTER  The keys lapse on Monday
+    urgent
+    From     BlueLake@ada
+    To       GreenCastle@ada
+    Copy     keeper@ada
+    Sent     DATE (just now)
+    Thread   keys
+    Read     GreenCastle@ada, acknowledged just now
+
+    Please rotate them:
+
+    - �[31mred�[0m
+    - blue
+
+    ────────────────────────────────────────────────────────────────────────────────
+
+    ANSWER  Re: The keys lapse on Monday
+    new
+    From     GreenCastle@ada
+    To       BlueLake@ada
+    Copy     keeper@ada
+    Sent     DATE (just now)
+    Thread   keys
+    Answers  LETTER-ID
+
+    Done.
+    ");
     let of_letter = text(&node.run_as("BlueLake", Some(&blue.token), &["mail", "thread", &short(&reply)]));
     assert_eq!(of_letter, thread);
     let found = node.json_as(&blue, &["mail", "search", "KEYS", "rotate"]);
@@ -232,7 +277,7 @@ fn text(output: &Output) -> String {
 /// Returns a text without what differs from run to run: ids and dates of letters.
 fn told(text: &str, letters: &[&Value]) -> String {
     let mut text = text.to_owned();
-    for (letter, name) in letters.iter().zip(["FIRST", "SECOND"]) {
+    for (letter, name) in letters.iter().zip(["LETTER", "ANSWER"]) {
         let date = letter["sent_at"].as_str().unwrap();
         let minute = format!("{} {} UTC", &date[..10], &date[11..16]);
         text = text.replace(letter["id"].as_str().unwrap(), &format!("{name}-ID"));
