@@ -80,3 +80,18 @@ fn agents_come_along_into_a_mesh_that_their_node_joins() {
     assert_eq!(bob.json(&["mail", "inbox"])["letters"][0]["subject"], "Before");
     assert_eq!(bob.json_as(&green, &["mail", "inbox"])["letters"], json!([]));
 }
+
+#[test]
+fn a_node_whose_only_agent_is_its_user_joins_as_an_observer() {
+    let (ada, bob) = (Node::running("ada"), Node::running("bob"));
+    let ticket = ada.json(&["invite", "--role", "observer"])["ticket"].as_str().unwrap().to_owned();
+    bob.json(&["join", &ticket]);
+    settle(&[&ada, &bob]);
+    let agents = bob.json(&["agent", "list"])["agents"].take();
+    assert_eq!(agents.as_array().unwrap().len(), 1, "{agents}");
+    assert_eq!(agents[0]["address"], "keeper@ada");
+    // It sees what there is, and writes nothing.
+    assert_eq!(bob.status()["unread"], json!(null));
+    assert_eq!(bob.run(&["bead", "create", "Nothing"]).status.code(), Some(6));
+    assert_eq!(bob.run(&["mail", "inbox"]).status.code(), Some(6));
+}

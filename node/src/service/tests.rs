@@ -41,6 +41,17 @@ async fn ask(node: &Running, method: &str, path: &str, body: Value) -> (StatusCo
     (status, serde_json::from_slice(&bytes).unwrap())
 }
 
+/// Returns how many letters the user of a home has not read; nothing where the token in it proves nothing.
+async fn unread(node: &Running, temp: &TempDir) -> Option<u64> {
+    let human = Home::at(temp.path()).human().unwrap().unwrap();
+    let bearer = format!("Bearer {}", human.token.unwrap().reveal());
+    let request = Request::builder().uri("/v1/status").header("beadmesh-agent", human.name);
+    let request = request.header("authorization", bearer).body(Body::empty()).unwrap();
+    let response = node.router.clone().oneshot(request).await.unwrap();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    serde_json::from_slice::<Value>(&bytes).unwrap()["unread"].as_u64()
+}
+
 async fn come_to_hold_the_same(ada: &Running, bob: &Running) {
     let mut changes = bob.core.events();
     let equal = async {
@@ -145,6 +156,8 @@ async fn a_damaged_store_is_kept_and_given_back_by_peers_and_by_nobody_else() {
     let path = format!("/v1/beads/{}", made["bead"]["id"].as_str().unwrap());
     assert_eq!(ask(&bob, "GET", &path, Value::Null).await.1["bead"]["title"], "of bob");
     assert!(two.path().join("store/sled-1/db").exists());
+    // What proves tokens was lost with the store, so the user has a new one.
+    assert_eq!(unread(&bob, &two).await, Some(0));
     bob.stop().await.unwrap();
     ada.stop().await.unwrap();
 }
