@@ -117,6 +117,11 @@ impl Timestamp {
         (self.0 & 0xffff) as u16
     }
 
+    /// Wraps a packed word.
+    pub const fn from_u64(word: u64) -> Self {
+        Self(word)
+    }
+
     /// Returns the packed word; its order is the order of timestamps.
     pub const fn as_u64(self) -> u64 {
         self.0

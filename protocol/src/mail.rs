@@ -112,10 +112,14 @@ impl Letter {
         recipients
     }
 
-    /// Returns the letters that it comes after.
+    /// Returns the letters that it comes after, each once.
     pub fn named(&self) -> Vec<LetterId> {
-        let mut named = self.seen.clone();
-        named.extend(self.in_reply_to.filter(|letter| !self.seen.contains(letter)));
+        let mut named = Vec::with_capacity(self.seen.len() + 1);
+        for letter in self.seen.iter().chain(&self.in_reply_to) {
+            if !named.contains(letter) {
+                named.push(*letter);
+            }
+        }
         named
     }
 }

@@ -147,6 +147,11 @@ pub enum OpError {
 }
 
 impl Op {
+    /// Returns whether an operation is a letter or a receipt, without decoding it.
+    pub fn is_mail(raw: &RawOp) -> bool {
+        matches!(raw.kind, LETTER_KIND | RECEIPT_KIND)
+    }
+
     /// Encodes the operation.
     pub fn encode(&self) -> RawOp {
         match self {

@@ -1,6 +1,8 @@
 //! Where records lie: one letter, then what names the record. Entries are the truth; views are derived from them.
 
-use beadmesh_protocol::id::{BeadId, ChangeHash, EntryId, InviteId, NodeId};
+use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::id::{AgentId, BeadId, ChangeHash, EntryId, InviteId, LetterId, NodeId};
+use beadmesh_protocol::mail::ReceiptKind;
 
 /// Which mesh this store is in, and who writes here.
 pub(crate) const IDENTITY: &[u8] = b"M/identity";
@@ -32,6 +34,21 @@ pub(crate) const CHANGES: &[u8] = b"C";
 /// Beads as shown: derived.
 pub(crate) const BEADS: &[u8] = b"B";
 
+/// What is kept of the tokens of this node's agents.
+pub(crate) const TOKENS: &[u8] = b"T";
+
+/// All that is derived of mail.
+pub(crate) const MAIL: &[u8] = b"L";
+
+/// Where letters are, by who carried them.
+pub(crate) const CARRIED: &[u8] = b"Lc";
+
+/// Letters that have effect, without their bodies.
+pub(crate) const LETTERS: &[u8] = b"Ls";
+
+/// Bytes of a time in keys.
+pub(crate) const TIME_BYTES: usize = 8;
+
 pub(crate) fn entry(id: EntryId) -> Vec<u8> {
     [ENTRIES, id.as_bytes()].concat()
 }
@@ -62,4 +79,72 @@ pub(crate) fn change(bead: BeadId, change: ChangeHash) -> Vec<u8> {
 
 pub(crate) fn bead(id: BeadId) -> Vec<u8> {
     [BEADS, id.as_bytes()].concat()
+}
+
+pub(crate) fn token(agent: AgentId) -> Vec<u8> {
+    [TOKENS, agent.as_bytes()].concat()
+}
+
+pub(crate) fn carried_of(letter: LetterId) -> Vec<u8> {
+    [CARRIED, letter.as_bytes()].concat()
+}
+
+pub(crate) fn carried(letter: LetterId, author: NodeId) -> Vec<u8> {
+    [CARRIED, letter.as_bytes(), author.as_bytes()].concat()
+}
+
+/// Letters that say they are from an agent, with effect or without.
+pub(crate) fn letters_from(agent: AgentId) -> Vec<u8> {
+    [b"Lf", agent.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn letter_from(agent: AgentId, letter: LetterId) -> Vec<u8> {
+    [b"Lf", agent.as_bytes().as_slice(), letter.as_bytes()].concat()
+}
+
+pub(crate) fn letter(id: LetterId) -> Vec<u8> {
+    [LETTERS, id.as_bytes()].concat()
+}
+
+/// Letters that have come to an agent.
+pub(crate) fn inbox(agent: AgentId) -> Vec<u8> {
+    [b"Li", agent.as_bytes().as_slice()].concat()
+}
+
+/// Of those the ones of high importance.
+pub(crate) fn pressing(agent: AgentId) -> Vec<u8> {
+    [b"Lp", agent.as_bytes().as_slice()].concat()
+}
+
+/// Of those the ones that it has not read.
+pub(crate) fn unread(agent: AgentId) -> Vec<u8> {
+    [b"Lu", agent.as_bytes().as_slice()].concat()
+}
+
+/// Puts a letter behind one of these, the newest first.
+pub(crate) fn newest_first(list: Vec<u8>, hlc: Timestamp, letter: LetterId) -> Vec<u8> {
+    [list, (!hlc.as_u64()).to_be_bytes().to_vec(), letter.as_bytes().to_vec()].concat()
+}
+
+/// Letters of a thread, by the hash of its name.
+pub(crate) fn thread(hash: &[u8; 16]) -> Vec<u8> {
+    [b"Lt", hash.as_slice()].concat()
+}
+
+/// Letters of a thread that no other letter of it names.
+pub(crate) fn heads(hash: &[u8; 16]) -> Vec<u8> {
+    [b"Lh", hash.as_slice()].concat()
+}
+
+/// Letters of a thread that name a letter.
+pub(crate) fn naming(letter: LetterId, thread: &[u8; 16]) -> Vec<u8> {
+    [b"Ln", letter.as_bytes().as_slice(), thread].concat()
+}
+
+pub(crate) fn receipt(letter: LetterId, agent: AgentId, kind: ReceiptKind, author: NodeId) -> Vec<u8> {
+    let kind = match kind {
+        ReceiptKind::Read => 0,
+        ReceiptKind::Acknowledged => 1,
+    };
+    [b"Lr", letter.as_bytes().as_slice(), agent.as_bytes(), &[kind], author.as_bytes()].concat()
 }

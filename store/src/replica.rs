@@ -1,7 +1,7 @@
 //! The replica: the state machines of the protocol joined to storage. One door for the node and for the simulator.
 //!
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
-//! invites, `beads` documents and views, `links` the conversations with peers.
+//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `links` the conversations with peers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,18 +23,22 @@ use crate::kv::Kv;
 use crate::membership::Membership;
 use crate::stage::{Stage, StoreError};
 
+mod agents;
 mod beads;
 mod commands;
 mod entries;
 mod links;
+mod mail;
 mod mesh;
 mod opening;
 mod orphans;
 
+use agents::Agents;
 use beads::Beads;
 use entries::{Entries, Identity, Taken};
 use links::{COMPARE_INTERVAL, Links};
-use mesh::Mesh;
+use mail::Mail;
+use mesh::{Learned, Mesh};
 use orphans::Orphans;
 
 /// Entries folded between two commits of a rebuild.
@@ -187,7 +191,9 @@ pub struct Replica {
     now: Now,
     entries: Entries,
     mesh: Mesh,
+    agents: Agents,
     beads: Beads,
+    mail: Mail,
     links: Links,
     orphans: Orphans,
     outputs: Vec<Output>,
@@ -242,7 +248,9 @@ impl Replica {
             now,
             entries,
             mesh,
+            agents: Agents::default(),
             beads,
+            mail: Mail::default(),
             links: Links::default(),
             orphans: Orphans::default(),
             outputs: Vec::new(),
@@ -326,6 +334,9 @@ impl Replica {
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         for (bead, alias, author) in self.beads.take_changed(&self.stage, &self.mesh)? {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
+        }
+        for event in self.mail.take_gained(&self.stage, &self.mesh)? {
+            self.outputs.push(Output::Event(event));
         }
         self.stage.commit()?;
         for id in self.authored.drain(..) {
@@ -484,7 +495,10 @@ impl Replica {
                 self.taken.push((entry.id(), link));
                 match entry.set() {
                     Set::Control => control.push(entry),
-                    Set::Data => self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?,
+                    Set::Data => {
+                        self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                        self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                    }
                 }
             }
             if control.is_empty() {
@@ -506,13 +520,17 @@ impl Replica {
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
         let peers = self.mesh.peers();
-        let (before, renamed) = self.mesh.extend(control);
+        let Learned { before, renamed, turned: agents, agents: is_told } = self.mesh.extend(control);
         let after = self.mesh.roster();
         // Nothing is stored yet of a node that was not known before.
         let turned = before.known.iter().copied().filter(|node| before.may_write(*node) != after.may_write(*node));
         self.beads.on_writers_changed(&self.stage, &turned.collect())?;
         if renamed {
             self.beads.forget_index();
+        }
+        self.mail.on_agents_turned(&mut self.stage, &self.mesh, &agents)?;
+        if is_told {
+            self.outputs.push(Output::Event(Event::Agents));
         }
         if self.mesh.peers() != peers {
             self.outputs.push(Output::Members(self.mesh.peers()));
@@ -534,7 +552,10 @@ impl Replica {
         self.authored.extend(entries.iter().map(Entry::id));
         let (control, data): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.set() == Set::Control);
-        data.iter().try_for_each(|entry| self.beads.note_entry(&mut self.stage, entry))?;
+        for entry in &data {
+            self.beads.note_entry(&mut self.stage, entry)?;
+            self.mail.apply_entry(&mut self.stage, &self.mesh, entry)?;
+        }
         if control.is_empty() { Ok(()) } else { self.learn(control) }
     }
 
@@ -551,11 +572,13 @@ impl Replica {
     fn rebuild(&mut self) -> Result<u64, StoreError> {
         let ids = self.entries.data_ids();
         self.beads.clear(&mut self.stage)?;
+        let gained = self.mail.clear(&mut self.stage)?;
         self.stage.commit()?;
         let mut folded = 0;
         for id in ids {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
                 self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
                 folded += 1;
             }
             if folded % REBUILD_COMMIT == 0 {
@@ -565,6 +588,7 @@ impl Replica {
         }
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
+        self.mail.forget_gained(gained);
         Ok(folded)
     }
 }

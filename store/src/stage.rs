@@ -83,13 +83,23 @@ impl Stage {
     pub(crate) fn scan(
         &self,
         prefix: &[u8],
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan_from(prefix, prefix, visit)
+    }
+
+    /// Visits the pairs that `scan` would, from the key `from` on, which begins with `prefix`.
+    fn scan_from(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let end = successor(prefix);
         let upper = end.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut staged = self.staged.range((Bound::Included(prefix.to_vec()), upper)).peekable();
+        let mut staged = self.staged.range((Bound::Included(from.to_vec()), upper)).peekable();
         let mut broke = false;
-        self.kv.scan(prefix, end.as_deref(), &mut |key, value| {
+        self.kv.scan(from, end.as_deref(), &mut |key, value| {
             while let Some((staged_key, staged_value)) = staged.next_if(|(staged_key, _)| staged_key.as_slice() < key) {
                 if let Some(value) = staged_value
                     && visit(staged_key, value).is_break()
@@ -128,6 +138,21 @@ impl Stage {
             keys.push(key.to_vec());
             ControlFlow::Continue(())
         })?;
+        Ok(keys)
+    }
+
+    /// Collects at most `limit` keys that begin with `prefix`, from `from` on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn keys_from(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut keys = Vec::new();
+        if limit > 0 {
+            self.scan_from(prefix, from, |key, _| {
+                keys.push(key.to_vec());
+                if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
         Ok(keys)
     }
 

@@ -12,7 +12,9 @@ use beadmesh_protocol::op::Role;
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
-use crate::command::{Action, Answer, BeadEdit, Command, CommandError, NewBead, NewInvite, PeerAnswer, StatusAnswer};
+use crate::command::{
+    Action, Answer, BeadEdit, Command, CommandError, Credential, NewAgent, NewBead, NewInvite, PeerAnswer, StatusAnswer,
+};
 use crate::membership::Membership;
 use crate::memory::{Crash, MemoryKv, SharedKv};
 use crate::open::Origin;
@@ -252,6 +254,24 @@ impl Net {
     /// Sets a text field of a bead.
     pub(crate) fn set(&mut self, at: usize, bead: &str, field: Field, text: &str) {
         self.ask(at, edit(bead, Action::Set(vec![(field, FieldValue::Text(text.to_owned()))]))).unwrap();
+    }
+
+    /// Registers an agent and returns what it proves itself with.
+    pub(crate) fn register(&mut self, at: usize, name: &str) -> Credential {
+        let new = NewAgent { name: Some(name.to_owned()), ..NewAgent::default() };
+        let answer = self.ask(at, Command::AgentRegister(new)).unwrap();
+        let Answer::Registered { agent, token } = answer else { panic!("an agent") };
+        Credential { name: agent.name, token }
+    }
+
+    /// Hands a command in as an agent, and returns the reply.
+    pub(crate) fn ask_as(
+        &mut self,
+        at: usize,
+        credential: &Credential,
+        command: Command,
+    ) -> Result<Answer, CommandError> {
+        self.ask(at, Command::As(credential.clone(), Box::new(command)))
     }
 
     fn obey(

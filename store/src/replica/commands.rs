@@ -1,5 +1,7 @@
 //! Commands: each is checked whole before anything is staged, so that one that fails has changed nothing.
 
+use std::collections::BTreeSet;
+
 use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
@@ -12,16 +14,19 @@ use super::entries::{Entries, Identity};
 use super::mesh::{Mesh, Named, Welcome};
 use super::{Event, Failure, Output, Replica, random};
 use crate::command::{
-    Answer, Command, CommandError, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
+    Answer, Command, CommandError, Credential, Filter, MemberAnswer, NewInvite, Page, PeerAnswer, ProjectContext,
+    StatusAnswer,
 };
 use crate::keys;
 use crate::membership::Membership;
 use crate::rows::Wanted;
 use crate::stage::StoreError;
 
+mod agent;
 mod check;
 mod edit;
 mod import;
+mod mail;
 mod show;
 mod value;
 
@@ -31,73 +36,57 @@ struct UnknownProject;
 impl Replica {
     /// Carries a command out.
     pub(super) fn obey(&mut self, command: Command) -> Result<Answer, Failure> {
+        self.obey_as(None, command)
+    }
+
+    /// Carries a command out for whoever has given a credential, if somebody has.
+    fn obey_as(&mut self, credential: Option<&Credential>, command: Command) -> Result<Answer, Failure> {
         if command.is_for_members() {
             self.mesh.check_writer()?;
         }
+        if let Some(by) = command.by() {
+            self.check_by(by, credential)?;
+        }
         match command {
+            Command::As(given, inner) => self.obey_as(Some(&given), *inner),
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members())),
             Command::Project(context) => {
-                let named = self.mesh.project(&context)?;
-                self.know(named)
+                self.mesh.project(&context).map_err(Failure::from).and_then(|it| self.know(it))
             }
-            Command::Unite(context) => {
-                let named = self.mesh.united(&context)?;
-                self.know(named)
-            }
+            Command::Unite(context) => self.mesh.united(&context).map_err(Failure::from).and_then(|it| self.know(it)),
             Command::Create(new) => self.create(&new),
-            Command::Show(bead) => {
-                let id = self.find(&bead)?;
-                self.bead_answer(id)
-            }
+            Command::Show(bead) => self.find(&bead).and_then(|id| self.bead_answer(id)),
             Command::List(filter) => self.list(&filter),
             Command::Ready(filter) => self.ready(&filter),
             Command::Blocked(filter) => self.blocked(&filter),
             Command::Edit(edit) => self.edit(&edit),
             Command::Import(records) => self.import(records),
-            Command::ExportIndex(context) => {
-                let Ok(project) = self.filter_project(context.as_ref()) else {
-                    return Ok(Answer::ExportIndex(Vec::new()));
-                };
-                let ids = self.beads.index(&self.stage, &self.mesh)?.rows.by_alias(project);
-                Ok(Answer::ExportIndex(ids))
-            }
+            Command::ExportIndex(context) => self.export_index(context.as_ref()),
             Command::ExportLines(ids) => self.export_lines(&ids),
-            Command::Invite(new) => {
-                let secret = Secret::from_bytes(random(&mut self.rng));
-                let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
-                self.update_join_open()?;
-                Ok(Answer::Invited(ticket))
-            }
+            Command::Invite(new) => self.invite(new),
             Command::Welcome(joiner, request) => self.welcome(joiner, &request),
             Command::Enter(mesh, control) => self.enter(mesh, control),
             Command::Membership => {
                 let (mesh, control) = (self.entries.mesh(), self.mesh.sealed_control());
                 Ok(Answer::Membership(Membership { mesh, control }))
             }
-            Command::Announce(addresses) => {
-                let name = self.config.node_name.clone();
-                if let Some(op) = self.mesh.announce(&name, addresses) {
-                    self.author(vec![op.encode()])?;
-                }
-                Ok(Answer::Done)
+            Command::Announce(addresses) => self.announce(addresses),
+            Command::AgentRegister(new) => self.register(credential, &new),
+            Command::AgentList { all } => self.agents_answer(all),
+            Command::AgentRotate(name) => self.rotate(&name),
+            Command::AgentRetire(name) => self.retire(&name),
+            Command::MailSend(new) => self.authenticate(credential).and_then(|agent| self.send(agent, *new)),
+            Command::MailInbox(filter) => self.authenticate(credential).and_then(|agent| self.inbox(agent, &filter)),
+            Command::MailShow { letter, peek } => {
+                self.authenticate(credential).and_then(|agent| self.show_letter(agent, &letter, peek))
             }
-            Command::As(..)
-            | Command::AgentRegister(_)
-            | Command::AgentList { .. }
-            | Command::AgentRotate(_)
-            | Command::AgentRetire(_)
-            | Command::MailSend(_)
-            | Command::MailInbox(_)
-            | Command::MailShow { .. }
-            | Command::MailThread(_)
-            | Command::MailAck(_)
-            | Command::MailSearch(_)
-            | Command::MailUnread => Err(CommandError::Refused {
-                problem: "this version keeps no mail".to_owned(),
-                hint: "use a newer one".to_owned(),
+            Command::MailThread(query) => self.authenticate(credential).and_then(|agent| self.thread(agent, &query)),
+            Command::MailAck(letter) => {
+                self.authenticate(credential).and_then(|agent| self.acknowledge(agent, &letter))
             }
-            .into()),
+            Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
+            Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
             Command::Check => self.check(),
             Command::Rebuild => {
                 let entries = self.rebuild()?;
@@ -105,6 +94,27 @@ impl Replica {
                 Ok(Answer::Rebuilt { entries, beads })
             }
         }
+    }
+
+    fn export_index(&mut self, context: Option<&ProjectContext>) -> Result<Answer, Failure> {
+        let Ok(project) = self.filter_project(context) else { return Ok(Answer::ExportIndex(Vec::new())) };
+        let ids = self.beads.index(&self.stage, &self.mesh)?.rows.by_alias(project);
+        Ok(Answer::ExportIndex(ids))
+    }
+
+    fn invite(&mut self, new: NewInvite) -> Result<Answer, Failure> {
+        let secret = Secret::from_bytes(random(&mut self.rng));
+        let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
+        self.update_join_open()?;
+        Ok(Answer::Invited(ticket))
+    }
+
+    fn announce(&mut self, addresses: Vec<String>) -> Result<Answer, Failure> {
+        let name = self.config.node_name.clone();
+        if let Some(op) = self.mesh.announce(&name, addresses) {
+            self.author(vec![op.encode()])?;
+        }
+        Ok(Answer::Done)
     }
 
     fn status(&mut self) -> Result<Answer, Failure> {
@@ -309,17 +319,17 @@ impl Replica {
         let entered = Mesh::of(mesh, node, control.clone())
             .filter(|entered| entered.roster().members.contains_key(&node))
             .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
-        let (projects, changes) = self.taken_along(&entered)?;
+        let (control_ops, changes) = self.taken_along(&entered)?;
         self.leave(&entered, &control)?;
         self.mesh = entered;
-        if !projects.is_empty() {
-            self.author(projects)?;
-        }
+        self.author(control_ops)?;
         let entries = self.entries.author(&mut self.stage, self.now.wall, changes);
         self.authored.extend(entries.iter().map(Entry::id));
         for entry in &entries {
             self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
+            self.mail.apply_entry(&mut self.stage, &self.mesh, entry)?;
         }
+        self.mail.forget_gained(BTreeSet::new());
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
         self.outputs.push(Output::Members(self.mesh.peers()));
@@ -328,13 +338,16 @@ impl Replica {
         Ok(Answer::Joined { mesh, name: self.mesh.roster().name.clone(), beads })
     }
 
-    /// Collects the operations to write again in another mesh: on projects, and on beads in the order of their times.
+    /// Collects the operations to write again in another mesh: on projects and agents, and on beads and mail in the order
+    /// of their times.
     ///
-    /// An observer takes nothing along, so one that has beads is refused: they would be gone.
+    /// An observer takes nothing along, so one that has beads or agents is refused: they would be gone.
     fn taken_along(&mut self, entered: &Mesh) -> Result<(Vec<RawOp>, Vec<RawOp>), Failure> {
         if !entered.is_writer() {
+            let has_agents = !self.mesh.agent_ops().is_empty();
             let what = match self.beads.index(&self.stage, &self.mesh)?.rows.len() {
-                0 => return Ok((Vec::new(), Vec::new())),
+                0 if !has_agents => return Ok((Vec::new(), Vec::new())),
+                0 => "its agents with their mail".to_owned(),
                 1 => "its bead".to_owned(),
                 beads => format!("its {beads} beads"),
             };
@@ -351,17 +364,20 @@ impl Replica {
                 data.extend(entry.content().ops.iter().cloned());
             }
         }
-        Ok((self.mesh.project_ops(), data))
+        let control = self.mesh.project_ops().into_iter().chain(self.mesh.agent_ops());
+        Ok((control.collect(), data))
     }
 
     /// Empties the store of the mesh that is left and begins with the control entries of the one entered.
     fn leave(&mut self, entered: &Mesh, control: &[Entry]) -> Result<(), StoreError> {
+        // What is kept of tokens stays: agents are the same in every mesh that their node is in.
         for prefix in [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::PEERS] {
             for key in self.stage.keys(prefix)? {
                 self.stage.delete(key);
             }
         }
         self.beads.clear(&mut self.stage)?;
+        self.mail.clear(&mut self.stage)?;
         let identity = Identity {
             mesh: entered.roster().mesh,
             instance: InstanceId::from_bytes(random(&mut self.rng)),

@@ -1,11 +1,13 @@
 //! The mesh as this node knows it: control entries, the roster and projects they fold to, and the invites opened here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use beadmesh_protocol::agent::Directory;
 use beadmesh_protocol::alias;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
-use beadmesh_protocol::id::{MeshId, NodeId, ProjectId};
+use beadmesh_protocol::id::{AgentId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
 use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
 use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
@@ -35,6 +37,20 @@ pub(crate) struct Mesh {
     control: Vec<Entry>,
     roster: Roster,
     projects: Projects,
+    directory: Directory,
+}
+
+/// What new control entries have changed.
+#[derive(Debug)]
+pub(crate) struct Learned {
+    /// The roster before.
+    pub(crate) before: Roster,
+    /// Whether projects known before go by other ids now.
+    pub(crate) renamed: bool,
+    /// Agents that are known now and were not before, or the other way round.
+    pub(crate) turned: BTreeSet<AgentId>,
+    /// Whether anything about agents is otherwise than before.
+    pub(crate) agents: bool,
 }
 
 /// How a stranger with a good ticket is let in.
@@ -61,28 +77,49 @@ impl Mesh {
     pub(crate) fn of(mesh: MeshId, node: NodeId, control: Vec<Entry>) -> Option<Self> {
         let roster = Roster::fold(mesh, &control)?;
         let projects = fold_projects(&roster, &control);
-        Some(Self { node, control, roster, projects })
+        let directory = Directory::fold(&roster, &control);
+        Some(Self { node, control, roster, projects, directory })
     }
 
     pub(crate) fn roster(&self) -> &Roster {
         &self.roster
     }
 
-    /// Takes new control entries and folds again; returns the roster before, and whether projects known before go by
-    /// other ids now.
-    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> (Roster, bool) {
+    /// Returns who the agents of the mesh are.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Takes new control entries and folds again.
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) -> Learned {
         self.control.extend(entries);
         let roster = Roster::fold(self.roster.mesh, &self.control).expect("the founding entry is still there");
         let projects = fold_projects(&roster, &self.control);
         let renamed = self.projects.is_renamed_in(&projects);
         self.projects = projects;
-        (std::mem::replace(&mut self.roster, roster), renamed)
+        let directory = Directory::fold(&roster, &self.control);
+        let turned = self.directory.turned(&directory).collect();
+        let agents = self.directory != directory;
+        self.directory = directory;
+        Learned { before: std::mem::replace(&mut self.roster, roster), renamed, turned, agents }
     }
 
     /// Returns the operations on projects, to take along into another mesh.
     pub(crate) fn project_ops(&self) -> Vec<RawOp> {
         let ops = self.control.iter().flat_map(|entry| &entry.content().ops);
         ops.filter(|raw| matches!(Op::decode(raw), Ok(Op::Project(_)))).cloned().collect()
+    }
+
+    /// Returns the operations that make this node's agents known, to take along into another mesh.
+    pub(crate) fn agent_ops(&self) -> Vec<RawOp> {
+        let ours = self.directory.all().filter(|(_, agent)| agent.node == self.node);
+        ours.map(|(_, agent)| Op::Agent(agent.facts()).encode()).collect()
+    }
+
+    /// Returns where letters reach an agent, `Name@node`, or the start of its id where it is not known.
+    pub(crate) fn address(&self, agent: AgentId) -> String {
+        let known = self.directory.agent(agent);
+        known.map_or_else(|| agent.short(), |agent| format!("{}@{}", agent.name, self.roster.display_name(agent.node)))
     }
 
     /// Returns every control entry in its stored form, the founding entry first.
@@ -157,6 +194,12 @@ impl Mesh {
     /// Returns the id a project goes by now.
     pub(crate) fn canonical(&self, project: ProjectId) -> ProjectId {
         self.projects.canonical(project)
+    }
+
+    /// Returns the key that a project has gone by the longest.
+    pub(crate) fn project_key(&self, project: ProjectId) -> Option<String> {
+        let all = self.projects.all();
+        all.get(&self.canonical(project)).and_then(|keys| keys.first()).map(|key| (*key).to_owned())
     }
 
     /// Describes a project.

@@ -29,6 +29,7 @@ impl Replica {
                 });
             }
         }
+        findings.extend(self.stale_mail()?);
         let mut stale = 0u64;
         for key in self.stage.keys(keys::BEADS)? {
             let Some(id) = BeadId::from_slice(&key[keys::BEADS.len()..]) else { continue };
@@ -57,6 +58,25 @@ impl Replica {
         }
         findings.extend(self.cycles()?);
         Ok(Answer::Checked(findings))
+    }
+
+    /// Looks for letters that are listed otherwise than the entries say.
+    fn stale_mail(&mut self) -> Result<Option<Finding>, Failure> {
+        let mut stale = 0;
+        for id in self.entries.data_ids() {
+            // What can not be read is a finding of its own.
+            let Ok(Some(entry)) = self.entries.load(&self.stage, id) else { continue };
+            stale += u64::from(!self.mail.is_noted(&self.stage, &entry)?);
+        }
+        if stale == 0 {
+            stale = self.mail.stale(&self.stage, &self.mesh)?;
+        }
+        let what = if stale == 1 { "1 letter is".to_owned() } else { format!("{stale} letters are") };
+        Ok((stale > 0).then(|| Finding {
+            check: "store.mail",
+            message: format!("{what} listed otherwise than the entries say."),
+            remedy: "run `beadmesh doctor --rebuild`".to_owned(),
+        }))
     }
 
     /// Names the dependencies that are ignored because they close cycles.

@@ -1,0 +1,356 @@
+//! Mail: where letters lie, whom they have come to, and which threads they make.
+//!
+//! Everything here is derived from entries and can be built anew. A letter has effect once an entry of the node of the
+//! agent it is from has brought it; before, as while that agent is not known, only where it lies is noted. What is done
+//! when a letter comes does not depend on how many there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::entry::Entry;
+use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
+use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
+use beadmesh_protocol::op::Op;
+use serde::{Deserialize, Serialize};
+
+use super::mesh::Mesh;
+use super::{Event, entries};
+use crate::keys;
+use crate::stage::{Stage, StoreError};
+
+mod check;
+mod lists;
+mod search;
+
+pub(super) use lists::FindLetterError;
+use search::Search;
+
+/// The first entry of an author that carries a letter, and which of its operations that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    pub(crate) hlc: Timestamp,
+    entry: EntryId,
+    op: u32,
+}
+
+/// A letter that has effect. Its body stays in the entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LetterRecord {
+    /// What it says, without the body.
+    pub(crate) letter: Letter,
+    /// The node of the agent it is from.
+    pub(crate) node: NodeId,
+    pub(crate) carried: Carried,
+}
+
+/// The mail of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Words of all letters, read when first asked for.
+    search: Option<Search>,
+    /// How many letters an agent has not read, counted when first asked for.
+    unread: BTreeMap<AgentId, u64>,
+    /// Letters that have had effect here since the last flush, and had none before.
+    gained: BTreeSet<LetterId>,
+}
+
+impl Mail {
+    /// Gives effect to the letters and receipts of a stored entry.
+    pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
+        let content = entry.content();
+        for (op, raw) in (0..).zip(&content.ops) {
+            if !Op::is_mail(raw) {
+                continue;
+            }
+            match Op::decode(raw) {
+                Ok(Op::Letter(letter)) => {
+                    let carried = Carried { hlc: content.hlc, entry: entry.id(), op };
+                    self.apply_letter(stage, mesh, (letter_id(&raw.body), &letter), (content.author, carried))?;
+                }
+                Ok(Op::Receipt(receipt)) => self.apply_receipt(stage, mesh, receipt, (content.author, content.hlc))?,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_letter(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        (id, letter): (LetterId, &Letter),
+        (author, carried): (NodeId, Carried),
+    ) -> Result<(), StoreError> {
+        let key = keys::carried(id, author);
+        let known: Option<Carried> = stage.record(&key)?;
+        if known.is_some_and(|known| known <= carried) {
+            return Ok(());
+        }
+        stage.put_record(key, &carried);
+        stage.put(keys::letter_from(letter.from, id), Vec::new());
+        self.refresh(stage, mesh, (id, letter.from), Some(letter))
+    }
+
+    fn apply_receipt(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        receipt: Receipt,
+        (author, hlc): (NodeId, Timestamp),
+    ) -> Result<(), StoreError> {
+        let Receipt { letter, agent, kind } = receipt;
+        let key = keys::receipt(letter, agent, kind, author);
+        let known: Option<Timestamp> = stage.record(&key)?;
+        if known.is_some_and(|known| known <= hlc) {
+            return Ok(());
+        }
+        stage.put_record(key, &hlc);
+        let Some(record) = self.record(stage, letter)? else { return Ok(()) };
+        self.refresh_unread(stage, mesh, (letter, &record), agent)
+    }
+
+    /// Shows anew what is from or to agents that have become known, or are known no more.
+    pub(crate) fn on_agents_turned(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        turned: &BTreeSet<AgentId>,
+    ) -> Result<(), StoreError> {
+        for agent in turned {
+            for letter in lists::letters(&stage.keys(&keys::letters_from(*agent))?) {
+                self.refresh(stage, mesh, (letter, *agent), None)?;
+            }
+            // Receipts of an agent count while it is known.
+            for letter in lists::letters(&stage.keys(&keys::inbox(*agent))?) {
+                if let Some(record) = self.record(stage, letter)? {
+                    self.refresh_unread(stage, mesh, (letter, &record), *agent)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a letter effect, or takes it back, as is due by what is known.
+    fn refresh(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        (id, from): (LetterId, AgentId),
+        letter: Option<&Letter>,
+    ) -> Result<(), StoreError> {
+        let before = self.record(stage, id)?;
+        let due = due(stage, mesh, (id, from))?;
+        if before.as_ref().map(|record| (record.node, record.carried)) == due {
+            return Ok(());
+        }
+        if let Some(record) = &before {
+            self.withdraw(stage, (id, record))?;
+        }
+        let Some((node, carried)) = due else {
+            self.gained.remove(&id);
+            return Ok(());
+        };
+        let letter = match letter {
+            Some(letter) => letter.clone(),
+            None => load(stage, mesh, carried)?,
+        };
+        if let Some(search) = &mut self.search {
+            search.add(id, carried.hlc, search::texts(mesh, &letter));
+        }
+        if before.is_none() {
+            self.gained.insert(id);
+        }
+        let record = LetterRecord { letter: Letter { body: String::new(), ..letter }, node, carried };
+        self.establish(stage, mesh, (id, &record))
+    }
+
+    /// Adds a letter to every list it belongs to.
+    fn establish(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        (id, record): (LetterId, &LetterRecord),
+    ) -> Result<(), StoreError> {
+        stage.put_record(keys::letter(id), record);
+        for key in lists::rows(id, record) {
+            stage.put(key, Vec::new());
+        }
+        for agent in record.letter.recipients() {
+            self.refresh_unread(stage, mesh, (id, record), agent)?;
+        }
+        let thread = thread_hash(&record.letter.thread);
+        for named in record.letter.named() {
+            self.refresh_head(stage, named, &thread)?;
+        }
+        self.refresh_head(stage, id, &thread)
+    }
+
+    /// Takes a letter out of every list.
+    fn withdraw(&mut self, stage: &mut Stage, (id, record): (LetterId, &LetterRecord)) -> Result<(), StoreError> {
+        stage.delete(keys::letter(id));
+        for key in lists::rows(id, record) {
+            stage.delete(key);
+        }
+        for agent in record.letter.recipients() {
+            let key = keys::newest_first(keys::unread(agent), record.carried.hlc, id);
+            self.set_unread(stage, key, agent, Unread::No)?;
+        }
+        let thread = thread_hash(&record.letter.thread);
+        stage.delete(keys::newest_first(keys::heads(&thread), record.carried.hlc, id));
+        for named in record.letter.named() {
+            self.refresh_head(stage, named, &thread)?;
+        }
+        if let Some(search) = &mut self.search {
+            search.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Makes a letter a head of a thread if it belongs to it, has effect, and no other letter of it names it.
+    fn refresh_head(&self, stage: &mut Stage, id: LetterId, thread: &[u8; 16]) -> Result<(), StoreError> {
+        let Some(record) = self.record(stage, id)? else { return Ok(()) };
+        if thread_hash(&record.letter.thread) != *thread {
+            return Ok(());
+        }
+        let key = keys::newest_first(keys::heads(thread), record.carried.hlc, id);
+        if lists::is_named(stage, id, thread)? {
+            stage.delete(key);
+        } else {
+            stage.put(key, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Puts a letter among those that a recipient has not read, or takes it out.
+    fn refresh_unread(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        (id, record): (LetterId, &LetterRecord),
+        agent: AgentId,
+    ) -> Result<(), StoreError> {
+        if !record.letter.to.contains(&agent) && !record.letter.cc.contains(&agent) {
+            return Ok(());
+        }
+        let unread = if read_at(stage, mesh, id, agent)?.is_some() { Unread::No } else { Unread::Yes };
+        let key = keys::newest_first(keys::unread(agent), record.carried.hlc, id);
+        self.set_unread(stage, key, agent, unread)
+    }
+
+    fn set_unread(
+        &mut self,
+        stage: &mut Stage,
+        key: Vec<u8>,
+        agent: AgentId,
+        unread: Unread,
+    ) -> Result<(), StoreError> {
+        let was = stage.get(&key)?.is_some();
+        let count = self.unread.get_mut(&agent);
+        match unread {
+            Unread::Yes if !was => {
+                stage.put(key, Vec::new());
+                count.into_iter().for_each(|count| *count += 1);
+            }
+            Unread::No if was => {
+                stage.delete(key);
+                count.into_iter().for_each(|count| *count -= 1);
+            }
+            Unread::Yes | Unread::No => {}
+        }
+        Ok(())
+    }
+
+    /// Returns a letter that has effect, without its body.
+    pub(crate) fn record(&self, stage: &Stage, id: LetterId) -> Result<Option<LetterRecord>, StoreError> {
+        stage.record(&keys::letter(id))
+    }
+
+    /// Tells of the letters that have come to have effect since this was last asked.
+    pub(crate) fn take_gained(&mut self, stage: &Stage, mesh: &Mesh) -> Result<Vec<Event>, StoreError> {
+        let mut events = Vec::new();
+        for letter in std::mem::take(&mut self.gained) {
+            let Some(record) = self.record(stage, letter)? else { continue };
+            events.push(Event::Letter {
+                letter,
+                from: mesh.address(record.letter.from),
+                to: record.letter.recipients(),
+                thread: record.letter.thread,
+                subject: record.letter.subject,
+                importance: record.letter.importance,
+            });
+        }
+        Ok(events)
+    }
+
+    /// Drops everything derived; returns the letters that are still to be told of.
+    pub(crate) fn clear(&mut self, stage: &mut Stage) -> Result<BTreeSet<LetterId>, StoreError> {
+        for key in stage.keys(keys::MAIL)? {
+            stage.delete(key);
+        }
+        Ok(std::mem::take(self).gained)
+    }
+
+    /// Tells of those letters alone: all others had effect before.
+    pub(crate) fn forget_gained(&mut self, gained: BTreeSet<LetterId>) {
+        self.gained = gained;
+    }
+}
+
+/// Whether a recipient has not read a letter.
+#[derive(Debug, Clone, Copy)]
+enum Unread {
+    Yes,
+    No,
+}
+
+/// Returns by which node a letter has effect, and where it lies; `None` while it has none.
+fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
+    // An agent is known while its node may write.
+    let Some(sender) = mesh.directory().agent(from) else { return Ok(None) };
+    let carried: Option<Carried> = stage.record(&keys::carried(id, sender.node))?;
+    Ok(carried.map(|carried| (sender.node, carried)))
+}
+
+/// Reads a letter from the entry that carries it.
+pub(crate) fn load(stage: &Stage, mesh: &Mesh, carried: Carried) -> Result<Letter, StoreError> {
+    let missing = || StoreError::Undecodable { key: carried.entry.to_string() };
+    let entry = entries::load(stage, mesh.roster().mesh, carried.entry)?.ok_or_else(missing)?;
+    let raw = usize::try_from(carried.op).ok().and_then(|op| entry.content().ops.get(op));
+    match raw.map(Op::decode) {
+        Some(Ok(Op::Letter(letter))) => Ok(letter),
+        _ => Err(missing()),
+    }
+}
+
+/// Returns when an agent did something with a letter, by a receipt that counts: one of the agent's node.
+pub(crate) fn receipt_at(
+    stage: &Stage,
+    mesh: &Mesh,
+    (letter, agent): (LetterId, AgentId),
+    kind: ReceiptKind,
+) -> Result<Option<Timestamp>, StoreError> {
+    let Some(known) = mesh.directory().agent(agent) else { return Ok(None) };
+    stage.record(&keys::receipt(letter, agent, kind, known.node))
+}
+
+/// Returns when an agent first read a letter; who acknowledges it has read it.
+pub(crate) fn read_at(
+    stage: &Stage,
+    mesh: &Mesh,
+    letter: LetterId,
+    agent: AgentId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let read = receipt_at(stage, mesh, (letter, agent), ReceiptKind::Read)?;
+    let acknowledged = receipt_at(stage, mesh, (letter, agent), ReceiptKind::Acknowledged)?;
+    Ok(read.into_iter().chain(acknowledged).min())
+}
+
+/// Names a thread in keys, which are shorter than its name may be.
+pub(crate) fn thread_hash(thread: &str) -> [u8; 16] {
+    blake3::hash(thread.as_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
+}
+
+/// Returns whether a letter is listed among the pressing ones.
+fn is_pressing(importance: Importance) -> bool {
+    importance >= Importance::High
+}

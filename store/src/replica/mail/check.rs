@@ -1,0 +1,102 @@
+//! Comparing what is kept of mail with what it is derived from.
+
+use std::collections::BTreeSet;
+
+use beadmesh_protocol::entry::Entry;
+use beadmesh_protocol::id::LetterId;
+use beadmesh_protocol::mail::letter_id;
+use beadmesh_protocol::op::Op;
+
+use super::super::mesh::Mesh;
+use super::{Carried, LetterRecord, Mail, due, lists, load, read_at, thread_hash};
+use crate::keys;
+use crate::stage::{Stage, StoreError};
+
+/// Rows that are there whether a letter has effect or not.
+const NOTES: [&[u8]; 3] = [keys::CARRIED, b"Lf", b"Lr"];
+
+impl Mail {
+    /// Returns whether it is noted where the letters and receipts of an entry are.
+    pub(crate) fn is_noted(&self, stage: &Stage, entry: &Entry) -> Result<bool, StoreError> {
+        let content = entry.content();
+        for raw in content.ops.iter().filter(|raw| Op::is_mail(raw)) {
+            let key = match Op::decode(raw) {
+                Ok(Op::Letter(letter)) => {
+                    let id = letter_id(&raw.body);
+                    if stage.get(&keys::letter_from(letter.from, id))?.is_none() {
+                        return Ok(false);
+                    }
+                    keys::carried(id, content.author)
+                }
+                Ok(Op::Receipt(receipt)) => keys::receipt(receipt.letter, receipt.agent, receipt.kind, content.author),
+                Ok(_) | Err(_) => continue,
+            };
+            if stage.get(&key)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts the letters that are listed otherwise than they should be; rows that belong to none count as one.
+    pub(crate) fn stale(&self, stage: &Stage, mesh: &Mesh) -> Result<u64, StoreError> {
+        let (mut stale, mut rows) = (0, 0);
+        for id in carried(stage)? {
+            match self.due_rows(stage, mesh, id)? {
+                Some(due) => rows += due.len(),
+                None => stale += 1,
+            }
+        }
+        if stale > 0 {
+            return Ok(stale);
+        }
+        let mut kept = stage.keys(keys::MAIL)?.len();
+        for notes in NOTES {
+            kept -= stage.keys(notes)?.len();
+        }
+        Ok(u64::from(kept != rows))
+    }
+
+    /// Returns the keys that a letter should stand under; `None` if it does not stand there as it should.
+    fn due_rows(&self, stage: &Stage, mesh: &Mesh, id: LetterId) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let stored = self.record(stage, id)?;
+        let Some(place) = first_place(stage, id)? else { return Ok(None) };
+        let letter = load(stage, mesh, place)?;
+        let Some((node, carried)) = due(stage, mesh, (id, letter.from))? else {
+            return Ok(stored.is_none().then(Vec::new));
+        };
+        let body = String::new();
+        let record = LetterRecord { letter: beadmesh_protocol::mail::Letter { body, ..letter }, node, carried };
+        let mut rows = lists::rows(id, &record);
+        rows.push(keys::letter(id));
+        for agent in record.letter.recipients() {
+            if read_at(stage, mesh, id, agent)?.is_none() {
+                rows.push(keys::newest_first(keys::unread(agent), carried.hlc, id));
+            }
+        }
+        let thread = thread_hash(&record.letter.thread);
+        if !lists::is_named(stage, id, &thread)? {
+            rows.push(keys::newest_first(keys::heads(&thread), carried.hlc, id));
+        }
+        for row in &rows {
+            if stage.get(row)?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok((stored == Some(record)).then_some(rows))
+    }
+}
+
+/// Returns every letter that an entry here carries.
+fn carried(stage: &Stage) -> Result<BTreeSet<LetterId>, StoreError> {
+    let keys = stage.keys(keys::CARRIED)?;
+    let start = keys::CARRIED.len();
+    Ok(keys.iter().filter_map(|key| LetterId::from_slice(key.get(start..start + LetterId::BYTES)?)).collect())
+}
+
+/// Returns one of the places where a letter lies.
+fn first_place(stage: &Stage, id: LetterId) -> Result<Option<Carried>, StoreError> {
+    let list = keys::carried_of(id);
+    let first = stage.keys_from(&list, &list, 1)?;
+    first.first().map_or(Ok(None), |key| stage.record(key))
+}
