@@ -98,7 +98,7 @@ pub enum ReceiptKind {
 impl Letter {
     /// Returns the letter's id, which follows from all that it says.
     pub fn id(&self) -> LetterId {
-        letter_id(&Op::Letter(self.clone()).encode().body)
+        letter_id(&Op::Letter(Box::new(self.clone())).encode().body)
     }
 
     /// Returns whom it goes to, copies included, each once.

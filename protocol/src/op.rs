@@ -37,7 +37,7 @@ pub enum Op {
     /// Changes a bead.
     Bead(BeadChange),
     /// Carries a letter.
-    Letter(Letter),
+    Letter(Box<Letter>),
     /// Says that an agent has read or acknowledged a letter.
     Receipt(Receipt),
 }
@@ -161,7 +161,7 @@ impl Op {
             Self::Project(keys) => raw(PROJECT_KIND, keys),
             Self::Agent(facts) => raw(AGENT_KIND, facts),
             Self::Bead(change) => raw(BEAD_KIND, change),
-            Self::Letter(letter) => raw(LETTER_KIND, letter),
+            Self::Letter(letter) => raw(LETTER_KIND, letter.as_ref()),
             Self::Receipt(receipt) => raw(RECEIPT_KIND, receipt),
         }
     }
@@ -272,7 +272,11 @@ mod tests {
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),
             Op::Agent(crate::testing::agent("Ada")),
-            Op::Letter(crate::testing::letter(AgentId::from_bytes([6; 16]), &[AgentId::from_bytes([7; 16])], "hello")),
+            Op::Letter(Box::new(crate::testing::letter(
+                AgentId::from_bytes([6; 16]),
+                &[AgentId::from_bytes([7; 16])],
+                "hello",
+            ))),
             Op::Receipt(Receipt {
                 letter: LetterId::from_bytes([8; 16]),
                 agent: AgentId::from_bytes([7; 16]),
@@ -309,7 +313,7 @@ mod tests {
             (Letter { seen: vec![LetterId::from_bytes([1; 16]); 17], ..letter.clone() }, "seen"),
             (Letter { thread: "x".repeat(129), ..letter }, "thread"),
         ] {
-            let decoded = Op::decode(&Op::Letter(letter).encode());
+            let decoded = Op::decode(&Op::Letter(Box::new(letter)).encode());
             assert!(matches!(decoded, Err(OpError::OverLimit { field: named, .. }) if named == field), "{field}");
         }
         let agent = Op::Agent(crate::testing::agent("two words")).encode();

@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
-use beadmesh_protocol::id::{AgentId, BeadId, EntryId, InstanceId, LetterId, MeshId, NodeId};
-use beadmesh_protocol::mail::Importance;
+use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::{Frame, Hello};
@@ -27,11 +26,14 @@ mod agents;
 mod beads;
 mod commands;
 mod entries;
+mod event;
 mod links;
 mod mail;
 mod mesh;
 mod opening;
 mod orphans;
+
+pub use event::Event;
 
 use agents::Agents;
 use beads::Beads;
@@ -89,45 +91,6 @@ pub enum Output {
     JoinOpen(bool),
     /// Something changed that a watcher may want to know.
     Event(Event),
-}
-
-/// A change that is durable here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A bead was created or changed, here or elsewhere.
-    Bead {
-        /// The bead.
-        bead: BeadId,
-        /// Its alias as shown.
-        alias: String,
-        /// The node that wrote the change.
-        author: NodeId,
-    },
-    /// A letter has come, from here or elsewhere.
-    Letter {
-        /// The letter.
-        letter: LetterId,
-        /// Where it comes from: `Name@node`.
-        from: String,
-        /// The agents it goes to, copies included.
-        to: Vec<AgentId>,
-        /// The thread it belongs to.
-        thread: String,
-        /// What it is about.
-        subject: String,
-        /// How pressing it is.
-        importance: Importance,
-    },
-    /// Agents were registered, retired or changed.
-    Agents,
-    /// The roster changed.
-    Roster,
-    /// A link came up.
-    PeerUp(NodeId),
-    /// A link went down.
-    PeerDown(NodeId),
-    /// A peer and this node have come to hold the same.
-    PeerSettled(NodeId),
 }
 
 /// What a replica is opened with.

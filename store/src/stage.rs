@@ -128,6 +128,19 @@ impl Stage {
         Ok(())
     }
 
+    /// Counts the keys that begin with `prefix`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn count(&self, prefix: &[u8]) -> Result<u64, StoreError> {
+        let mut count = 0;
+        self.scan(prefix, |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
     /// Collects the keys that begin with `prefix`.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub(crate) enum MailCommand {
     Thread(ThreadArgs),
     /// Acknowledge a letter: say that you have taken note of what it asks.
     Ack(AckArgs),
-    /// Find letters from or to you by words in subject, body and sender.
+    /// Find letters by words in subject, body and sender.
     Search(SearchArgs),
     /// Wait until an unread letter is there, and list what is unread.
     Wait(WaitArgs),

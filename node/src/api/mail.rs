@@ -66,7 +66,7 @@ async fn inbox(State(api): State<Api>, caller: Caller, query: InboxQuery) -> Tol
     letters(&api, caller, Command::MailInbox(filter)).await
 }
 
-/// Finds letters from or to who asks that hold every word, the newest first.
+/// Finds letters that hold every word, the newest first.
 #[utoipa::path(get, path = "/v1/letters", tag = "mail", params(LettersQuery),
     responses((status = 200, body = model::Answer<LettersBody>)))]
 async fn search(State(api): State<Api>, caller: Caller, query: LettersQuery) -> Told<LettersBody> {

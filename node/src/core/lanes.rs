@@ -206,6 +206,7 @@ impl Inner {
 pub(super) fn command_bytes(command: &Command) -> usize {
     match command {
         Command::Import(records) => records.len() * RECORD_BYTES,
+        Command::As(_, command) => command_bytes(command),
         _ => 0,
     }
 }

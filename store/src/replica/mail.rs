@@ -65,7 +65,7 @@ impl Mail {
             match Op::decode(raw) {
                 Ok(Op::Letter(letter)) => {
                     let carried = Carried { hlc: content.hlc, entry: entry.id(), op };
-                    self.apply_letter(stage, mesh, (letter_id(&raw.body), &letter), (content.author, carried))?;
+                    self.apply_letter(stage, mesh, (letter_id(&raw.body), &*letter), (content.author, carried))?;
                 }
                 Ok(Op::Receipt(receipt)) => self.apply_receipt(stage, mesh, receipt, (content.author, content.hlc))?,
                 Ok(_) | Err(_) => {}
@@ -317,7 +317,7 @@ pub(crate) fn load(stage: &Stage, mesh: &Mesh, carried: Carried) -> Result<Lette
     let entry = entries::load(stage, mesh.roster().mesh, carried.entry)?.ok_or_else(missing)?;
     let raw = usize::try_from(carried.op).ok().and_then(|op| entry.content().ops.get(op));
     match raw.map(Op::decode) {
-        Some(Ok(Op::Letter(letter))) => Ok(letter),
+        Some(Ok(Op::Letter(letter))) => Ok(*letter),
         _ => Err(missing()),
     }
 }

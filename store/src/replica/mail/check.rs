@@ -1,6 +1,7 @@
 //! Comparing what is kept of mail with what it is derived from.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::LetterId;
@@ -40,19 +41,19 @@ impl Mail {
 
     /// Counts the letters that are listed otherwise than they should be; rows that belong to none count as one.
     pub(crate) fn stale(&self, stage: &Stage, mesh: &Mesh) -> Result<u64, StoreError> {
-        let (mut stale, mut rows) = (0, 0);
+        let (mut stale, mut rows) = (0, 0_u64);
         for id in carried(stage)? {
             match self.due_rows(stage, mesh, id)? {
-                Some(due) => rows += due.len(),
+                Some(due) => rows += due.len() as u64,
                 None => stale += 1,
             }
         }
         if stale > 0 {
             return Ok(stale);
         }
-        let mut kept = stage.keys(keys::MAIL)?.len();
+        let mut kept = stage.count(keys::MAIL)?;
         for notes in NOTES {
-            kept -= stage.keys(notes)?.len();
+            kept -= stage.count(notes)?;
         }
         Ok(u64::from(kept != rows))
     }
@@ -89,9 +90,13 @@ impl Mail {
 
 /// Returns every letter that an entry here carries.
 fn carried(stage: &Stage) -> Result<BTreeSet<LetterId>, StoreError> {
-    let keys = stage.keys(keys::CARRIED)?;
     let start = keys::CARRIED.len();
-    Ok(keys.iter().filter_map(|key| LetterId::from_slice(key.get(start..start + LetterId::BYTES)?)).collect())
+    let mut carried = BTreeSet::new();
+    stage.scan(keys::CARRIED, |key, _| {
+        carried.extend(key.get(start..start + LetterId::BYTES).and_then(LetterId::from_slice));
+        ControlFlow::Continue(())
+    })?;
+    Ok(carried)
 }
 
 /// Returns one of the places where a letter lies.

@@ -86,7 +86,7 @@ impl Mail {
         if let Some(count) = self.unread.get(&agent) {
             return Ok(*count);
         }
-        let count = u64::try_from(stage.keys(&keys::unread(agent))?.len()).unwrap_or(u64::MAX);
+        let count = stage.count(&keys::unread(agent))?;
         self.unread.insert(agent, count);
         Ok(count)
     }
@@ -141,7 +141,7 @@ impl Mail {
         match found.as_slice() {
             [] => Err(FindLetterError::None),
             [id] => Ok(*id),
-            [first @ ..] => Err(FindLetterError::Several(first.iter().take(CANDIDATES_MAX).copied().collect())),
+            several => Err(FindLetterError::Several(several.iter().take(CANDIDATES_MAX).copied().collect())),
         }
     }
 }

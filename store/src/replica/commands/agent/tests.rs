@@ -163,13 +163,14 @@ fn the_mesh_knows_the_agents_of_every_node_and_tells_of_them() {
 
 #[test]
 fn a_node_takes_its_agents_and_their_mail_into_the_mesh_it_enters() {
-    let mut net = Net::alone(2);
+    let mut net = Net::alone(3);
     let (ada, bob) = (net.register(1, "Ada"), net.register(1, "Bob"));
-    net.ask(1, Command::AgentRetire(net.register(1, "Old").name)).unwrap();
+    let old = net.register(1, "Old").name;
+    net.ask(1, Command::AgentRetire(old)).unwrap();
     net.ask_as(1, &ada, letter("Bob")).unwrap();
     let before = net.ask_as(1, &bob, Command::MailInbox(InboxFilter::default())).unwrap();
     let Answer::Letters(before) = before else { panic!("letters") };
-    assert!(matches!(net.join_as(Role::Observer, 0, 1), Err(CommandError::Refused { .. })));
+    assert!(matches!(net.join_as(Role::Observer, 2, 1), Err(CommandError::Refused { .. })));
     net.join(0, 1).unwrap();
     let Ok(Answer::Letters(after)) = net.ask_as(1, &bob, Command::MailInbox(InboxFilter::default())) else {
         panic!("letters")

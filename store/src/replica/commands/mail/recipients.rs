@@ -105,18 +105,26 @@ impl Replica {
         match (named.as_slice(), active.as_slice()) {
             ([id], _) | (_, [id]) => Ok(*id),
             ([], _) => Err(self.unknown(name)),
-            (all, _) => Err(CommandError::Ambiguous {
-                name: shown(name),
-                candidates: all.iter().take(CANDIDATES_MAX).map(|id| self.mesh.address(*id)).collect(),
-            }),
+            (all, _) => {
+                let candidates = self.addresses(all.iter().copied(), CANDIDATES_MAX);
+                Err(CommandError::Ambiguous { name: shown(name), candidates })
+            }
         }
+    }
+
+    /// Returns the first of the addresses of agents.
+    fn addresses(&self, agents: impl Iterator<Item = AgentId>, max: usize) -> Vec<String> {
+        let mut addresses: Vec<String> = agents.map(|id| self.mesh.address(id)).collect();
+        addresses.sort_unstable();
+        addresses.truncate(max);
+        addresses
     }
 
     /// Says that there is no such agent, and who may have been meant.
     fn unknown(&self, name: &str) -> CommandError {
         let local = shown(name.split_once('@').map_or(name, |(local, _)| local));
         let all = self.mesh.directory().all().filter(|(_, agent)| !agent.retired && is_near(&local, &agent.name));
-        let near: Vec<String> = all.take(NEAR_MAX).map(|(id, _)| self.mesh.address(id)).collect();
+        let near = self.addresses(all.map(|(id, _)| id), NEAR_MAX);
         let (what, name) = ("agent", shown(name));
         if near.is_empty() { CommandError::NotFound { what, name } } else { CommandError::Unknown { what, name, near } }
     }

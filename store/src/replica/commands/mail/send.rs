@@ -58,7 +58,7 @@ impl Replica {
             check_line("attachment", &attachment.name)?;
         }
         let id = letter.id();
-        let op = Op::Letter(letter.clone()).encode();
+        let op = Op::Letter(Box::new(letter.clone())).encode();
         Op::decode(&op).map_err(|error| over_limit(&error))?;
         if !new.allow_credentials {
             refuse_secrets("subject", &letter.subject)?;

@@ -1,0 +1,43 @@
+//! Events: what has changed here, for whoever watches.
+
+use beadmesh_protocol::id::{AgentId, BeadId, LetterId, NodeId};
+use beadmesh_protocol::mail::Importance;
+
+/// A change that is durable here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A bead was created or changed, here or elsewhere.
+    Bead {
+        /// The bead.
+        bead: BeadId,
+        /// Its alias as shown.
+        alias: String,
+        /// The node that wrote the change.
+        author: NodeId,
+    },
+    /// A letter has come, from here or elsewhere.
+    Letter {
+        /// The letter.
+        letter: LetterId,
+        /// Where it comes from: `Name@node`.
+        from: String,
+        /// The agents it goes to, copies included.
+        to: Vec<AgentId>,
+        /// The thread it belongs to.
+        thread: String,
+        /// What it is about.
+        subject: String,
+        /// How pressing it is.
+        importance: Importance,
+    },
+    /// Agents were registered, retired or changed.
+    Agents,
+    /// The roster changed.
+    Roster,
+    /// A link came up.
+    PeerUp(NodeId),
+    /// A link went down.
+    PeerDown(NodeId),
+    /// A peer and this node have come to hold the same.
+    PeerSettled(NodeId),
+}
