@@ -5,14 +5,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod agent;
 mod bead;
+mod mail;
 mod mesh;
 mod sim;
 mod value;
 
+pub(crate) use agent::{AgentCommand, AgentListArgs, RegisterArgs, RetireArgs, RotateArgs};
 pub(crate) use bead::{
     BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ResolveArgs, UpdateArgs, WordsArgs,
     WordsCommand,
+};
+pub(crate) use mail::{
+    AckArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs, ThreadArgs,
+    WaitArgs,
 };
 pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
 pub(crate) use sim::{PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
@@ -52,7 +59,7 @@ pub(crate) struct Global {
     /// Look at all projects.
     #[arg(long, global = true)]
     pub(crate) all_projects: bool,
-    /// Who acts, instead of the user of this machine; BEADMESH_AGENT does the same.
+    /// Who acts, instead of the user of this machine; BEADMESH_AGENT does the same, BEADMESH_TOKEN proves it.
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) agent: Option<String>,
     /// Say only what was asked for.
@@ -100,6 +107,20 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: BeadCommand,
+    },
+    /// Write and read letters between agents.
+    #[command(visible_alias = "m", subcommand_required = true)]
+    Mail {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: MailCommand,
+    },
+    /// The agents that act and write letters: their names, and the tokens that prove them.
+    #[command(subcommand_required = true)]
+    Agent {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: AgentCommand,
     },
     /// The key that can take the mesh over when its owner is lost.
     Recovery {

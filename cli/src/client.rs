@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use beadmesh_node::Local;
 use beadmesh_node::api::model::Answer;
 use beadmesh_node::home::Home;
@@ -21,9 +21,12 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::failure::{Exit, Failure};
+use crate::identity::Identity;
 
+mod events;
 mod local;
 
+pub(crate) use events::Events;
 pub(crate) use local::{failure, home_failure};
 
 /// How long a node may take to accept a connection; it does so at once unless its machine is in trouble.
@@ -41,6 +44,8 @@ const ERROR_BYTES_MAX: usize = 1024 * 1024;
 /// Who answers.
 pub(crate) struct Client {
     way: Way,
+    /// What tells who acts; empty where nobody is said to.
+    headers: HeaderMap,
 }
 
 /// Whether a home that is not there yet may be begun, with a mesh of its own.
@@ -82,7 +87,17 @@ impl Client {
 
     /// Returns a client of a router in this process.
     pub(crate) fn within(router: Router) -> Self {
-        Self { way: Way::Within(router) }
+        Self { way: Way::Within(router), headers: HeaderMap::new() }
+    }
+
+    /// Tells with everything that is asked from now on who asks.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the token cannot be sent.
+    pub(crate) fn act_as(&mut self, identity: &Identity) -> Result<(), Failure> {
+        self.headers = identity.headers()?;
+        Ok(())
     }
 
     /// Returns the node that runs in this home.
@@ -108,7 +123,7 @@ impl Client {
         let (sender, connection) = shaken.map_err(|_| silent())?.map_err(|error| broken(&error))?;
         // The connection ends with the process; what goes wrong on it reaches the request that waits.
         tokio::spawn(connection);
-        Ok(Self { way: Way::Socket(sender) })
+        Ok(Self { way: Way::Socket(sender), headers: HeaderMap::new() })
     }
 
     /// Asks for something.
@@ -164,7 +179,8 @@ impl Client {
         timeout(ANSWER_PATIENCE, answer).await.map_err(|_| slow())?
     }
 
-    async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+        request.headers_mut().extend(self.headers.clone());
         match &mut self.way {
             Way::Within(router) => router.clone().oneshot(request).await.map_err(|never| match never {}),
             Way::Socket(sender) => {

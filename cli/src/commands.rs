@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use beadmesh_node::Local;
+use beadmesh_node::api::model::AgentsBody;
 
 use crate::args::{Command, Global};
 use crate::client::{self, Client, Founding};
 use crate::failure::{Exit, Failure};
+use crate::identity::{Given, Identity};
 use crate::output::Printer;
 use crate::project::{self, Project};
 
+mod agent;
 mod bead;
 mod completions;
 mod doctor;
@@ -18,6 +21,7 @@ mod init;
 mod input;
 mod invite;
 mod join;
+mod mail;
 mod members;
 mod recovery;
 mod sim;
@@ -27,8 +31,6 @@ mod up;
 
 /// The variable that names the project.
 const PROJECT_VARIABLE: &str = "BEADMESH_PROJECT";
-/// The variable that names who acts.
-const AGENT_VARIABLE: &str = "BEADMESH_AGENT";
 
 /// What a command works with.
 pub(crate) struct Context {
@@ -62,6 +64,13 @@ impl Context {
         Client::open(&self.home()?, Founding::Allowed, &mut self.held).await
     }
 
+    /// Closes the store, where this process opened it.
+    async fn close(&mut self) -> Result<(), Failure> {
+        let Some(local) = self.held.take() else { return Ok(()) };
+        let closed = local.close().await;
+        closed.map_err(|error| Failure::new(Exit::Failed, error.code(), error.to_string()).hint(error.hint()))
+    }
+
     /// Returns the running node.
     async fn node(&self) -> Result<Client, Failure> {
         Client::open_node(&self.home()?).await
@@ -74,10 +83,43 @@ impl Context {
         Project::find(given.as_deref(), self.global.all_projects, &directory)
     }
 
-    /// Returns who acts.
-    fn actor(&self) -> String {
-        let given = self.global.agent.clone().or_else(|| variable(AGENT_VARIABLE));
-        project::actor(given.as_deref())
+    /// Returns who acts; where that is the user of this machine, the home was opened once.
+    fn identity(&self) -> Result<Identity, Failure> {
+        Identity::find(Given::new(self.global.agent.as_deref()), &self.home()?)
+    }
+
+    /// Returns who answers, told who acts, and the name of who acts.
+    async fn acting_client(&mut self) -> Result<(Client, String), Failure> {
+        let client = self.client().await?;
+        self.told(client).await
+    }
+
+    /// Does the same where a home may have to be begun.
+    async fn founding_acting_client(&mut self) -> Result<(Client, String), Failure> {
+        let client = self.founding_client().await?;
+        self.told(client).await
+    }
+
+    async fn told(&self, mut client: Client) -> Result<(Client, String), Failure> {
+        let identity = self.identity()?;
+        if identity.is_unproven_human() {
+            // On a node that may not write, the user is registered nowhere and needs no token.
+            let body: AgentsBody = client.get("/v1/agents?all=true").await?;
+            if body.agents.iter().any(|agent| agent.here && identity.is(&agent.name)) {
+                identity.proven()?;
+            }
+        }
+        client.act_as(&identity)?;
+        Ok((client, identity.name))
+    }
+
+    /// Returns who answers, told who acts, for what nobody may do without proof.
+    async fn proven_client(&mut self) -> Result<Client, Failure> {
+        let mut client = self.client().await?;
+        let identity = self.identity()?;
+        identity.proven()?;
+        client.act_as(&identity)?;
+        Ok(client)
     }
 }
 
@@ -88,9 +130,8 @@ impl Context {
 /// Says why it was not, or not wholly, carried out.
 pub(crate) async fn run(command: Command, context: &mut Context) -> Result<(), Failure> {
     let outcome = dispatch(command, context).await;
-    let Some(local) = context.held.take() else { return outcome };
-    let closed = local.close().await;
-    outcome.and(closed.map_err(|error| Failure::new(Exit::Failed, error.code(), error.to_string()).hint(error.hint())))
+    let closed = context.close().await;
+    outcome.and(closed)
 }
 
 async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure> {
@@ -104,6 +145,8 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Invite(args) => invite::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Bead { command } => bead::run(context, command).await,
+        Command::Mail { command } => mail::run(context, command).await,
+        Command::Agent { command } => agent::run(context, command).await,
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,

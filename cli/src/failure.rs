@@ -139,7 +139,7 @@ impl Failure {
 fn exit_of(status: StatusCode) -> Exit {
     match status.as_u16() {
         400 | 413 | 415 | 422 => Exit::Usage,
-        403 => Exit::Refused,
+        401 | 403 => Exit::Refused,
         404 | 410 => Exit::NotFound,
         409 => Exit::Conflict,
         408 | 504 => Exit::Timeout,

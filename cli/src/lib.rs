@@ -17,6 +17,7 @@ mod args;
 mod client;
 mod commands;
 mod failure;
+mod identity;
 mod output;
 mod project;
 

@@ -73,6 +73,14 @@ impl Project {
         Ok(ProjectRequest { keys, prefix: None })
     }
 
+    /// Returns the project that something is about; none where nothing names it for good.
+    pub(crate) fn known(&self) -> ProjectRequest {
+        match self {
+            Self::Known(keys) => ProjectRequest { keys: keys.clone(), prefix: None },
+            Self::Nameless(_) | Self::Nowhere | Self::All => ProjectRequest::default(),
+        }
+    }
+
     /// Returns the keys of the project to look at; none for all of them.
     pub(crate) fn for_reading(&self) -> Vec<String> {
         match self {
@@ -209,26 +217,6 @@ fn remotes(config: &str) -> Vec<(String, String)> {
         }
     }
     remotes
-}
-
-/// Returns who acts: the one named, or the user of this machine.
-pub(crate) fn actor(given: Option<&str>) -> String {
-    let named = given.map(str::to_owned).filter(|name| !name.trim().is_empty());
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    named.or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| {
-        let user = rustix::process::getuid().as_raw();
-        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        account(&accounts, user).unwrap_or_else(|| format!("uid-{user}"))
-    })
-}
-
-/// Finds the name of a user in the text of `/etc/passwd`.
-fn account(accounts: &str, user: u32) -> Option<String> {
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(user)).then(|| name.to_owned())
-    })
 }
 
 /// Returns the directory that the command was started in.

@@ -7,21 +7,25 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use beadmesh_store::command::Answer;
+use beadmesh_store::command::{Answer, Command, ProjectContext};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::extract::Caller;
+use self::model::ProjectRequest;
 use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
 
+mod agents;
 mod beads;
 pub mod error;
 mod events;
 mod export;
 mod extract;
 mod import;
+mod mail;
 mod mesh;
 pub mod model;
 
@@ -40,12 +44,26 @@ pub struct Api {
     pub network: Option<Network>,
     /// Cancelled when the node is to stop: streams end, and a request to shut down cancels it.
     pub stop: CancellationToken,
+    /// What the user of the home is called, where the home does not say.
+    pub human: String,
+}
+
+impl Api {
+    /// Carries out a command as whoever asks.
+    async fn call(&self, caller: Caller, command: Command) -> Result<Answer, Problem> {
+        let command = match caller.0 {
+            Some(credential) => Command::As(credential, Box::new(command)),
+            None => command,
+        };
+        Ok(self.core.call(command).await?)
+    }
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "beadmesh", description = "Beads of a mesh of nodes. Every answer is an object with `schema`."),
-    tags((name = "beads"), (name = "mesh"), (name = "node"))
+    info(title = "beadmesh", description = "Beads and mail of a mesh of nodes. Every answer is an object with `schema`. \
+        Who acts is told by the headers `beadmesh-agent: NAME` and `authorization: Bearer TOKEN`."),
+    tags((name = "beads"), (name = "agents"), (name = "mail"), (name = "mesh"), (name = "node"))
 )]
 struct Described;
 
@@ -66,8 +84,16 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(beads::routes())
         .merge(import::routes())
         .merge(export::routes())
+        .merge(agents::routes())
+        .merge(mail::routes())
         .merge(mesh::routes())
         .merge(events::routes())
+}
+
+/// Returns the project that a request names; none where it names none.
+fn project_of(request: ProjectRequest) -> Option<ProjectContext> {
+    let ProjectRequest { keys, prefix } = request;
+    (!keys.is_empty()).then_some(ProjectContext { keys, prefix })
 }
 
 async fn no_route() -> Problem {

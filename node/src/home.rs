@@ -17,8 +17,10 @@ use zeroize::Zeroizing;
 use crate::api::model::SecretText;
 
 mod error;
+mod human;
 
 pub use error::HomeError;
+pub use human::Human;
 
 /// The variable that moves the whole home.
 pub const HOME_VARIABLE: &str = "BEADMESH_HOME";
@@ -26,6 +28,8 @@ pub const HOME_VARIABLE: &str = "BEADMESH_HOME";
 pub const NODE_NAME_VARIABLE: &str = "BEADMESH_NODE_NAME";
 /// The variable that names a mesh that is founded.
 pub const MESH_NAME_VARIABLE: &str = "BEADMESH_MESH_NAME";
+/// The variable that names the user of this machine.
+pub const USER_VARIABLE: &str = "USER";
 
 /// Bytes of the path of a Unix socket, as the kernel bounds it: 108 with the final zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -48,16 +52,23 @@ pub struct Home {
     dir: PathBuf,
 }
 
-/// What people call the node and a mesh it founds.
+/// What people call the node, a mesh it founds, and the agent that is the user of the home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// The node.
     pub node: String,
     /// A mesh that is founded.
     pub mesh: String,
+    /// The user, should the home not know them yet.
+    pub human: String,
 }
 
 impl Home {
+    /// Returns the home at `dir` as it is, for whoever only looks: nothing is made, and nothing is closed to others.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// Returns where the home is: `BEADMESH_HOME`, or `beadmesh` in the user's data directory.
     ///
     /// # Errors
@@ -75,7 +86,7 @@ impl Home {
     /// # Errors
     /// When the directory can not be made or used, belongs to another user, or is open to others and not ours for sure.
     pub fn open(dir: &Path) -> Result<Self, HomeError> {
-        let home = Self { dir: dir.to_owned() };
+        let home = Self::at(dir);
         let socket = home.socket();
         let bytes = socket.as_os_str().len();
         if bytes > SOCKET_PATH_BYTES_MAX {
@@ -109,7 +120,7 @@ impl Home {
     ///
     /// What can not be looked into counts as one: opening it says why.
     pub fn is_begun(dir: &Path) -> bool {
-        let home = Self { dir: dir.to_owned() };
+        let home = Self::at(dir);
         match fs::read_dir(home.store()) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) => error.kind() != io::ErrorKind::NotFound,
@@ -297,12 +308,13 @@ impl Home {
 }
 
 impl Names {
-    /// Takes the names from the environment, or else from the host's name.
+    /// Takes the names from the environment, or else from the host's name; the user's is made fit for an agent.
     ///
     /// # Errors
     /// When a name that was given is empty or too long.
     pub fn resolve() -> Result<Self, HomeError> {
-        Ok(Self { node: name(NODE_NAME_VARIABLE)?, mesh: name(MESH_NAME_VARIABLE)? })
+        let user = std::env::var(USER_VARIABLE).unwrap_or_default();
+        Ok(Self { node: name(NODE_NAME_VARIABLE)?, mesh: name(MESH_NAME_VARIABLE)?, human: human::name_of(&user) })
     }
 }
 

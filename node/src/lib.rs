@@ -7,6 +7,7 @@ pub mod clock;
 pub mod core;
 mod driver;
 pub mod home;
+mod human;
 pub mod local;
 pub mod logs;
 pub mod net;

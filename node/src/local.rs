@@ -11,6 +11,7 @@ use crate::api::model::SecretText;
 use crate::api::{self, Api};
 use crate::core::{Core, Queue, State};
 use crate::home::{Home, Names};
+use crate::human;
 use crate::opening::{self, Loss, OpeningError};
 
 /// A home that is open in this process.
@@ -30,12 +31,14 @@ impl Local {
     /// # Errors
     /// When the home or its store can not be used.
     pub async fn open(home: Home, names: Names, lock: Lock) -> Result<Self, OpeningError> {
+        let human = names.human.clone();
         let opened = opening::open(&home, names, lock, Loss::Refuse).await?;
         // Frames and members have nowhere to go without a network.
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), Box::new(drop));
         let core = core.map_err(OpeningError::Thread)?;
+        human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home)?;
         let (home, stop) = (Arc::new(home), CancellationToken::new());
-        let router = api::router(Api { core: core.clone(), home, network: None, stop });
+        let router = api::router(Api { core: core.clone(), home, network: None, stop, human });
         Ok(Self { router, recovery: opened.recovery, core })
     }
 

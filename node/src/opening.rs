@@ -32,6 +32,8 @@ pub(crate) struct Opened {
     pub(crate) names: Names,
     /// The recovery key of the mesh, if it was founded just now.
     pub(crate) recovery: Option<SecretText>,
+    /// Whether the store was lost, and with it what no peer can give back, such as what proves tokens.
+    pub(crate) lost: bool,
 }
 
 /// A replica with the lock of its home, which is let go only after the store is closed.
@@ -178,6 +180,7 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         membership,
         folds: None,
     };
+    let lost = config.membership.is_some();
     let opened = Replica::open(Box::new(opened.kv), config, clock::now())?;
     // Kept before the first flush makes the mesh durable: there is no mesh without a recovery key.
     let recovery = opened.recovery.as_ref().map(|key| home.keep_recovery(key)).transpose()?;
@@ -186,5 +189,5 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         info!(%mesh, name = names.mesh, "founded a mesh");
     }
     let machine = Housed { replica: opened.replica, _lock: lock };
-    Ok(Opened { machine, mesh, key: Zeroizing::new(key.to_bytes()), names, recovery })
+    Ok(Opened { machine, mesh, key: Zeroizing::new(key.to_bytes()), names, recovery, lost })
 }

@@ -23,6 +23,7 @@ use crate::api::{self, Api};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, Names};
+use crate::human;
 use crate::net::{self, Listen, NetError};
 use crate::network::Network;
 use crate::opening::{self, Loss, OpeningError};
@@ -140,6 +141,7 @@ impl Service {
             Turn::Node(_) => return Err(ServiceError::Running { socket: home.socket() }),
         };
         let home = Arc::new(home);
+        let human = options.names.human.clone();
         let opened = opening::open(&home, options.names, lock, Loss::Recover).await?;
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
@@ -155,12 +157,19 @@ impl Service {
         let network = Network::new(handle.clone(), opened.names.node);
         let stop = CancellationToken::new();
         let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
-        let api = Api { core: core.clone(), home: home_path, network: Some(network_handle), stop: stop.clone() };
+        let api = Api {
+            core: core.clone(),
+            home: home_path,
+            network: Some(network_handle),
+            stop: stop.clone(),
+            human: human.clone(),
+        };
         let router = api::router(api);
         // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store
         // that fails here ends the core, which the caller hears of as of any later failure.
         let _ = core.call(Command::Status).await;
-        let listener = match listen(&home.socket()) {
+        let registered = human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home);
+        let listener = match registered.map_err(ServiceError::from).and_then(|()| listen(&home.socket())) {
             Ok(listener) => listener,
             Err(error) => {
                 handle.shutdown().await;

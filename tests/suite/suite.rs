@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may stop where it stands, as a test may")]
 
 mod cli_bad_input;
+mod cli_mail;
 mod lab_link_cut;
 mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;
+mod mesh_mail;
 mod node_disk;
 mod node_killed;
 mod node_power;

@@ -146,16 +146,42 @@ impl Node {
 
     /// Does the same and gives it something to read.
     pub(crate) fn run_with(&self, args: &[&str], input: &str) -> Output {
+        fed(self.command(args), input)
+    }
+
+    /// Runs the program with these variables.
+    pub(crate) fn run_with_env(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.command(args).envs(variables.iter().copied()).output().unwrap()
+    }
+
+    /// Runs the program under a name, with a token or none.
+    pub(crate) fn run_as(&self, name: &str, token: Option<&str>, args: &[&str]) -> Output {
+        let variables: Vec<_> =
+            [("BEADMESH_AGENT", name)].into_iter().chain(token.map(|token| ("BEADMESH_TOKEN", token))).collect();
+        self.run_with_env(args, &variables)
+    }
+
+    /// Runs the program as an agent that proves itself, and gives it something to read.
+    pub(crate) fn run_with_as(&self, agent: &Agent, args: &[&str], input: &str) -> Output {
+        fed(self.command_as(agent, args), input)
+    }
+
+    /// Runs a command as an agent that proves itself; it must succeed, and its answer is returned.
+    pub(crate) fn json_as(&self, agent: &Agent, args: &[&str]) -> Value {
+        answer(args, &self.command_as(agent, &with_json(args)).output().unwrap())
+    }
+
+    /// Returns the program as an agent that proves itself would run it.
+    pub(crate) fn command_as(&self, agent: &Agent, args: &[&str]) -> Command {
         let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_owned();
-        // A program that stops early breaks the pipe, which is no fault of the test.
-        let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        output
+        command.env("BEADMESH_AGENT", &agent.name).env("BEADMESH_TOKEN", &agent.token);
+        command
+    }
+
+    /// Registers an agent.
+    pub(crate) fn register(&self, name: &str) -> Agent {
+        let body = self.json(&["agent", "register", name]);
+        Agent { name: name.to_owned(), token: body["token"].as_str().unwrap().to_owned() }
     }
 
     /// Runs a command that must succeed, and returns its answer.
@@ -229,6 +255,7 @@ impl Node {
         command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
         command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
+        command.env_remove("BEADMESH_TOKEN").env("USER", "keeper");
         command
     }
 }
@@ -240,6 +267,15 @@ impl Drop for Node {
             eprintln!("--- log of {} ---\n{}", self.name, self.logged());
         }
     }
+}
+
+/// An agent of a node, with what proves it.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its token.
+    pub(crate) token: String,
 }
 
 /// The process of a node; it does not outlive its handle.
@@ -296,6 +332,19 @@ pub(crate) fn records(jsonl: &str) -> std::collections::BTreeMap<String, Value> 
 /// Returns `records` as JSONL.
 pub(crate) fn jsonl<'a>(records: impl IntoIterator<Item = &'a Value>) -> String {
     records.into_iter().map(|record| format!("{record}\n")).collect()
+}
+
+/// Runs a program and gives it something to read.
+fn fed(mut command: Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // A program that stops early breaks the pipe, which is no fault of the test.
+    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
 }
 
 fn with_json<'a>(args: &[&'a str]) -> Vec<&'a str> {

@@ -2,12 +2,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use beadmesh_node::api::model::Scalar;
+use beadmesh_node::api::model::{Importance, Scalar};
 use clap::{CommandFactory, Parser};
 
 use super::{
-    BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, RecoveryCommand, SimCommand, UpdateArgs,
-    WordsCommand, glance,
+    AgentCommand, BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, MailCommand, RecoveryCommand,
+    SimCommand, UpdateArgs, WordsCommand, glance,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -222,4 +222,48 @@ fn a_line_that_cannot_be_read_still_says_how_to_answer() {
     assert_eq!(look("beadmesh --color never bead crate"), (false, Color::Never));
     assert_eq!(look("beadmesh --color=always bead"), (false, Color::Always));
     assert_eq!(look("beadmesh bead comment x -- --json"), (false, Color::Auto));
+}
+
+fn mail(line: &[&str]) -> MailCommand {
+    match Cli::try_parse_from(["beadmesh", "mail"].iter().chain(line)).unwrap().command {
+        Command::Mail { command } => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_letter_needs_recipients_a_subject_and_a_body() {
+    let line =
+        ["send", "--to", "ada,bob@box", "--to", "@thread", "-s", "- keys", "--ack", "--importance", "urgent", "-"];
+    let MailCommand::Send(args) = mail(&line) else { panic!("no letter") };
+    assert_eq!(args.to, ["ada", "bob@box", "@thread"]);
+    assert_eq!((args.subject.as_str(), args.common.body.as_str(), args.common.ack), ("- keys", "-", true));
+    assert_eq!(Importance::from(args.common.importance), Importance::Urgent);
+    // A list in Markdown begins with a dash, and flags may follow it.
+    let MailCommand::Reply(args) = mail(&["reply", "k7f3qx", "- first\n- second", "--all"]) else { panic!("no reply") };
+    assert_eq!((args.common.body.as_str(), args.all), ("- first\n- second", true));
+    for wrong in ["mail send --to ada text", "mail send -s text text", "mail send --to ada -s text", "mail"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn waiting_for_letters_ends_some_time() {
+    let MailCommand::Wait(args) = mail(&["wait"]) else { panic!("no wait") };
+    assert_eq!(args.timeout, Duration::from_secs(60));
+    assert!(parse("mail wait --timeout 5").is_err());
+}
+
+#[test]
+fn an_agent_is_registered_under_a_name_or_one_that_is_made_up() {
+    let register = |line: &str| match parse(line).map(|cli| cli.command) {
+        Ok(Command::Agent { command: AgentCommand::Register(args) }) => Some((args.name, args.auto)),
+        _ => None,
+    };
+    assert_eq!(register("agent register BlueLake"), Some((Some("BlueLake".to_owned()), false)));
+    assert_eq!(register("agent register --auto --task keys"), Some((None, true)));
+    assert_eq!(register("agent register"), None);
+    assert_eq!(register("agent register BlueLake --auto"), None);
+    assert!(parse("agent rotate").is_err() && parse("agent rotate x --human").is_err());
+    assert!(parse("agent rotate --human").is_ok());
 }

@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use beadmesh_node::api::model::{INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar};
+use beadmesh_node::api::model::{INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, instant};
 use beadmesh_node::net::listen_address;
 use beadmesh_sim::plan::{NODES_MAX, SPAN_MS_MAX};
 use beadmesh_sim::scenario::Scenario;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
 
 /// The priority that counts least.
 const PRIORITY_MAX: u8 = 4;
@@ -68,6 +69,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if seconds == 0 { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
+/// Reads a point in time: a day, a time, or how long ago it was, such as `2h`; returns it as RFC 3339.
+pub(crate) fn since(text: &str) -> Result<String, String> {
+    since_at(text, Timestamp::now())
+}
+
+fn since_at(text: &str, now: Timestamp) -> Result<String, String> {
+    if let Ok(ago) = duration(text) {
+        // What lies before all time is the beginning of it.
+        return Ok(now.checked_sub(ago).unwrap_or(Timestamp::MIN).max(Timestamp::UNIX_EPOCH).to_string());
+    }
+    let wrong = "write a day such as 2027-01-31, a time such as 2027-01-31T09:00Z, or how long ago, such as 2h";
+    instant(text).ok_or_else(|| wrong.to_owned())
+}
+
 /// Reads an address to listen on.
 pub(crate) fn address(text: &str) -> Result<String, String> {
     let wrong = |_| "write TCP or QUIC on an IP address, such as /ip4/0.0.0.0/tcp/7117".to_owned();
@@ -126,7 +141,7 @@ pub(crate) fn scenario() -> impl TypedValueParser<Value = Scenario> {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, minutes_field, priority, priority_field, text_field, ttl, uses};
+    use super::{duration, minutes_field, priority, priority_field, since_at, text_field, ttl, uses};
     use beadmesh_node::api::model::Scalar;
 
     #[test]
@@ -147,6 +162,18 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
         for wrong in ["", "0s", "60", "1y", "h", "1.5h", "-1h", "99999999999999999999h", "9999999999999999w", "1µ"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_point_in_time_is_a_date_or_a_distance() {
+        let since = |text| since_at(text, "2026-03-01T12:00:00Z".parse().unwrap());
+        assert_eq!(since("2h").as_deref(), Ok("2026-03-01T10:00:00Z"));
+        assert_eq!(since("2026-02-27").as_deref(), Ok("2026-02-27T00:00:00Z"));
+        assert_eq!(since("2026-02-27T09:30:00+01:00").as_deref(), Ok("2026-02-27T08:30:00Z"));
+        assert_eq!(since("9999w").as_deref(), Ok("1970-01-01T00:00:00Z"));
+        for wrong in ["", "yesterday", "2h ago", "60"] {
+            assert!(since(wrong).unwrap_err().contains("2027-01-31"), "{wrong}");
         }
     }
 

@@ -7,6 +7,9 @@ use crate::failure::Failure;
 /// Bytes read from standard input for one field; more than any field may have.
 const INPUT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Bytes that the end of a line takes, which is no part of a field.
+const LINE_END_BYTES: u64 = 2;
+
 /// Standard input, which can be read one time.
 #[derive(Debug, Default)]
 pub(super) struct Input {
@@ -20,6 +23,26 @@ impl Input {
     ///
     /// Fails when standard input cannot be read, or was read before.
     pub(super) fn text(&mut self, text: String) -> Result<String, Failure> {
+        let over = || Failure::usage(format!("standard input holds more than {INPUT_BYTES_MAX} bytes"));
+        self.read(text, INPUT_BYTES_MAX, over)
+    }
+
+    /// Does the same for a field that may have so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As `text` does, and when there is more.
+    pub(super) fn bounded(&mut self, text: String, field: &str, bytes_max: usize) -> Result<String, Failure> {
+        let over = || {
+            let failure = Failure::usage(format!("{field}: it may have {bytes_max} bytes, and has more"));
+            failure.field(field).hint("write less, or say where the rest is to be found")
+        };
+        let bound = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let text = self.read(text, bound.saturating_add(LINE_END_BYTES), over)?;
+        if text.len() > bytes_max { Err(over()) } else { Ok(text) }
+    }
+
+    fn read(&mut self, text: String, bytes_max: u64, over: impl Fn() -> Failure) -> Result<String, Failure> {
         if text != "-" {
             return Ok(text);
         }
@@ -31,10 +54,10 @@ impl Input {
             let _ = io::Write::write_all(&mut anstream::stderr(), b"Reading from the terminal; end with Ctrl-D.\n");
         }
         let mut bytes = Vec::new();
-        let read = io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
+        let read = io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes);
         let read = read.map_err(|error| Failure::io("standard input cannot be read", &error))?;
-        if u64::try_from(read).unwrap_or(u64::MAX) > INPUT_BYTES_MAX {
-            return Err(Failure::usage(format!("standard input holds more than {INPUT_BYTES_MAX} bytes")));
+        if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
+            return Err(over());
         }
         let text = String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())

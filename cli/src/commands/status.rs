@@ -16,6 +16,10 @@ const LAYOUT: [Column; 4] =
 /// Prints the state of the node.
 pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
     let mut client = context.client().await?;
+    if let Ok(identity) = context.identity() {
+        // A status is for everybody: who can not prove who they are sees it without their letters.
+        let _ = client.act_as(&identity);
+    }
     let body: StatusBody = client.get("/v1/status").await?;
     let printer = &mut context.printer;
     if printer.json {
@@ -64,6 +68,7 @@ fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String>
     let role = members::role(body.role);
     fact("Mesh", &[mesh, format!("{members}, {role} here"), Paint::Faint.on(&short(&body.mesh.id))]);
     fact("Beads", &[format!("{}, {} ready", body.beads, body.ready)]);
+    fact("Agent", &[agents(body)]);
     if body.running {
         let addresses: Vec<String> = body.listen.iter().map(|address| text::clean_line(address)).collect();
         fact("At", &addresses);
@@ -116,6 +121,18 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
     vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, path)]
 }
 
+/// Says who asks, with the letters they have not read, and how many agents there are.
+fn agents(body: &StatusBody) -> String {
+    let agents = if body.agents == 1 { "1 agent".to_owned() } else { format!("{} agents", body.agents) };
+    let Some(agent) = &body.agent else { return agents };
+    let letters = match body.unread {
+        None | Some(0) => "nothing unread".to_owned(),
+        Some(1) => Paint::Good.on("1 unread letter"),
+        Some(unread) => Paint::Good.on(&format!("{unread} unread letters")),
+    };
+    format!("{}, {letters}, {agents} in the mesh", text::clean_line(agent))
+}
+
 /// Returns the first letters of an id, enough to tell it from others at a glance.
 fn short(id: &str) -> String {
     text::clean_line(id).chars().take(10).collect()
@@ -145,6 +162,9 @@ mod tests {
             entries: 1_204,
             beads: 311,
             ready: 42,
+            agents: 6,
+            agent: Some("ada@gpu-box".into()),
+            unread: Some(2),
             digest: "d".into(),
             entries_from_future: 0,
             version: "0.1.0".into(),
@@ -170,6 +190,7 @@ mod tests {
         Node   gpu-box  running  abcdefghij
         Mesh   lab  4 members, admin here  qrstuvwxyz
         Beads  311, 42 ready
+        Agent  ada@gpu-box, 2 unread letters, 6 agents in the mesh
         At     /ip4/10.0.0.5/udp/4001/quic-v1
         Peers  2 of 3 connected
 
@@ -184,6 +205,8 @@ mod tests {
         Mesh   lab  1 member, admin here
                qrstuvwxyz
         Beads  311, 42 ready
+        Agent  ada@gpu-box, 2 unread letters, 6
+               agents in the mesh
 
         No node is running: nothing is sent or
         received. Start one with `beadmesh up`.
@@ -193,6 +216,8 @@ mod tests {
         Mesh   lab  4 members, admin here
                qrstuvwxyz
         Beads  311, 42 ready
+        Agent  ada@gpu-box, 2 unread letters, 6
+               agents in the mesh
         At     /ip4/10.0.0.5/udp/4001/quic-v1
         Peers  2 of 3 connected
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Project, account, key, remotes};
+use super::{Project, key, remotes};
 
 fn repository(folder: &Path, config: &str) {
     fs::create_dir_all(folder.join(".git")).unwrap();
@@ -116,11 +116,4 @@ fn remotes_are_read_from_a_config_in_any_order() {
     let config = "[core]\n\tbare = false\n[remote \"fork\"]\n\tfetch = +refs/heads/*\n\tURL = \"a\"\n\turl = b\n\
                   [branch \"main\"]\n\turl = c\n[remote \"origin\"]\n\turl=d\n";
     assert_eq!(remotes(config), [("fork".to_owned(), "a".to_owned()), ("origin".to_owned(), "d".to_owned())]);
-}
-
-#[test]
-fn the_name_of_a_user_is_found_by_number() {
-    let accounts = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nbroken\n";
-    assert_eq!(account(accounts, 1000).as_deref(), Some("ada"));
-    assert_eq!(account(accounts, 7), None);
 }

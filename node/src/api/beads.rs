@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::error::Problem;
-use super::extract::{BeadRef, Json, Said};
+use super::extract::{BeadRef, Caller, Json, Said};
 use super::model::{self, BeadBody, BeadPage, ListQuery, ProjectBody, ProjectRequest, Scalar};
 use super::model::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
@@ -72,9 +72,10 @@ async fn ensure_project(State(api): State<Api>, Json(request): Json<ProjectReque
     responses((status = 201, body = model::Answer<BeadBody>)))]
 async fn create(
     State(api): State<Api>,
+    caller: Caller,
     Json(request): Json<CreateRequest>,
 ) -> Result<(StatusCode, Said<BeadBody>), Problem> {
-    let body = bead(&api, Command::Create(Box::new(new_bead(request)))).await?;
+    let body = bead(&api, caller, Command::Create(Box::new(new_bead(request)))).await?;
     Ok((StatusCode::CREATED, body))
 }
 
@@ -103,41 +104,61 @@ async fn blocked(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
 #[utoipa::path(get, path = "/v1/beads/{ref}", tag = "beads", params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
 async fn show(State(api): State<Api>, BeadRef(name): BeadRef) -> Told<BeadBody> {
-    bead(&api, Command::Show(name)).await
+    bead(&api, Caller::default(), Command::Show(name)).await
 }
 
 /// Sets scalar fields of a bead; null clears one.
 #[utoipa::path(patch, path = "/v1/beads/{ref}", tag = "beads", request_body = EditRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn edit(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<EditRequest>) -> Told<BeadBody> {
+async fn edit(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<EditRequest>,
+) -> Told<BeadBody> {
     let fields = request.set.into_iter().map(|(key, value)| Ok((settable(&key)?, value.into())));
     let fields: Vec<(Field, FieldValue)> = fields.collect::<Result<_, Problem>>()?;
-    act(&api, name, request.by, Action::Set(fields)).await
+    act(&api, caller, (name, request.by), Action::Set(fields)).await
 }
 
 /// Closes a bead.
 #[utoipa::path(post, path = "/v1/beads/{ref}/close", tag = "beads", request_body = CloseRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn close(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<CloseRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Close(request.reason)).await
+async fn close(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<CloseRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::Close(request.reason)).await
 }
 
 /// Opens a closed bead again.
 #[utoipa::path(post, path = "/v1/beads/{ref}/reopen", tag = "beads", request_body = ByRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn reopen(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<ByRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Reopen).await
+async fn reopen(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<ByRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::Reopen).await
 }
 
 /// Deletes a bead: what is left is a tombstone, so that the deletion reaches every node.
 #[utoipa::path(post, path = "/v1/beads/{ref}/delete", tag = "beads", request_body = CloseRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn delete(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<CloseRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Delete(request.reason)).await
+async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<CloseRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::Delete(request.reason)).await
 }
 
 /// Settles a conflict: keeps the value shown, or sets the one given.
@@ -146,27 +167,38 @@ async fn delete(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): J
     responses((status = 200, body = model::Answer<BeadBody>)))]
 async fn resolve(
     State(api): State<Api>,
+    caller: Caller,
     BeadRef(name): BeadRef,
     Json(request): Json<ResolveRequest>,
 ) -> Told<BeadBody> {
     let field = Field::parse(&request.field).ok_or_else(|| unknown_field("field", &request.field))?;
-    act(&api, name, request.by, Action::Resolve(field, request.value.map(Scalar::into))).await
+    act(&api, caller, (name, request.by), Action::Resolve(field, request.value.map(Scalar::into))).await
 }
 
 /// Adds and removes labels.
 #[utoipa::path(post, path = "/v1/beads/{ref}/labels", tag = "beads", request_body = WordsRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn labels(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<WordsRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Labels { add: request.add, remove: request.remove }).await
+async fn labels(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<WordsRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::Labels { add: request.add, remove: request.remove }).await
 }
 
 /// Adds and removes path patterns.
 #[utoipa::path(post, path = "/v1/beads/{ref}/scopes", tag = "beads", request_body = WordsRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn scopes(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<WordsRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Scopes { add: request.add, remove: request.remove }).await
+async fn scopes(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<WordsRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::Scopes { add: request.add, remove: request.remove }).await
 }
 
 /// Adds a comment.
@@ -175,18 +207,24 @@ async fn scopes(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): J
     responses((status = 200, body = model::Answer<BeadBody>)))]
 async fn comment(
     State(api): State<Api>,
+    caller: Caller,
     BeadRef(name): BeadRef,
     Json(request): Json<CommentRequest>,
 ) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::Comment(request.text)).await
+    act(&api, caller, (name, request.by), Action::Comment(request.text)).await
 }
 
 /// Adds a dependency.
 #[utoipa::path(post, path = "/v1/beads/{ref}/deps", tag = "beads", request_body = DepRequest,
     params(("ref" = String, Path, description = "Alias or id")),
     responses((status = 200, body = model::Answer<BeadBody>)))]
-async fn add_dep(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): Json<DepRequest>) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::AddDep(request.kind, request.on)).await
+async fn add_dep(
+    State(api): State<Api>,
+    caller: Caller,
+    BeadRef(name): BeadRef,
+    Json(request): Json<DepRequest>,
+) -> Told<BeadBody> {
+    act(&api, caller, (name, request.by), Action::AddDep(request.kind, request.on)).await
 }
 
 /// Removes a dependency.
@@ -195,18 +233,20 @@ async fn add_dep(State(api): State<Api>, BeadRef(name): BeadRef, Json(request): 
     responses((status = 200, body = model::Answer<BeadBody>)))]
 async fn remove_dep(
     State(api): State<Api>,
+    caller: Caller,
     BeadRef(name): BeadRef,
     Json(request): Json<UndepRequest>,
 ) -> Told<BeadBody> {
-    act(&api, name, request.by, Action::RemoveDep(request.kind, request.on)).await
+    act(&api, caller, (name, request.by), Action::RemoveDep(request.kind, request.on)).await
 }
 
-async fn act(api: &Api, bead: String, by: String, action: Action) -> Told<BeadBody> {
-    self::bead(api, Command::Edit(BeadEdit { bead, action, by })).await
+/// Changes a bead, given what it is called and who is said to do it.
+async fn act(api: &Api, caller: Caller, (bead, by): (String, String), action: Action) -> Told<BeadBody> {
+    self::bead(api, caller, Command::Edit(BeadEdit { bead, action, by })).await
 }
 
-async fn bead(api: &Api, command: Command) -> Told<BeadBody> {
-    match api.core.call(command).await? {
+async fn bead(api: &Api, caller: Caller, command: Command) -> Told<BeadBody> {
+    match api.call(caller, command).await? {
         Answer::Bead(bead) => Ok(Said(BeadBody { bead: (*bead).into() })),
         other => Err(super::unexpected(&other)),
     }

@@ -36,6 +36,11 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message, hint).field(field)
     }
 
+    /// It is not allowed.
+    pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "refused", message, hint)
+    }
+
     /// What is asked for needs a node with a network, and this is none.
     pub fn no_node() -> Self {
         let hint = "start the node with `beadmesh up`";

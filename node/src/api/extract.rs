@@ -2,16 +2,21 @@
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::response::Response;
+use beadmesh_protocol::agent::{self, Token};
+use beadmesh_store::command::Credential;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::error::Problem;
-use super::model::{Answer, ListQuery, ProjectQuery};
+use super::model::{
+    AGENT_HEADER, AgentsQuery, Answer, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery,
+    ThreadQuery,
+};
 
 /// Bytes of a JSON request: a bead with every text at its limit fits.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -77,21 +82,88 @@ impl<S: Send + Sync> FromRequestParts<S> for BeadRef {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
+/// The agent, letter or thread that a path names.
+#[derive(Debug)]
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        Ok(Self::from_pairs(pairs(parts)?)?)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(name) = path.map_err(|error| {
+            let hint = "write the name or id percent-encoded, as one segment of the path";
+            Problem::new(StatusCode::BAD_REQUEST, "usage", error.body_text(), hint)
+        })?;
+        Ok(Self(name))
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ProjectQuery {
+/// Who asks: the agent that the headers name with the token that proves it, or nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Caller(pub(super) Option<Credential>);
+
+impl Caller {
+    /// Returns what the agent is called; nothing where nobody asks.
+    pub(super) fn name(&self) -> String {
+        self.0.as_ref().map(|credential| credential.name.clone()).unwrap_or_default()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        Ok(Self::from_pairs(pairs(parts)?)?)
+        let token = bearer(&parts.headers)?;
+        let Some(name) = parts.headers.get(AGENT_HEADER) else {
+            return match token {
+                None => Ok(Self(None)),
+                Some(_) => {
+                    let hint = "send the agent's name in that header";
+                    Err(Problem::invalid(AGENT_HEADER, "a token came without the name of its agent", hint))
+                }
+            };
+        };
+        let hint = "send the name that the agent was registered under, or its address name@node";
+        let name = std::str::from_utf8(name.as_bytes());
+        let name = name.map_err(|_| Problem::invalid(AGENT_HEADER, "the name is not UTF-8 text", hint))?.trim();
+        // Of an address, the part behind the @ is the node's name, which may be any text.
+        let local = name.split_once('@').map_or(name, |(local, _)| local);
+        agent::check_name(local).map_err(|error| Problem::invalid(AGENT_HEADER, error, hint))?;
+        Ok(Self(Some(Credential { name: name.to_owned(), token })))
     }
 }
+
+/// Reads the token that a request bears. What is wrong with one is told without quoting it.
+fn bearer(headers: &HeaderMap) -> Result<Option<Token>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let wrong = |problem: String| {
+        let hint = "send `authorization: Bearer` and the token that registering the agent showed";
+        Problem::new(StatusCode::UNAUTHORIZED, "refused", problem, hint).field(header::AUTHORIZATION.as_str())
+    };
+    let text = value.to_str().map_err(|_| wrong("the token is no text of ASCII characters".to_owned()))?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(wrong("only tokens of the kind Bearer are understood".to_owned()));
+    }
+    token.parse().map(Some).map_err(|error: agent::TokenError| wrong(error.to_string()))
+}
+
+/// Lets a query be read from a request: pairs that its `from_pairs` takes.
+macro_rules! queries {
+    ($($query:ty),+) => {$(
+        impl<S: Send + Sync> FromRequestParts<S> for $query {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+                let read: Result<Self, QueryError> = Self::from_pairs(pairs(parts)?);
+                Ok(read?)
+            }
+        }
+    )+};
+}
+
+queries!(ListQuery, ProjectQuery, AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery);
 
 fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Result<Query<Vec<(String, String)>>, QueryRejection> = Query::try_from_uri(&parts.uri);

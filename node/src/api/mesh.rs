@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_store::command::{Answer, Command, NewInvite, StatusAnswer};
+use beadmesh_store::command::{AgentAnswer, Answer, Command, NewInvite, StatusAnswer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::Problem;
-use super::extract::{Json, Said};
+use super::extract::{Caller, Json, Said};
 use super::model::{
     self, DoctorBody, DoctorRequest, Empty, Finding, INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteBody, InviteRequest,
     JoinBody, JoinRequest, Member, MembersBody, Mesh, Node, Peer, PeersBody, Rebuilt, RecoveryBody, SecretText,
@@ -33,8 +33,16 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Tells how the node and its mesh stand.
 #[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = model::Answer<StatusBody>)))]
-async fn status(State(api): State<Api>) -> Told<StatusBody> {
+async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
     let status = ask_status(&api).await?;
+    let agents = match api.core.call(Command::AgentList { all: false }).await? {
+        Answer::Agents(agents) => agents,
+        other => return Err(unexpected(&other)),
+    };
+    let (agent, unread) = match unread(&api, caller.clone()).await? {
+        Some(unread) => (Some(address(&caller.name(), &agents)), Some(unread)),
+        None => (None, None),
+    };
     Ok(Said(StatusBody {
         node: Node { id: status.node.to_string(), name: status.node_name },
         instance: status.instance.to_string(),
@@ -43,6 +51,9 @@ async fn status(State(api): State<Api>) -> Told<StatusBody> {
         entries: status.entries,
         beads: status.beads,
         ready: status.ready,
+        agents: agents.len() as u64,
+        agent,
+        unread,
         digest: status.digest,
         entries_from_future: status.entries_from_future,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -172,6 +183,27 @@ async fn shutdown(State(api): State<Api>) -> Result<(StatusCode, Said<Empty>), P
     }
     api.stop.cancel();
     Ok((StatusCode::ACCEPTED, Said(Empty {})))
+}
+
+/// Counts the letters that who asks has not read; nothing where nobody proves to be an agent: a status is for everybody.
+async fn unread(api: &Api, caller: Caller) -> Result<Option<u64>, Problem> {
+    if caller.0.is_none() {
+        return Ok(None);
+    }
+    match api.call(caller, Command::MailUnread).await {
+        Ok(Answer::Unread(unread)) => Ok(Some(unread)),
+        Ok(other) => Err(unexpected(&other)),
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Returns the address of this node's agent of that name, which may be an address already.
+fn address(name: &str, agents: &[AgentAnswer]) -> String {
+    let is_meant = |agent: &&AgentAnswer| {
+        agent.here && [&agent.name, &agent.address].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    agents.iter().find(is_meant).map_or_else(|| name.to_owned(), |agent| agent.address.clone())
 }
 
 async fn ask_status(api: &Api) -> Result<StatusAnswer, Problem> {

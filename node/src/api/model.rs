@@ -2,23 +2,32 @@
 //!
 //! Every answer is one JSON object with `"schema": 1`. Ids, dates and roles are texts. Rules live elsewhere.
 
+use beadmesh_protocol::clock::Wall;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod agent;
 mod bead;
+mod mail;
 mod mesh;
 mod query;
 mod request;
 
+pub use beadmesh_protocol::limits::LETTER_BODY_BYTES_MAX;
+pub use beadmesh_protocol::mail::Importance;
 pub use beadmesh_protocol::op::Role;
 pub use beadmesh_protocol::project::ProjectKey;
 
+pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
+pub use mail::{Attachment, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody};
 pub use mesh::{
     DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
     Rebuilt, RecoveryBody, SecretText, StatusBody,
 };
-pub use query::{ListQuery, ProjectQuery, QueryError, encode_segment};
+pub use query::{
+    AgentsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery, encode_segment,
+};
 pub use request::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest, INVITE_TTL_S_MAX,
     INVITE_USES_MAX, InviteRequest, JoinRequest, NewDep, ProjectRequest, ResolveRequest, UndepRequest, WordsRequest,
@@ -26,6 +35,14 @@ pub use request::{
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
+
+/// The header that names the agent who asks; `authorization: Bearer` and its token prove it.
+pub const AGENT_HEADER: &str = "beadmesh-agent";
+
+/// Reads a day, a time or an RFC 3339 instant as people write them, and returns it as RFC 3339 in UTC.
+pub fn instant(text: &str) -> Option<String> {
+    Wall::parse_lenient(text).map(|wall| wall.to_string())
+}
 
 /// One answer: its body with `"schema": 1` beside the body's own keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

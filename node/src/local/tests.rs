@@ -6,6 +6,8 @@ use tower::ServiceExt;
 
 use super::*;
 
+mod mail;
+
 struct Bench {
     local: Local,
     home: TempDir,
@@ -14,7 +16,7 @@ struct Bench {
 async fn open(temp: &TempDir) -> Local {
     let home = Home::open(temp.path()).unwrap();
     let lock = Lock::try_acquire(&home.lock()).unwrap().expect("nobody else holds the lock");
-    let names = Names { node: "box".into(), mesh: "home".into() };
+    let names = Names { node: "box".into(), mesh: "home".into(), human: "tim".into() };
     Local::open(home, names, lock).await.unwrap()
 }
 
@@ -284,6 +286,15 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/beads/{ref}/scopes",
         "/v1/beads/{ref}/comments",
         "/v1/beads/{ref}/deps",
+        "/v1/agents",
+        "/v1/agents/{name}/rotate",
+        "/v1/agents/{name}/retire",
+        "/v1/human/rotate",
+        "/v1/letters",
+        "/v1/letters/{id}",
+        "/v1/letters/{id}/ack",
+        "/v1/inbox",
+        "/v1/threads/{thread}",
         "/v1/import",
         "/v1/export",
         "/v1/invites",

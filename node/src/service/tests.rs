@@ -20,7 +20,7 @@ async fn start(temp: &TempDir, name: &str) -> Running {
     let options = Options {
         listen: Some(vec!["/ip4/127.0.0.1/tcp/0".into()]),
         mdns: false,
-        names: Names { node: name.into(), mesh: "home".into() },
+        names: Names { node: name.into(), mesh: "home".into(), human: "tim".into() },
     };
     let running = Service::start(home, options).await.unwrap();
     timeout(PATIENCE, async {
@@ -39,6 +39,17 @@ async fn ask(node: &Running, method: &str, path: &str, body: Value) -> (StatusCo
     let status = response.status();
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+/// Returns how many letters the user of a home has not read; nothing where the token in it proves nothing.
+async fn unread(node: &Running, temp: &TempDir) -> Option<u64> {
+    let human = Home::at(temp.path()).human().unwrap().unwrap();
+    let bearer = format!("Bearer {}", human.token.unwrap().reveal());
+    let request = Request::builder().uri("/v1/status").header("beadmesh-agent", human.name);
+    let request = request.header("authorization", bearer).body(Body::empty()).unwrap();
+    let response = node.router.clone().oneshot(request).await.unwrap();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    serde_json::from_slice::<Value>(&bytes).unwrap()["unread"].as_u64()
 }
 
 async fn come_to_hold_the_same(ada: &Running, bob: &Running) {
@@ -83,7 +94,11 @@ async fn a_node_answers_on_its_private_socket_until_it_is_told_to_stop() {
     assert_eq!(fs::metadata(home.socket()).unwrap().mode() & 0o777, 0o600);
     let status = over_socket(&home.socket(), "GET /v1/status").await;
     assert!(status.contains("\"running\":true") && status.contains("/ip4/127.0.0.1/tcp/"), "{status}");
-    let options = Options { listen: Some(vec![]), mdns: false, names: Names { node: "b".into(), mesh: "m".into() } };
+    let options = Options {
+        listen: Some(vec![]),
+        mdns: false,
+        names: Names { node: "b".into(), mesh: "m".into(), human: "tim".into() },
+    };
     let second = Service::start(home.clone(), options).await.unwrap_err();
     assert!(matches!(second, ServiceError::Running { .. }), "{second}");
     let run = tokio::spawn(node.run_until(std::future::pending()));
@@ -133,7 +148,7 @@ async fn a_damaged_store_is_kept_and_given_back_by_peers_and_by_nobody_else() {
     damage(&two);
     let home = Home::open(two.path()).unwrap();
     let lock = Lock::try_acquire(&home.lock()).unwrap().unwrap();
-    let names = Names { node: "bob".into(), mesh: "home".into() };
+    let names = Names { node: "bob".into(), mesh: "home".into(), human: "tim".into() };
     let alone = crate::local::Local::open(home, names, lock).await.unwrap_err();
     assert_eq!(alone.code(), "store_damaged", "{alone}");
     let bob = start(&two, "bob").await;
@@ -141,6 +156,8 @@ async fn a_damaged_store_is_kept_and_given_back_by_peers_and_by_nobody_else() {
     let path = format!("/v1/beads/{}", made["bead"]["id"].as_str().unwrap());
     assert_eq!(ask(&bob, "GET", &path, Value::Null).await.1["bead"]["title"], "of bob");
     assert!(two.path().join("store/sled-1/db").exists());
+    // What proves tokens was lost with the store, so the user has a new one.
+    assert_eq!(unread(&bob, &two).await, Some(0));
     bob.stop().await.unwrap();
     ada.stop().await.unwrap();
 }
@@ -152,7 +169,7 @@ async fn a_damaged_store_of_a_node_without_peers_stops_it() {
     damage(&temp);
     for _ in 0..2 {
         let home = Home::open(temp.path()).unwrap();
-        let names = Names { node: "ada".into(), mesh: "home".into() };
+        let names = Names { node: "ada".into(), mesh: "home".into(), human: "tim".into() };
         let error = Service::start(home, Options { listen: Some(vec![]), mdns: false, names }).await.unwrap_err();
         assert_eq!(error.code(), "store_damaged", "{error}");
     }

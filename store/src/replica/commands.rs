@@ -335,15 +335,17 @@ impl Replica {
     /// Collects the operations to write again in another mesh: on projects and agents, and on beads and mail in the order
     /// of their times.
     ///
-    /// An observer takes nothing along, so one that has beads or agents is refused: they would be gone.
+    /// An observer takes nothing along, so one that has beads or letters is refused: they would be gone. Its agents are
+    /// left behind, for they could not act there, and every home has one: its user.
     fn taken_along(&mut self, entered: &Mesh) -> Result<(Vec<RawOp>, Vec<RawOp>), Failure> {
         if !entered.is_writer() {
-            let has_agents = !self.mesh.agent_ops().is_empty();
-            let what = match self.beads.index(&self.stage, &self.mesh)?.rows.len() {
-                0 if !has_agents => return Ok((Vec::new(), Vec::new())),
-                0 => "its agents with their mail".to_owned(),
-                1 => "its bead".to_owned(),
-                beads => format!("its {beads} beads"),
+            let letters = self.stage.keys(keys::LETTERS)?.len();
+            let what = match (self.beads.index(&self.stage, &self.mesh)?.rows.len(), letters) {
+                (0, 0) => return Ok((Vec::new(), Vec::new())),
+                (0, 1) => "its letter".to_owned(),
+                (0, letters) => format!("its {letters} letters"),
+                (1, _) => "its bead".to_owned(),
+                (beads, _) => format!("its {beads} beads"),
             };
             return Err(CommandError::Refused {
                 problem: format!("this node would be an observer there, and {what} would have no effect"),

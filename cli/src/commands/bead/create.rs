@@ -13,8 +13,10 @@ use crate::project::{self, Project};
 /// Creates a bead.
 pub(super) async fn run(context: &mut Context, args: CreateArgs) -> Result<(), Failure> {
     let project = context.project()?;
-    let request = request(args, &project, context.actor())?;
-    let mut client = context.founding_client().await?;
+    let mut request = request(args, &project)?;
+    // Who the user is among the agents is known once the home was opened.
+    let (mut client, by) = context.founding_acting_client().await?;
+    request.by = by;
     let body: BeadBody = client.post("/v1/beads", &request).await?;
     let is_local = client.is_local();
     let printer = &mut context.printer;
@@ -33,7 +35,7 @@ pub(super) async fn run(context: &mut Context, args: CreateArgs) -> Result<(), F
     Ok(())
 }
 
-fn request(args: CreateArgs, project: &Project, by: String) -> Result<CreateRequest, Failure> {
+fn request(args: CreateArgs, project: &Project) -> Result<CreateRequest, Failure> {
     let mut input = Input::default();
     let deps = args.blocked_by.into_iter().map(|on| NewDep { kind: "blocks".to_owned(), on }).collect();
     Ok(CreateRequest {
@@ -57,6 +59,6 @@ fn request(args: CreateArgs, project: &Project, by: String) -> Result<CreateRequ
         deps,
         blocks: args.blocks,
         parent: args.parent,
-        by,
+        by: String::new(),
     })
 }

@@ -19,8 +19,9 @@ use crate::output::text;
 /// Sets fields of a bead.
 pub(super) async fn update(context: &mut Context, args: UpdateArgs) -> Result<(), Failure> {
     let path = path(&args.id, "")?;
-    let wish = EditRequest { by: context.actor(), set: fields(args)? };
-    let mut client = context.client().await?;
+    let set = fields(args)?;
+    let (mut client, by) = context.acting_client().await?;
+    let wish = EditRequest { by, set };
     let body: BeadBody = client.patch(&path, &wish).await?;
     changed(&mut context.printer, &body, |name| format!("Updated {name}."))
 }
@@ -61,35 +62,32 @@ fn fields(args: UpdateArgs) -> Result<BTreeMap<String, Scalar>, Failure> {
 
 /// Closes beads.
 pub(super) async fn close(context: &mut Context, args: CloseArgs) -> Result<(), Failure> {
-    let wish = CloseRequest { by: context.actor(), reason: args.reason };
-    each(context, &args.ids, "/close", &wish, "Closed").await
+    each(context, &args.ids, "/close", |by| CloseRequest { by, reason: args.reason }, "Closed").await
 }
 
 /// Opens closed beads again.
 pub(super) async fn reopen(context: &mut Context, args: IdArgs) -> Result<(), Failure> {
-    let wish = ByRequest { by: context.actor() };
-    each(context, &args.ids, "/reopen", &wish, "Reopened").await
+    each(context, &args.ids, "/reopen", |by| ByRequest { by }, "Reopened").await
 }
 
 /// Deletes beads.
 pub(super) async fn delete(context: &mut Context, args: CloseArgs) -> Result<(), Failure> {
-    let wish = CloseRequest { by: context.actor(), reason: args.reason };
-    each(context, &args.ids, "/delete", &wish, "Deleted").await
+    each(context, &args.ids, "/delete", |by| CloseRequest { by, reason: args.reason }, "Deleted").await
 }
 
-/// Sends one wish for each of several beads, once every one of them was found.
+/// Sends one wish, made by who acts, for each of several beads, once every one of them was found.
 ///
 /// The first that fails ends it: what was done before is told, and printed as a success of its own.
-async fn each(
+async fn each<W: Serialize>(
     context: &mut Context,
     ids: &[String],
     below: &str,
-    wish: &impl Serialize,
+    wish: impl FnOnce(String) -> W,
     did: &str,
 ) -> Result<(), Failure> {
-    let mut client = context.client().await?;
+    let (mut client, by) = context.acting_client().await?;
     let found = found(&mut client, ids).await?;
-    let (done, outcome) = send(&mut client, &found, below, wish, did).await;
+    let (done, outcome) = send(&mut client, &found, below, &wish(by), did).await;
     if context.printer.json {
         if !done.is_empty() {
             answer(&mut context.printer, done, ids)?;
@@ -149,8 +147,8 @@ fn partly(failure: Failure, bead: &Bead, done: &[Bead], did: &str) -> Failure {
 pub(super) async fn resolve(context: &mut Context, args: ResolveArgs) -> Result<(), Failure> {
     let path = path(&args.id, "/resolve")?;
     let value = args.value.map(|text| scalar(&args.field, &text)).transpose()?;
-    let wish = ResolveRequest { by: context.actor(), field: args.field.clone(), value };
-    let mut client = context.client().await?;
+    let (mut client, by) = context.acting_client().await?;
+    let wish = ResolveRequest { by, field: args.field.clone(), value };
     let body: BeadBody = client.post(&path, &wish).await?;
     let field = text::clean_line(&args.field);
     let left = body.bead.conflicts.len();
@@ -173,8 +171,7 @@ fn scalar(field: &str, value: &str) -> Result<Scalar, Failure> {
 
 /// Adds or removes a dependency.
 pub(super) async fn dep(context: &mut Context, command: DepCommand) -> Result<(), Failure> {
-    let by = context.actor();
-    let mut client = context.client().await?;
+    let (mut client, by) = context.acting_client().await?;
     let (body, told): (BeadBody, _) = match command {
         DepCommand::Add(args) => {
             let kind = args.kind.unwrap_or_else(|| "blocks".to_owned());
@@ -195,13 +192,13 @@ pub(super) async fn dep(context: &mut Context, command: DepCommand) -> Result<()
 
 /// Adds or removes labels or scopes.
 pub(super) async fn words(context: &mut Context, command: WordsCommand, what: &str) -> Result<(), Failure> {
-    let by = context.actor();
-    let (id, wish) = match command {
-        WordsCommand::Add(WordsArgs { id, words }) => (id, WordsRequest { by, add: words, remove: Vec::new() }),
-        WordsCommand::Remove(WordsArgs { id, words }) => (id, WordsRequest { by, add: Vec::new(), remove: words }),
+    let (id, add, remove) = match command {
+        WordsCommand::Add(WordsArgs { id, words }) => (id, words, Vec::new()),
+        WordsCommand::Remove(WordsArgs { id, words }) => (id, Vec::new(), words),
     };
     let path = path(&id, &format!("/{what}"))?;
-    let mut client = context.client().await?;
+    let (mut client, by) = context.acting_client().await?;
+    let wish = WordsRequest { by, add, remove };
     let body: BeadBody = client.post(&path, &wish).await?;
     let now = if what == "labels" { body.bead.labels.join(", ") } else { body.bead.scopes.join(", ") };
     let now = if now.is_empty() { "none".to_owned() } else { text::clean_line(&now) };
@@ -212,8 +209,9 @@ pub(super) async fn words(context: &mut Context, command: WordsCommand, what: &s
 /// Adds a comment.
 pub(super) async fn comment(context: &mut Context, args: CommentArgs) -> Result<(), Failure> {
     let path = path(&args.id, "/comments")?;
-    let wish = CommentRequest { by: context.actor(), text: Input::default().text(args.text)? };
-    let mut client = context.client().await?;
+    let text = Input::default().text(args.text)?;
+    let (mut client, by) = context.acting_client().await?;
+    let wish = CommentRequest { by, text };
     let body: BeadBody = client.post(&path, &wish).await?;
     changed(&mut context.printer, &body, |name| format!("Commented on {name}."))
 }

@@ -27,6 +27,14 @@ pub struct StatusBody {
     pub beads: u64,
     /// Beads that can be worked on now.
     pub ready: u64,
+    /// Agents of the mesh that are not retired.
+    pub agents: u64,
+    /// The address of who asks; absent where nobody proved to be an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Letters that who asks has not read; absent like `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
     /// Equal digests mean equal sets of entries.
     pub digest: String,
     /// Entries whose timestamp lies far ahead of the clock here.

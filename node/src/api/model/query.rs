@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+mod mail;
+
+pub use mail::{AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery};
+
 /// Which beads to list, and which page of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -8,8 +8,8 @@ use beadmesh_protocol::limits::ALIAS_BYTES_MAX;
 use beadmesh_protocol::op::Role;
 
 use crate::command::{
-    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Filter, Finding, NewBead, Prepared, ProjectAnswer,
-    ProjectContext,
+    Action, Answer, BeadAnswer, BeadEdit, Command, CommandError, Credential, Filter, Finding, NewAgent, NewBead,
+    NewLetter, Prepared, ProjectAnswer, ProjectContext,
 };
 use crate::testing::{Net, bead, edit};
 
@@ -291,6 +291,28 @@ fn an_observer_leaves_the_projects_it_named_behind() {
     let (here, there) = (net.status(0), net.status(1));
     assert_eq!((here.digest, here.entries), (there.digest, there.entries));
     assert_eq!(here.entries, 2, "the founding entry and the admission");
+}
+
+#[test]
+fn an_observer_leaves_its_agents_behind_and_is_refused_with_letters() {
+    for letters in [false, true] {
+        let mut net = Net::alone(2);
+        let new = NewAgent { name: Some("BlueLake".to_owned()), ..NewAgent::default() };
+        let Ok(Answer::Registered { token, .. }) = net.ask(1, Command::AgentRegister(new)) else { panic!("no agent") };
+        if letters {
+            let credential = Credential { name: "BlueLake".to_owned(), token };
+            let (to, body) = (vec!["BlueLake".to_owned()], "Text.".to_owned());
+            let letter = NewLetter { to, body, subject: "Keys".to_owned(), ..NewLetter::default() };
+            net.ask(1, Command::As(credential, Box::new(Command::MailSend(Box::new(letter))))).unwrap();
+            let Err(error) = net.join_as(Role::Observer, 0, 1) else { panic!("its letter is gone") };
+            assert_eq!(error.to_string(), "this node would be an observer there, and its letter would have no effect");
+        } else {
+            net.join_as(Role::Observer, 0, 1).unwrap();
+            assert!(
+                matches!(net.ask(1, Command::AgentList { all: true }), Ok(Answer::Agents(agents)) if agents.is_empty())
+            );
+        }
+    }
 }
 
 #[test]
