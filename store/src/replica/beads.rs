@@ -32,7 +32,7 @@ use changes::{ChangeRecord, change_in, changes_of, has_changes, note, op_of};
 use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// Bytes of a bead's view from which on it is not stored but derived when it is asked for.
 const VIEW_BYTES_MAX: usize = 64 * 1024;
