@@ -105,3 +105,6 @@ fn unreadable(id: EntryId) -> CommandError {
 fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

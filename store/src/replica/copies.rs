@@ -162,42 +162,4 @@ impl Numbers {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::{Strategy, proptest};
-
-    use super::*;
-
-    #[test]
-    fn numbers_in_order_are_one_run_and_one_used_twice_is_told() {
-        let mut numbers = Numbers::default();
-        assert!((1..=1_000).all(|n| !numbers.note(n)));
-        assert_eq!(numbers.runs, [(1, 1_000)]);
-        assert!(numbers.note(700) && numbers.note(1) && !numbers.note(u64::MAX) && numbers.note(u64::MAX));
-        assert_eq!((numbers.doubled, numbers.runs.len()), (3, 2));
-    }
-
-    #[test]
-    fn an_author_who_leaves_gaps_costs_a_bounded_record() {
-        let mut numbers = Numbers::default();
-        assert!((0..10_000).all(|n| !numbers.note(2 * n)));
-        assert_eq!(numbers.runs.len(), RUNS_MAX);
-        assert!(numbers.note(19_998));
-    }
-
-    proptest! {
-        #[test]
-        fn in_any_order_as_many_are_doubled_as_there_are_too_many(
-            all in proptest::collection::vec(0_u64..60, 0..120).prop_shuffle()
-        ) {
-            let mut numbers = Numbers::default();
-            all.iter().for_each(|n| {
-                numbers.note(*n);
-            });
-            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
-            assert_eq!(numbers.doubled, u64::try_from(all.len() - distinct.len()).unwrap());
-            let held: u64 = numbers.runs.iter().map(|(first, last)| last - first + 1).sum();
-            assert_eq!(held, u64::try_from(distinct.len()).unwrap());
-            assert!(numbers.runs.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
-        }
-    }
-}
+mod tests;
