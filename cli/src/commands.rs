@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Printer;
 use crate::project::{self, Project};
 
+mod backup;
 mod bead;
 mod completions;
 mod doctor;
@@ -20,6 +21,7 @@ mod invite;
 mod join;
 mod members;
 mod recovery;
+mod restore;
 mod sim;
 mod status;
 mod target;
@@ -105,6 +107,8 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Join(args) => join::run(context, args).await,
         Command::Bead { command } => bead::run(context, command).await,
         Command::Recovery { command } => recovery::run(context, command).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,
         Command::Completions(args) => completions::run(context, args.shell),

@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
 
+mod backup;
 mod beads;
 pub mod error;
 mod events;
@@ -66,6 +67,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(beads::routes())
         .merge(import::routes())
         .merge(export::routes())
+        .merge(backup::routes())
         .merge(mesh::routes())
         .merge(events::routes())
 }
@@ -96,6 +98,9 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::JoinDecision(_) => "a decision",
         Answer::Joined { .. } => "a mesh",
         Answer::Membership(_) => "a membership",
+        Answer::BackupIndex(_) => "an index of entries",
+        Answer::Sealed(_) => "entries",
+        Answer::TakenBack(_) => "what became of entries",
         Answer::Checked(_) => "findings",
         Answer::Rebuilt { .. } => "a rebuild",
         Answer::Done => "done",

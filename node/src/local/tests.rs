@@ -292,6 +292,8 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/events",
         "/v1/recovery",
         "/v1/shutdown",
+        "/v1/backup",
+        "/v1/restore",
     ] {
         assert!(paths.contains(&path), "{path} is missing in {paths:?}");
     }
