@@ -8,6 +8,8 @@ mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;
+mod node_backup;
+mod node_clone;
 mod node_disk;
 mod node_killed;
 mod node_power;
