@@ -3,10 +3,11 @@
 //! It decides nothing: every entry is kept whatever it tells. What is noted here is there to be reported.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use beadmesh_protocol::clock::Timestamp;
 use beadmesh_protocol::entry::{Content, Entry};
-use beadmesh_protocol::id::{InstanceId, NodeId, base32};
+use beadmesh_protocol::id::{InstanceId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::keys;
@@ -48,13 +49,15 @@ impl Copies {
     /// Opens what is known in a store.
     ///
     /// # Errors
-    /// When the store fails or a record does not decode.
+    /// When the store fails, or what peers brought does not decode.
     pub(crate) fn open(stage: &Stage) -> Result<Self, StoreError> {
         let mut numbers = BTreeMap::new();
-        for (key, record) in stage.records(keys::AUTHORS)? {
-            let named = keys::author_of(&key).ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
-            numbers.insert(named, record);
-        }
+        stage.scan(keys::AUTHORS, |key, value| {
+            // What does not decode is of another layout, and derived anew as soon as the store is open.
+            let record = postcard::from_bytes(value).unwrap_or_default();
+            numbers.extend(keys::author_of(key).map(|named| (named, record)));
+            ControlFlow::Continue(())
+        })?;
         Ok(Self { numbers, own: stage.record(keys::COPIES)?.unwrap_or_default() })
     }
 

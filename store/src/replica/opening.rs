@@ -50,3 +50,6 @@ pub(super) fn rejoin(
     }
     Ok((entries, control, None))
 }
+
+#[cfg(test)]
+mod tests;
