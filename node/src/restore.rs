@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use beadmesh_protocol::entry::{Entry, Sealed, Set};
 use beadmesh_protocol::id::{MeshId, NodeId};
-use beadmesh_store::backup::{BackupError, Piece};
+use beadmesh_store::backup::BackupError;
 use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{Config, FlushError, Input, Opened, Output, Replica, RequestId};
 use beadmesh_store::{KvError, Membership, OpenError, StoreError};
@@ -21,7 +21,7 @@ use crate::home::{Home, HomeError, Names};
 use crate::opening::kv_code;
 use crate::turn::{self, Turn, TurnError};
 
-pub use beadmesh_store::backup::{Header, Reader};
+pub use beadmesh_store::backup::{Header, Piece, Reader};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -18,6 +18,8 @@ fn a_node_at_work_is_backed_up_and_comes_back_on_an_empty_machine() {
     let jsonl: String =
         (0..300).map(|number| format!("{{\"id\":\"B-{number}\",\"title\":\"Bead {number}\"}}\n")).collect();
     assert_eq!(ada.import(&jsonl)["created"], 300);
+    // The backup says where bob is to be found.
+    settle(&[&ada, &bob]);
     let file = ada.home().with_file_name("ada.backup");
     let path = file.to_str().unwrap();
     let is_over = AtomicBool::new(false);

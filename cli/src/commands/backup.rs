@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use beadmesh_node::api::model::{BackupRequest, MembersBody};
-use beadmesh_node::restore::{Header, Reader};
+use beadmesh_node::restore::{Header, Piece, Reader};
 use http_body_util::BodyExt;
 use serde::Serialize;
 
@@ -49,15 +49,12 @@ pub(super) async fn run(context: &mut Context, args: BackupArgs) -> Result<(), F
     let mut client = context.client().await?;
     let members: MembersBody = client.get("/v1/members").await?;
     let stream = client.post_stream("/v1/backup", &BackupRequest { with_key }).await?;
-    let mut copy = Copy { stream, reader: Reader::default(), bytes: 0 };
-    let header = if is_piped {
-        copy.run(|bytes| context.printer.bytes(bytes)).await?
-    } else {
-        let progress = Progress::bytes(&context.printer, "Backing up", None);
-        let written = to_file(&mut copy, &file, &progress).await;
-        progress.clear();
-        written?
-    };
+    let progress = Progress::steps(&context.printer, "Backing up", 0);
+    let mut copy = Copy { stream, reader: Reader::default(), progress, bytes: 0, entries: 0 };
+    let copied =
+        if is_piped { copy.run(|bytes| context.printer.bytes(bytes)).await } else { to_file(&mut copy, &file).await };
+    copy.progress.clear();
+    let header = copied?;
     let body = BackupBody {
         file,
         mesh: header.mesh.to_string(),
@@ -70,16 +67,13 @@ pub(super) async fn run(context: &mut Context, args: BackupArgs) -> Result<(), F
 }
 
 /// Writes the backup to a file that only its owner can read.
-async fn to_file(copy: &mut Copy, path: &Path, progress: &Progress) -> Result<Header, Failure> {
+async fn to_file(copy: &mut Copy, path: &Path) -> Result<Header, Failure> {
     let cannot = |error: io::Error| unwritable(path, &error);
     let mut target = Target::open(path).map_err(cannot)?;
     if target.is_beside() {
         target.file.set_permissions(Permissions::from_mode(0o600)).map_err(cannot)?;
     }
-    let written = copy.run(|bytes| {
-        progress.add(bytes.len());
-        target.file.write_all(bytes).map_err(cannot)
-    });
+    let written = copy.run(|bytes| target.file.write_all(bytes).map_err(cannot));
     let header = tokio::select! {
         written = written => written,
         _ = tokio::signal::ctrl_c() => {
@@ -94,7 +88,10 @@ async fn to_file(copy: &mut Copy, path: &Path, progress: &Progress) -> Result<He
 struct Copy {
     stream: Body,
     reader: Reader,
+    progress: Progress,
     bytes: u64,
+    /// Entries read so far.
+    entries: u64,
 }
 
 impl Copy {
@@ -108,7 +105,14 @@ impl Copy {
             let Some(bytes) = frame.data_ref() else { continue };
             self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.reader.push(bytes);
-            while self.reader.read().map_err(|error| damaged(&error))?.is_some() {}
+            while let Some(piece) = self.reader.read().map_err(|error| damaged(&error))? {
+                match piece {
+                    Piece::Header(header) => self.progress.expect(header.entries),
+                    Piece::Entry(_) => self.entries += 1,
+                    Piece::Key(_) | Piece::Recovery(_) | Piece::End => {}
+                }
+            }
+            self.progress.reach(self.entries);
             write(bytes)?;
         }
         self.reader.finish().map_err(|error| damaged(&error))?;
