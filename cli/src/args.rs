@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod agent;
+mod backup;
 mod bead;
 mod mail;
 mod mesh;
@@ -13,6 +14,7 @@ mod sim;
 mod value;
 
 pub(crate) use agent::{AgentCommand, AgentListArgs, RegisterArgs, RetireArgs, RotateArgs};
+pub(crate) use backup::{BackupArgs, RestoreArgs};
 pub(crate) use bead::{
     BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ResolveArgs, UpdateArgs, WordsArgs,
     WordsCommand,
@@ -128,6 +130,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: RecoveryCommand,
     },
+    /// Write everything this node holds to one file, while the node goes on.
+    Backup(BackupArgs),
+    /// Bring a node back from a backup, or hand its entries to a node of the same mesh.
+    Restore(RestoreArgs),
     /// Check every record, and say what to do about what is found.
     Doctor(DoctorArgs),
     /// Run whole meshes on a false clock, network and disk; this needs no node and touches none.
@@ -157,6 +163,9 @@ pub(crate) struct DoctorArgs {
     /// Derive everything shown anew from what was stored, before checking.
     #[arg(long)]
     pub(crate) rebuild: bool,
+    /// Take note of what was found of copied and restored stores: only what comes later is told again.
+    #[arg(long)]
+    pub(crate) accept: bool,
 }
 
 /// Arguments of `completions`.

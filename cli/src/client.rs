@@ -160,15 +160,28 @@ impl Client {
         self.ask(Method::DELETE, path, written(wish)?).await
     }
 
-    /// Sends a stream of any length, and waits for the answer as long as it takes.
-    pub(crate) async fn upload<T: DeserializeOwned>(&mut self, path: &str, body: Body) -> Result<T, Failure> {
-        let response = self.send(request(Method::POST, path, "application/x-ndjson", body)?).await?;
+    /// Sends a stream of a media type and of any length, and waits for the answer as long as it takes.
+    pub(crate) async fn upload<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        kind: &'static str,
+        body: Body,
+    ) -> Result<T, Failure> {
+        let response = self.send(request(Method::POST, path, kind, body)?).await?;
         read(response).await
     }
 
     /// Asks for a stream of any length; an answer that is no success is an error already.
     pub(crate) async fn download(&mut self, path: &str) -> Result<Body, Failure> {
-        let request = request(Method::GET, path, "application/json", Body::empty())?;
+        self.stream(request(Method::GET, path, "application/json", Body::empty())?).await
+    }
+
+    /// Sends a wish that is answered by a stream of any length.
+    pub(crate) async fn post_stream(&mut self, path: &str, wish: &impl Serialize) -> Result<Body, Failure> {
+        self.stream(request(Method::POST, path, "application/json", written(wish)?)?).await
+    }
+
+    async fn stream(&mut self, request: Request<Body>) -> Result<Body, Failure> {
         let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow())??;
         if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response).await) }
     }

@@ -13,6 +13,7 @@ use crate::output::Printer;
 use crate::project::{self, Project};
 
 mod agent;
+mod backup;
 mod bead;
 mod completions;
 mod doctor;
@@ -24,6 +25,7 @@ mod join;
 mod mail;
 mod members;
 mod recovery;
+mod restore;
 mod sim;
 mod status;
 mod target;
@@ -148,6 +150,8 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Mail { command } => mail::run(context, command).await,
         Command::Agent { command } => agent::run(context, command).await,
         Command::Recovery { command } => recovery::run(context, command).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,
         Command::Completions(args) => completions::run(context, args.shell),

@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::network::Network;
 
 mod agents;
+mod backup;
 mod beads;
 pub mod error;
 mod events;
@@ -86,6 +87,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(export::routes())
         .merge(agents::routes())
         .merge(mail::routes())
+        .merge(backup::routes())
         .merge(mesh::routes())
         .merge(events::routes())
 }
@@ -122,6 +124,9 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::JoinDecision(_) => "a decision",
         Answer::Joined { .. } => "a mesh",
         Answer::Membership(_) => "a membership",
+        Answer::BackupIndex(_) => "an index of entries",
+        Answer::Sealed(_) => "entries",
+        Answer::TakenBack(_) => "what became of entries",
         Answer::Checked(_) => "findings",
         Answer::Rebuilt { .. } => "a rebuild",
         Answer::Registered { .. } => "a registered agent",

@@ -36,6 +36,7 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const KEY: &str = "node.key";
 const RECOVERY: &str = "recovery.key";
+const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
 const MEMBERSHIP: &str = "membership";
 const KEY_BYTES: usize = 32;
@@ -156,25 +157,69 @@ impl Home {
         self.dir.join("store")
     }
 
+    /// Returns the directory in which a store is built that a backup brings back.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.dir.join(RESTORING)
+    }
+
+    /// Fails when a restore was interrupted: what it left is no node yet.
+    pub(crate) fn check_whole(&self) -> Result<(), HomeError> {
+        let path = self.restoring();
+        if path.exists() && !Self::is_begun(&self.dir) { Err(HomeError::HalfRestored { path }) } else { Ok(()) }
+    }
+
+    /// Removes what a restore that was interrupted left.
+    pub(crate) fn clear_restoring(&self) -> Result<(), HomeError> {
+        let path = self.restoring();
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HomeError::io(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the keys and the store of a node that was brought back in their places, the store last.
+    pub(crate) fn place_restored(
+        &self,
+        key: &SigningKey,
+        recovery: Option<&[u8]>,
+        membership: &Membership,
+    ) -> Result<(), HomeError> {
+        if self.existing_key()?.is_none() {
+            self.write_private(KEY, Zeroizing::new(key.to_bytes()).as_slice())?;
+        }
+        if let Some(recovery) = recovery {
+            self.write_private(RECOVERY, recovery)?;
+        }
+        self.keep_membership(membership)?;
+        let (made, store) = (self.restoring(), self.store());
+        sync(&made)?;
+        fs::rename(&made, &store).map_err(|source| HomeError::io(&store, source))?;
+        self.sync()
+    }
+
+    /// Returns the node's secret key, if there is one.
+    pub(crate) fn existing_key(&self) -> Result<Option<SigningKey>, HomeError> {
+        let path = self.dir.join(KEY);
+        let Some(read) = self.read_private(KEY)? else { return Ok(None) };
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        if read.len() != KEY_BYTES {
+            return Err(HomeError::KeyBytes { path, bytes: read.len() });
+        }
+        bytes.copy_from_slice(&read);
+        Ok(Some(SigningKey::from_bytes(&bytes)))
+    }
+
     /// Returns the node's secret key, made and kept at the first call. The caller holds the lock.
     ///
     /// # Errors
     /// When the key can not be read or kept, is open to others, or has another length.
     pub fn key(&self) -> Result<SigningKey, HomeError> {
-        let path = self.dir.join(KEY);
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        let read = match self.read_private(KEY)? {
-            Some(read) => read,
-            None => {
-                getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
-                self.write_private(KEY, bytes.as_slice())?;
-                return Ok(SigningKey::from_bytes(&bytes));
-            }
-        };
-        if read.len() != KEY_BYTES {
-            return Err(HomeError::KeyBytes { path, bytes: read.len() });
+        if let Some(key) = self.existing_key()? {
+            return Ok(key);
         }
-        bytes.copy_from_slice(&read);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
+        self.write_private(KEY, bytes.as_slice())?;
         Ok(SigningKey::from_bytes(&bytes))
     }
 
@@ -255,7 +300,12 @@ impl Home {
         if !store.is_dir() {
             make(&store)?;
         }
-        let inode = fs::metadata(&store).map_err(|source| HomeError::io(&store, source))?.ino();
+        Self::machine_at(&store)
+    }
+
+    /// Returns what `machine` will return once the store at this place has been moved to its own.
+    pub(crate) fn machine_at(store: &Path) -> Result<String, HomeError> {
+        let inode = fs::metadata(store).map_err(|source| HomeError::io(store, source))?.ino();
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
         let machine = if machine.trim().is_empty() { host_name() } else { machine.trim().to_owned() };
         Ok(format!("{machine}/{inode}"))

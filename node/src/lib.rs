@@ -13,6 +13,7 @@ pub mod logs;
 pub mod net;
 pub mod network;
 mod opening;
+pub mod restore;
 pub mod service;
 pub mod turn;
 

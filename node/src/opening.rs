@@ -116,7 +116,7 @@ impl OpeningError {
     }
 }
 
-fn kv_code(error: &KvError) -> &'static str {
+pub(crate) fn kv_code(error: &KvError) -> &'static str {
     match error {
         KvError::Full { .. } => "disk_full",
         KvError::ReadOnly { .. } => "read_only",
@@ -143,6 +143,7 @@ pub(crate) async fn open(home: &Home, names: Names, lock: Lock, loss: Loss) -> R
 }
 
 fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened, OpeningError> {
+    home.check_whole()?;
     let key = home.key()?;
     let machine = home.machine()?;
     let opened = beadmesh_store::open(&home.store())?;

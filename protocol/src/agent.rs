@@ -96,13 +96,13 @@ impl Directory {
         for entry in control {
             let content = entry.content();
             let place = (content.hlc, entry.id());
-            for raw in &content.ops {
-                let Ok(Op::Agent(facts)) = Op::decode(raw) else { continue };
+            for op in entry.control_ops() {
+                let Op::Agent(facts) = op else { continue };
                 if !roster.may_write(content.author) {
                     break;
                 }
                 let id = AgentId::of(content.author, &facts.name);
-                let said = Agent::of(content.author, facts, content.hlc);
+                let said = Agent::of(content.author, facts.clone(), content.hlc);
                 let Some(known) = agents.get_mut(&id) else {
                     agents.insert(id, said);
                     last.insert(id, place);

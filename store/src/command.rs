@@ -10,7 +10,7 @@ use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::bead::{Bead, Conflict, DepKey, Field, FieldValue, Status};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
+use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRefusal, JoinRequest, Ticket};
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::sync::Progress;
@@ -106,6 +106,14 @@ pub enum Command {
     MailUnread,
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
     Check,
+    /// Takes note of what was found about copies of stores, so that only what comes later is told; answers `Done`.
+    AcceptCopies,
+    /// Lists what a backup holds; answers `BackupIndex`.
+    BackupIndex,
+    /// Reads the first of these entries, as many as one batch has room for; answers `Sealed`.
+    BackupEntries(Vec<EntryId>),
+    /// Takes entries of that mesh from a backup, as if a peer had brought them; answers `TakenBack`.
+    TakeBack(MeshId, Vec<Entry>),
     /// Derives every view anew from the entries; answers `Rebuilt`.
     Rebuild,
 }
@@ -315,6 +323,12 @@ pub enum Answer {
     Thread(ThreadAnswer),
     /// How many letters an agent has not read.
     Unread(u64),
+    /// What a backup holds.
+    BackupIndex(BackupIndex),
+    /// Entries in the form they travel in, in the order they were asked for.
+    Sealed(Vec<Sealed>),
+    /// What became of entries of a backup.
+    TakenBack(TakenBack),
     /// What a check found; empty when all is well.
     Checked(Vec<Finding>),
     /// How many entries were folded and how many beads they make.
@@ -353,8 +367,34 @@ pub struct StatusAnswer {
     pub digest: String,
     /// Entries whose timestamp lies far ahead of our clock.
     pub entries_from_future: u64,
+    /// Stable ids of what is known of copies of stores; a check tells more.
+    pub copies: Vec<&'static str>,
     /// Every other member, linked or not.
     pub peers: Vec<PeerAnswer>,
+}
+
+/// What a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupIndex {
+    /// The mesh.
+    pub mesh: MeshId,
+    /// This node.
+    pub node: NodeId,
+    /// When it was asked for, by this node's clock.
+    pub wall: Wall,
+    /// Every entry, those of the control set first, each set in the order of hybrid times.
+    pub ids: Vec<EntryId>,
+}
+
+/// What became of entries of a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Entries that are stored now.
+    pub new: u64,
+    /// Entries that were here already.
+    pub known: u64,
+    /// Entries of authors whom this mesh does not know; they were not stored.
+    pub unknown: u64,
 }
 
 /// Another node of the mesh as seen from here.

@@ -2,6 +2,7 @@
 //!
 //! It starts no threads of its own, waits for nothing but the disk, and knows no network.
 
+pub mod backup;
 pub mod command;
 mod directory;
 pub mod folds;

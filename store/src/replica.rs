@@ -25,8 +25,10 @@ use crate::membership::Membership;
 use crate::stage::{Stage, StoreError};
 
 mod agents;
+mod backup;
 mod beads;
 mod commands;
+mod copies;
 mod entries;
 mod event;
 mod links;
@@ -232,6 +234,7 @@ impl Replica {
             join_open: false,
             failed: None,
         };
+        replica.entries.begin(&mut replica.stage, now.wall);
         if replica.beads.needs_rebuild(&replica.stage)? {
             replica.rebuild()?;
         }
@@ -550,10 +553,15 @@ impl Replica {
         let ids = self.entries.data_ids();
         self.beads.clear(&mut self.stage)?;
         let gained = self.mail.clear(&mut self.stage)?;
+        self.entries.copies_mut().clear(&mut self.stage);
+        for entry in self.entries.load_control(&self.stage)? {
+            self.entries.copies_mut().note(&mut self.stage, &entry);
+        }
         self.stage.commit()?;
         let mut folded = 0;
         for id in ids {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
+                self.entries.copies_mut().note(&mut self.stage, &entry);
                 self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
                 self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
                 folded += 1;

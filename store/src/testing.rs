@@ -217,6 +217,40 @@ impl Net {
         self.flush(at);
     }
 
+    /// Returns a copy of a replica's disk as it is now.
+    pub(crate) fn saved(&self, at: usize) -> SharedKv {
+        SharedKv::new(self.peers[at].disk.lock().snapshot())
+    }
+
+    /// Puts another disk under a replica and opens it as what it is.
+    pub(crate) fn put_back(&mut self, at: usize, disk: SharedKv, origin: &Origin) {
+        self.unplug(at);
+        let now = self.now(at);
+        let peer = &mut self.peers[at];
+        peer.disk = disk;
+        peer.opened += 1;
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, origin), now, None);
+        self.flush(at);
+    }
+
+    /// Opens a copy of a replica's disk as one more replica with its key, and returns its place.
+    pub(crate) fn copy(&mut self, at: usize, origin: &Origin) -> usize {
+        let (disk, now) = (self.saved(at), self.now(at));
+        let Peer { author, ahead, .. } = &self.peers[at];
+        let (author, ahead, opened) = (author.clone(), *ahead, 100);
+        let replica = open(&disk, &author, (opened, origin), now, None);
+        self.peers.push(Peer { replica, disk, author, ahead, events: Vec::new(), opened });
+        let copy = self.peers.len() - 1;
+        self.flush(copy);
+        copy
+    }
+
+    /// Returns the stable ids of what a replica finds, each with its message.
+    pub(crate) fn findings(&mut self, at: usize) -> Vec<(&'static str, String)> {
+        let Ok(Answer::Checked(findings)) = self.ask(at, Command::Check) else { panic!("findings") };
+        findings.into_iter().map(|finding| (finding.check, finding.message)).collect()
+    }
+
     /// Cuts every link of a replica, which itself does not hear of it.
     fn unplug(&mut self, at: usize) {
         let cut: Vec<LinkId> =

@@ -10,6 +10,8 @@ mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;
 mod mesh_mail;
+mod node_backup;
+mod node_clone;
 mod node_disk;
 mod node_killed;
 mod node_power;

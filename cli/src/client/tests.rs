@@ -40,7 +40,7 @@ async fn a_node_is_asked_over_its_socket() {
     let failure = client.post::<Empty>("/v1/shutdown", &Empty {}).await.unwrap_err();
     assert_eq!((failure.exit, failure.hint.as_deref()), (Exit::Refused, Some("ask")));
     let body = axum::body::Body::from("x".repeat(100_000));
-    assert_eq!(client.upload::<PeersBody>("/v1/peers", body).await.unwrap().peers, []);
+    assert_eq!(client.upload::<PeersBody>("/v1/peers", "application/x-ndjson", body).await.unwrap().peers, []);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::output::text;
 /// Checks, and prints the findings; any finding is a failure.
 pub(super) async fn run(context: &mut Context, args: DoctorArgs) -> Result<(), Failure> {
     let mut client = context.client().await?;
-    let wish = DoctorRequest { rebuild: args.rebuild };
+    let wish = DoctorRequest { rebuild: args.rebuild, accept: args.accept };
     let body: DoctorBody = client.post_slow("/v1/doctor", &wish).await?;
     let printer = &mut context.printer;
     if printer.json {

@@ -77,6 +77,10 @@ fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String>
         let entries = body.entries_from_future;
         fact("Clock", &[Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))]);
     }
+    if !body.findings.is_empty() {
+        let found = format!("{}: `beadmesh doctor` says more", body.findings.join(", "));
+        fact("Store", &[Paint::Bad.on(&text::clean_line(&found))]);
+    }
     if !body.peers.is_empty() {
         let connected = body.peers.iter().filter(|peer| peer.connected).count();
         fact("Peers", &[format!("{connected} of {} connected", body.peers.len())]);
@@ -167,6 +171,7 @@ mod tests {
             unread: Some(2),
             digest: "d".into(),
             entries_from_future: 0,
+            findings: vec![],
             version: "0.1.0".into(),
             running: true,
             listen: vec!["/ip4/10.0.0.5/udp/4001/quic-v1".into()],
@@ -199,6 +204,8 @@ mod tests {
         vps     seen 2 h ago  at most 14 entries behind, as of 2 h ago
         desk    connected     catching up, 120 of 400                   /ip4/10.0.0.7/udp/4001/quic-v1
         ");
+        let copied = StatusBody { findings: vec!["store.cloned".into()], ..status() };
+        assert!(plain(&copied, 100).contains("\nStore  store.cloned: `beadmesh doctor` says more\n"));
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
         Node   gpu-box  not running  abcdefghij

@@ -33,6 +33,11 @@ impl Target {
         Ok(Self { file, places: Some((beside, path.clone())) })
     }
 
+    /// Returns whether it is written beside its place, so that it is ours alone.
+    pub(super) fn is_beside(&self) -> bool {
+        self.places.is_some()
+    }
+
     /// Makes it durable, and puts it in its place.
     pub(super) fn keep(mut self) -> io::Result<()> {
         self.file.flush()?;

@@ -44,6 +44,11 @@ impl Progress {
         Self { bar }
     }
 
+    /// Says how many steps there are, once that is known.
+    pub(crate) fn expect(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// Counts bytes.
     pub(crate) fn add(&self, bytes: usize) {
         self.bar.inc(u64::try_from(bytes).unwrap_or(u64::MAX));

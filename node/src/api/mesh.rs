@@ -56,6 +56,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         unread,
         digest: status.digest,
         entries_from_future: status.entries_from_future,
+        findings: status.copies.into_iter().map(str::to_owned).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         running: api.network.is_some(),
         listen: api.network.as_ref().map(|network| network.handle.listen_addresses()).unwrap_or_default(),
@@ -128,7 +129,7 @@ async fn join(State(api): State<Api>, Json(request): Json<JoinRequest>) -> Told<
     Ok(Said(JoinBody { mesh, inviter, beads: joined.beads }))
 }
 
-/// Checks every record; derives every view anew before, if asked to.
+/// Checks every record; before, if asked to, derives every view anew and takes note of copies of stores.
 #[utoipa::path(post, path = "/v1/doctor", tag = "node", request_body = DoctorRequest,
     responses((status = 200, body = model::Answer<DoctorBody>)))]
 async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> Told<DoctorBody> {
@@ -136,6 +137,12 @@ async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> T
     if request.rebuild {
         match api.core.call(Command::Rebuild).await? {
             Answer::Rebuilt { entries, beads } => rebuilt = Some(Rebuilt { entries, beads }),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    if request.accept {
+        match api.core.call(Command::AcceptCopies).await? {
+            Answer::Done => {}
             other => return Err(unexpected(&other)),
         }
     }

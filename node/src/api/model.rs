@@ -23,14 +23,15 @@ pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, Lin
 pub use mail::{Attachment, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody};
 pub use mesh::{
     DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
-    Rebuilt, RecoveryBody, SecretText, StatusBody,
+    Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody,
 };
 pub use query::{
     AgentsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery, encode_segment,
 };
 pub use request::{
-    ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest, INVITE_TTL_S_MAX,
-    INVITE_USES_MAX, InviteRequest, JoinRequest, NewDep, ProjectRequest, ResolveRequest, UndepRequest, WordsRequest,
+    BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,
+    INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteRequest, JoinRequest, NewDep, ProjectRequest, ResolveRequest,
+    UndepRequest, WordsRequest,
 };
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::limits::FRAME_BYTES_MAX;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::Command;
@@ -207,6 +208,7 @@ pub(super) fn command_bytes(command: &Command) -> usize {
     match command {
         Command::Import(records) => records.len() * RECORD_BYTES,
         Command::As(_, command) => command_bytes(command),
+        Command::TakeBack(_, entries) => entries.iter().map(Entry::bytes_len).sum(),
         _ => 0,
     }
 }

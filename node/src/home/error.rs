@@ -51,6 +51,12 @@ pub enum HomeError {
         /// The mode it must have.
         wanted: u32,
     },
+    /// A restore was interrupted.
+    #[error("a restore was interrupted: {} is not whole", path.display())]
+    HalfRestored {
+        /// What it left.
+        path: PathBuf,
+    },
     /// The key file holds something else.
     #[error("{} has {bytes} bytes, a node's key has 32", path.display())]
     KeyBytes {
@@ -97,6 +103,7 @@ impl HomeError {
             Self::ReadOnly { .. } => "read_only",
             Self::Full { .. } => "disk_full",
             Self::NotOurs { .. } | Self::TooOpen { .. } => "refused",
+            Self::HalfRestored { .. } => "conflict",
             Self::Name { .. } | Self::Nowhere | Self::SocketPath { .. } => "usage",
             Self::Io { .. } | Self::KeyBytes { .. } | Self::Random => "internal",
         }
@@ -115,6 +122,9 @@ impl HomeError {
                 format!("put the node's key back from a backup; without one, move {} away", path.display())
             }
             Self::Name { variable, .. } => format!("set {variable} to a short name, or unset it"),
+            Self::HalfRestored { path } => {
+                format!("run `beadmesh restore` again, or remove {} to begin a new node", path.display())
+            }
             Self::Random => "try again".to_owned(),
         }
     }

@@ -303,6 +303,8 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/events",
         "/v1/recovery",
         "/v1/shutdown",
+        "/v1/backup",
+        "/v1/restore",
     ] {
         assert!(paths.contains(&path), "{path} is missing in {paths:?}");
     }
@@ -319,4 +321,26 @@ async fn events_tell_of_changes_and_end_with_the_store() {
     let text = to_bytes(response.into_body(), 1024 * 1024).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
     assert!(text.contains("event: bead") && text.contains(made["id"].as_str().unwrap()), "{text}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_refused_with_what_to_do_and_kept() {
+    let Bench { local, home } = bench().await;
+    local.close().await.unwrap();
+    let store = home.path().join("store");
+    let mut batch = beadmesh_store::Batch::default();
+    batch.put(*b"\0schema", &(beadmesh_store::open::SCHEMA + 1).to_be_bytes());
+    let mut kv = beadmesh_store::open(&store).unwrap().kv;
+    beadmesh_store::Kv::apply(&mut kv, batch).unwrap();
+    beadmesh_store::Kv::flush(&mut kv).unwrap();
+    drop(kv);
+    for _ in 0..2 {
+        let opened = Home::open(home.path()).unwrap();
+        let lock = Lock::try_acquire(&opened.lock()).unwrap().unwrap();
+        let error = Local::open(opened, Names { node: "box".into(), mesh: "home".into(), human: "tim".into() }, lock)
+            .await
+            .unwrap_err();
+        assert_eq!((error.code(), error.hint().as_str()), ("newer_schema", "use the newer beadmesh"), "{error}");
+    }
+    assert!(store.join("sled-1").exists() && !store.join("sled-2").exists());
 }

@@ -88,6 +88,13 @@ impl Replica {
             Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
             Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
             Command::Check => self.check(),
+            Command::AcceptCopies => {
+                self.entries.copies_mut().accept(&mut self.stage);
+                Ok(Answer::Done)
+            }
+            Command::BackupIndex => Ok(Answer::BackupIndex(self.backup_index())),
+            Command::BackupEntries(ids) => self.backup_entries(&ids),
+            Command::TakeBack(mesh, entries) => self.take_back(mesh, entries),
             Command::Rebuild => {
                 let entries = self.rebuild()?;
                 let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
@@ -152,6 +159,7 @@ impl Replica {
             ready,
             digest: digest.finalize().to_hex().to_string(),
             entries_from_future: self.entries.future_count(),
+            copies: self.copies_found(),
             peers,
         })))
     }
@@ -290,7 +298,7 @@ impl Replica {
         };
         invite.take(joiner, wall);
         self.stage.put_record(keys::invite(request.invite), &invite);
-        self.entries.take(&mut self.stage, wall, &entry)?;
+        self.entries.keep(&mut self.stage, wall, &entry)?;
         self.authored.push(entry.id());
         self.learn(vec![entry])?;
         Ok(Answer::JoinDecision(Ok(control)))
@@ -367,7 +375,7 @@ impl Replica {
     /// Empties the store of the mesh that is left and begins with the control entries of the one entered.
     fn leave(&mut self, entered: &Mesh, control: &[Entry]) -> Result<(), StoreError> {
         // What is kept of tokens stays: agents are the same in every mesh that their node is in.
-        for prefix in [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::PEERS] {
+        for prefix in [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::PEERS, keys::AUTHORS] {
             for key in self.stage.keys(prefix)? {
                 self.stage.delete(key);
             }
@@ -381,8 +389,9 @@ impl Replica {
         };
         self.entries = Entries::fresh(&mut self.stage, self.config.key.clone(), identity);
         for entry in control {
-            self.entries.take(&mut self.stage, self.now.wall, entry)?;
+            self.entries.keep(&mut self.stage, self.now.wall, entry)?;
         }
+        self.entries.begin(&mut self.stage, self.now.wall);
         self.authored.clear();
         self.taken.clear();
         self.orphans.clear();

@@ -13,6 +13,7 @@ use beadmesh_protocol::wire::Hello;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
+use super::copies::Copies;
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
@@ -60,6 +61,8 @@ struct Sets {
 pub(crate) enum Taken {
     /// It is staged now.
     New,
+    /// It is staged now, and another entry of its author bears its number.
+    Doubled,
     /// It was here already.
     Known,
 }
@@ -73,6 +76,7 @@ pub(crate) struct Entries {
     clock: HybridClock,
     sets: Sets,
     from_future: u64,
+    copies: Copies,
 }
 
 impl Entries {
@@ -82,8 +86,8 @@ impl Entries {
     /// When the store fails or its index does not decode.
     pub(crate) fn open(stage: &Stage, key: SigningKey, identity: Identity, wall: Wall) -> Result<Self, StoreError> {
         let counter: Counter = stage.record(keys::COUNTER)?.unwrap_or_default();
-        let (sets, clock) = (Sets::default(), HybridClock::default());
-        let mut entries = Self { key, identity, counter, clock, sets, from_future: 0 };
+        let (sets, clock, copies) = (Sets::default(), HybridClock::default(), Copies::open(stage)?);
+        let mut entries = Self { key, identity, counter, clock, sets, from_future: 0, copies };
         for (key, Indexed { set, hlc }) in stage.records(keys::INDEX)? {
             if planted::is(Bug::ForgetsFuture) && hlc.wall() > wall {
                 continue;
@@ -100,7 +104,8 @@ impl Entries {
         stage.put_record(keys::IDENTITY.to_vec(), &identity);
         let counter = Counter::default();
         stage.put_record(keys::COUNTER.to_vec(), &counter);
-        Self { key, identity, counter, clock: HybridClock::default(), sets: Sets::default(), from_future: 0 }
+        let (clock, sets, copies) = (HybridClock::default(), Sets::default(), Copies::default());
+        Self { key, identity, counter, clock, sets, from_future: 0, copies }
     }
 
     /// Goes on as a new instance: its entries are counted from 1 again.
@@ -109,6 +114,13 @@ impl Entries {
         self.counter = Counter { hlc: self.counter.hlc, ..Counter::default() };
         stage.put_record(keys::IDENTITY.to_vec(), &self.identity);
         stage.put_record(keys::COUNTER.to_vec(), &self.counter);
+        self.copies.renew();
+    }
+
+    /// Begins to count which of our entries peers bring: what was held at the opening is here by now.
+    pub(crate) fn begin(&mut self, stage: &mut Stage, wall: Wall) {
+        let now = self.clock.clone().tick(wall);
+        self.copies.begin(stage, now);
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -121,6 +133,14 @@ impl Entries {
 
     pub(crate) fn mesh(&self) -> MeshId {
         self.identity.mesh
+    }
+
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    pub(crate) fn copies_mut(&mut self) -> &mut Copies {
+        &mut self.copies
     }
 
     /// Returns how many entries were taken whose timestamp lies far ahead of our clock.
@@ -188,11 +208,26 @@ impl Entries {
         content.sign(self.identity.mesh, &self.key).expect("operations are bounded before they are signed")
     }
 
-    /// Takes an entry from elsewhere whose author is known.
+    /// Takes an entry that a peer brought, whose author is known.
     pub(crate) fn take(&mut self, stage: &mut Stage, wall: Wall, entry: &Entry) -> Result<Taken, StoreError> {
         let content = entry.content();
-        let given_back = || entry.set() == Set::Data && content.author == self.node();
-        if self.holds(stage, entry.id())? || (planted::is(Bug::OwnEntriesRefused) && given_back()) {
+        let is_ours = content.author == self.node();
+        if planted::is(Bug::OwnEntriesRefused) && is_ours && entry.set() == Set::Data {
+            return Ok(Taken::Known);
+        }
+        let future = self.from_future;
+        let taken = self.keep(stage, wall, entry)?;
+        // A clock that ran ahead says nothing about when an entry was written.
+        if taken == Taken::New && is_ours && future == self.from_future {
+            self.copies.met(stage, content.hlc, content.instance == self.identity.instance);
+        }
+        Ok(taken)
+    }
+
+    /// Takes an entry that is not brought by a peer, whose author is known.
+    pub(crate) fn keep(&mut self, stage: &mut Stage, wall: Wall, entry: &Entry) -> Result<Taken, StoreError> {
+        let content = entry.content();
+        if self.holds(stage, entry.id())? {
             return Ok(Taken::Known);
         }
         self.observe(content.hlc, wall);
@@ -202,8 +237,8 @@ impl Entries {
             self.counter = Counter { n: content.n, prev: Some(entry.id()), hlc: self.counter.hlc.max(content.hlc) };
             stage.put_record(keys::COUNTER.to_vec(), &self.counter);
         }
-        self.stage(stage, entry);
-        Ok(Taken::New)
+        let is_doubled = self.stage(stage, entry);
+        Ok(if is_doubled { Taken::Doubled } else { Taken::New })
     }
 
     fn observe(&mut self, hlc: Timestamp, wall: Wall) {
@@ -212,7 +247,8 @@ impl Entries {
         }
     }
 
-    fn stage(&mut self, stage: &mut Stage, entry: &Entry) {
+    /// Stages an entry that is not held; returns whether another one bears its author's number.
+    fn stage(&mut self, stage: &mut Stage, entry: &Entry) -> bool {
         let (id, set, hlc) = (entry.id(), entry.set(), entry.content().hlc);
         stage.put_record(keys::entry(id), &entry.seal());
         stage.put_record(keys::index(id), &Indexed { set, hlc });
@@ -220,6 +256,7 @@ impl Entries {
             stage.put(keys::control(id), Vec::new());
         }
         self.sets.add(set, Key::new(hlc, id));
+        self.copies.note(stage, entry)
     }
 
     /// Returns whether an entry is held.
@@ -240,6 +277,11 @@ impl Entries {
             entries.extend(id.map(|id| self.load(stage, id)).transpose()?.flatten());
         }
         Ok(entries)
+    }
+
+    /// Returns the ids of every control entry, in the order of their hybrid times.
+    pub(crate) fn control_ids(&self) -> Vec<EntryId> {
+        self.sets.control.iter().map(Key::id).collect()
     }
 
     /// Returns the ids of every data entry, in the order of their hybrid times.
@@ -306,6 +348,7 @@ mod tests {
             clock: HybridClock::default(),
             sets: Sets::default(),
             from_future: 0,
+            copies: Copies::default(),
         };
         let key = |byte| Key::new(Timestamp::default(), EntryId::from_bytes([byte; 32]));
         entries.sets.add(Set::Data, key(1));

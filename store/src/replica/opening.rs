@@ -46,7 +46,10 @@ pub(super) fn rejoin(
     let identity = Identity { mesh: membership.mesh, instance, machine: config.machine.clone() };
     let mut entries = Entries::fresh(stage, config.key.clone(), identity);
     for entry in &control {
-        entries.take(stage, now.wall, entry)?;
+        entries.keep(stage, now.wall, entry)?;
     }
     Ok((entries, control, None))
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,8 @@ pub(super) async fn import(context: &mut Context, file: &Path) -> Result<(), Fai
     let reader = InspectReader::new(tokio::fs::File::from_std(source), move |bytes| counted.add(bytes.len()));
     let body = Body::from_stream(ReaderStream::with_capacity(reader, CHUNK_BYTES));
     let query = ProjectQuery { project: project.keys, prefix: project.prefix };
-    let answer = client.upload::<ImportBody>(&format!("/v1/import{}", query.to_query()), body).await;
+    let answer =
+        client.upload::<ImportBody>(&format!("/v1/import{}", query.to_query()), "application/x-ndjson", body).await;
     progress.clear();
     let body = answer?;
     report(&mut context.printer, &body)?;

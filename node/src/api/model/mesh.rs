@@ -47,6 +47,9 @@ pub struct StatusBody {
     pub listen: Vec<String>,
     /// The path of the socket that a running node answers on.
     pub socket: String,
+    /// Stable ids of what is known to be odd without a check; the doctor says more.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// Every other member, linked or not.
     pub peers: Vec<Peer>,
 }
@@ -203,6 +206,19 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+/// What became of the entries of a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoreBody {
+    /// Entries that are stored now.
+    pub new: u64,
+    /// Entries that were stored already.
+    pub known: u64,
+    /// Entries of authors whom the mesh does not know; they were not stored.
+    pub unknown: u64,
+    /// Entries that are not what their author signed; they were not stored.
+    pub unsound: u64,
 }
 
 /// What was derived anew.

@@ -234,6 +234,18 @@ pub struct DoctorRequest {
     /// Whether to derive every view anew before.
     #[serde(default)]
     pub rebuild: bool,
+    /// Whether to take note of what was found of copies of stores, so that only what comes later is told.
+    #[serde(default)]
+    pub accept: bool,
+}
+
+/// A backup to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// Whether the node's secret key goes into it: whoever has it can be this node.
+    #[serde(default)]
+    pub with_key: bool,
 }
 
 fn ttl_default() -> u64 {

@@ -9,6 +9,19 @@ use super::{Failure, Replica};
 use crate::command::{Answer, Finding};
 use crate::keys;
 
+/// Two stores had one key: a copy was put back, or runs beside its original.
+const CLONED: &str = "store.cloned";
+/// What to do where the key is this node's.
+const CLONED_HERE: &str = "nothing is lost; stop all but one of the nodes with this key, give the others an empty home \
+     and join, then run `beadmesh doctor --accept`";
+/// What to do where the key is another node's.
+const CLONED_THERE: &str = "nothing is lost; see that its home is in use once, then run `beadmesh doctor --accept`";
+/// The store is older than what this node had written.
+const RESTORED: &str = "store.restored";
+/// What to do about that.
+const RESTORED_HERE: &str = "nothing is lost that a peer held; if an older copy was put back, or the disk was lost, run \
+     `beadmesh doctor --accept`";
+
 /// Findings of one kind that are listed one by one.
 const LISTED_MAX: usize = 20;
 
@@ -56,6 +69,7 @@ impl Replica {
                 remedy: "set the clock of the node that wrote it, or this one's".to_owned(),
             });
         }
+        findings.extend(self.copies());
         findings.extend(self.cycles()?);
         Ok(Answer::Checked(findings))
     }
@@ -77,6 +91,43 @@ impl Replica {
             message: format!("{what} listed otherwise than the entries say."),
             remedy: "run `beadmesh doctor --rebuild`".to_owned(),
         }))
+    }
+
+    /// Returns the stable ids of what is known of copies of stores without a check.
+    pub(super) fn copies_found(&self) -> Vec<&'static str> {
+        let mut ids: Vec<&'static str> = self.copies().into_iter().map(|finding| finding.check).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// Tells what entries say of copies of stores: this node's, then others'.
+    fn copies(&self) -> Vec<Finding> {
+        let copies = self.entries.copies();
+        let entries = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+        let are = |count: u64| if count == 1 { "1 is".to_owned() } else { format!("{count} are") };
+        let mut findings = Vec::new();
+        let mut tell = |check: &'static str, message: String, remedy: &str| {
+            findings.push(Finding { check, message, remedy: remedy.to_owned() });
+        };
+        let elsewhere = copies.elsewhere();
+        if elsewhere > 0 {
+            let message = format!("{} came that another store wrote with this node's key.", entries(elsewhere));
+            tell(CLONED, message, CLONED_HERE);
+        }
+        let mut doubled = copies.doubled();
+        if let Some(count) = doubled.remove(&self.entries.node()) {
+            tell(CLONED, format!("Of the entries of this node, {} numbered like another.", are(count)), CLONED_HERE);
+        }
+        for (node, count) in doubled.iter().take(LISTED_MAX) {
+            let name = self.mesh.roster().display_name(*node);
+            tell(CLONED, format!("Of the entries of {name}, {} numbered like another.", are(*count)), CLONED_THERE);
+        }
+        let returned = copies.returned();
+        if returned > 0 {
+            let message = format!("{} of this node came back from peers: the store is older.", entries(returned));
+            tell(RESTORED, message, RESTORED_HERE);
+        }
+        findings
     }
 
     /// Names the dependencies that are ignored because they close cycles.

