@@ -12,6 +12,7 @@ pub mod id;
 pub mod invite;
 pub mod jsonl;
 pub mod limits;
+pub mod notice;
 pub mod op;
 pub mod planted;
 pub mod project;
