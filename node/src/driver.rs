@@ -102,6 +102,7 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
         }
         Output::Members(members) => handle.set_members(members.into_iter().collect()),
         Output::JoinOpen(open) => handle.set_join_open(open),
+        Output::Notice(_) | Output::Mesh(_) => {}
         Output::Reply(..) | Output::Event(_) => {}
     }
 }

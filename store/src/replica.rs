@@ -1,7 +1,7 @@
 //! The replica: the state machines of the protocol joined to storage. One door for the node and for the simulator.
 //!
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
-//! invites, `beads` documents and views, `links` the conversations with peers.
+//! invites, `beads` documents and views, `links` the conversations with peers, `notices` what is said to all of them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::sync::{Holdings, Order, Session};
 use beadmesh_protocol::wire::{Frame, Hello};
@@ -27,6 +28,7 @@ mod commands;
 mod entries;
 mod links;
 mod mesh;
+mod notices;
 mod opening;
 mod orphans;
 
@@ -34,6 +36,7 @@ use beads::Beads;
 use entries::{Entries, Identity, Taken};
 use links::{COMPARE_INTERVAL, Links};
 use mesh::Mesh;
+use notices::Notices;
 use orphans::Orphans;
 
 /// Entries folded between two commits of a rebuild.
@@ -58,6 +61,8 @@ pub enum Input {
     Frame(LinkId, Frame),
     /// A link is down.
     LinkDown(LinkId),
+    /// A node has published a sound notice.
+    Notice(NodeId, Notice),
     /// The time that `next_wakeup` named has come.
     Wakeup,
 }
@@ -69,6 +74,10 @@ pub enum Output {
     Reply(RequestId, Box<Result<Answer, CommandError>>),
     /// Send a frame.
     Frame(LinkId, Frame),
+    /// Publish a notice, encoded, to the whole mesh; it may get lost.
+    Notice(Vec<u8>),
+    /// Notices are those of this mesh from now on.
+    Mesh(MeshId),
     /// Close a link.
     Close {
         /// The link.
@@ -172,11 +181,12 @@ pub struct Replica {
     beads: Beads,
     links: Links,
     orphans: Orphans,
+    notices: Notices,
     outputs: Vec<Output>,
     /// Entries of ours, staged since the last flush.
     authored: Vec<EntryId>,
-    /// Entries of others, staged since the last flush, with the link they came by.
-    taken: Vec<(EntryId, LinkId)>,
+    /// Entries of others, staged since the last flush, with the link they came by; a notice comes by none.
+    taken: Vec<(EntryId, Option<LinkId>)>,
     compare_at: Instant,
     join_open: bool,
     failed: Option<String>,
@@ -217,6 +227,7 @@ impl Replica {
         };
         let mesh = Mesh::of(entries.mesh(), entries.node(), control)
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
+        let notices = Notices::new(config.seed);
         let mut replica = Self {
             config,
             stage,
@@ -227,6 +238,7 @@ impl Replica {
             beads,
             links: Links::default(),
             orphans: Orphans::default(),
+            notices,
             outputs: Vec::new(),
             authored: Vec::new(),
             taken: Vec::new(),
@@ -238,6 +250,7 @@ impl Replica {
             replica.rebuild()?;
         }
         replica.join_open = replica.mesh.join_open(&mut replica.stage, now.wall)?;
+        replica.outputs.push(Output::Mesh(replica.mesh()));
         replica.outputs.push(Output::Members(replica.mesh.peers()));
         replica.outputs.push(Output::JoinOpen(replica.join_open));
         Ok(Opened { replica, recovery })
@@ -270,6 +283,7 @@ impl Replica {
             Input::Frame(link, frame) => self.on_frame(link, frame),
             Input::LinkDown(link) => self.on_link_down(link),
             Input::LinkUp(link, node, path) => self.on_link_up(link, node, path),
+            Input::Notice(node, notice) => self.on_notice(node, notice),
             Input::Wakeup => self.on_wakeup(),
         };
         if let Err(error) = handled {
@@ -301,7 +315,8 @@ impl Replica {
             return None;
         }
         let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
-        [compare, self.links.next_wakeup()].into_iter().flatten().min()
+        let notices = self.notices.next_wakeup().filter(|_| self.links.len() > 0);
+        [compare, notices, self.links.next_wakeup()].into_iter().flatten().min()
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
@@ -312,6 +327,7 @@ impl Replica {
         self.stage.commit()?;
         for id in self.authored.drain(..) {
             self.links.push(id);
+            self.notices.note(id);
         }
         let frames = self.links.acknowledgements(&self.taken);
         self.taken.clear();
@@ -326,6 +342,7 @@ impl Replica {
             }
         });
         self.outputs.extend(frames.into_iter().map(|(link, frame)| Output::Frame(link, frame)));
+        self.publish_news()?;
         let settled = self.links.newly_settled();
         self.outputs.extend(settled.into_iter().map(|node| Output::Event(Event::PeerSettled(node))));
         failed.map_or(Ok(std::mem::take(&mut self.outputs)), Err)
@@ -346,6 +363,9 @@ impl Replica {
         if !self.mesh.roster().members.contains_key(&node) {
             self.outputs.push(Output::Close { link, reason: "not a member".to_owned(), violation: false });
             return Ok(());
+        }
+        if self.links.len() == 0 {
+            self.expect_presence();
         }
         let (here, now) = (self.entries.node(), self.now.mono);
         let orders = with_holdings(&self.entries, &self.stage, |holdings| {
@@ -385,6 +405,7 @@ impl Replica {
             let orders = self.with_session(link, |session, holdings| session.on_wakeup(now, holdings))?;
             self.follow(link, orders)?;
         }
+        self.on_notices_due()?;
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
@@ -407,7 +428,7 @@ impl Replica {
             match order {
                 Order::Send(frame) => self.outputs.push(Output::Frame(link, frame)),
                 Order::Store(entries) => {
-                    let strangers = self.take(link, entries)?;
+                    let strangers = self.take(Some(link), entries)?;
                     let now = self.now.mono;
                     let mut next = self.with_session(link, |session, holdings| session.after_store(now, holdings))?;
                     if strangers {
@@ -437,8 +458,8 @@ impl Replica {
         with_holdings(&self.entries, &self.stage, |holdings| act(session, holdings))
     }
 
-    /// Takes entries that came over a link; returns whether some are of authors not known here.
-    fn take(&mut self, link: LinkId, arrived: Vec<Entry>) -> Result<bool, StoreError> {
+    /// Takes entries that came over a link or by a notice; returns whether some are of authors not known here.
+    fn take(&mut self, link: Option<LinkId>, arrived: Vec<Entry>) -> Result<bool, StoreError> {
         let (control, data): (Vec<Entry>, Vec<Entry>) =
             arrived.into_iter().partition(|entry| entry.set() == Set::Control);
         let mut strangers = self.take_known(link, control)?;
@@ -446,8 +467,8 @@ impl Replica {
         Ok(strangers)
     }
 
-    /// Stores the entries whose authors are known and keeps the others for a while.
-    fn take_known(&mut self, link: LinkId, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
+    /// Stores the entries whose authors are known, and keeps the others of a link for a while.
+    fn take_known(&mut self, link: Option<LinkId>, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
         let (mut strangers, mut refused) = (false, false);
         // New control entries may make authors known, so what was kept is tried again until nothing changes.
         loop {
@@ -455,11 +476,11 @@ impl Replica {
             for entry in arrived.drain(..) {
                 if !self.is_storable(&entry) {
                     strangers = true;
-                    refused |= !self.orphans.keep(link, entry);
+                    refused |= link.is_some_and(|link| !self.orphans.keep(link, entry));
                     continue;
                 }
                 let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
-                self.links.owe(link, entry.id());
+                link.inspect(|link| self.links.owe(*link, entry.id()));
                 if taken == Taken::Known {
                     continue;
                 }
@@ -473,6 +494,7 @@ impl Replica {
                 return Ok(strangers);
             }
             self.learn(control)?;
+            let Some(link) = link else { return Ok(strangers) };
             arrived = self.orphans.take(link, &self.mesh.roster().known);
             strangers = refused || self.orphans.has(link);
         }
@@ -501,6 +523,7 @@ impl Replica {
             self.outputs.push(Output::Event(Event::Roster));
         }
         let members = self.mesh.roster().members.keys().copied().collect();
+        self.notices.retain(&members);
         for link in self.links.strangers(&members) {
             self.outputs.push(Output::Close { link, reason: "no longer a member".to_owned(), violation: false });
         }

@@ -135,6 +135,7 @@ mod tests {
             path: Some("/ip4/10.0.0.7/udp/4001/quic-v1".into()),
             lag_entries,
             last_seen: Some("2026-03-01T10:00:00Z".into()),
+            last_heard: None,
             progress,
         };
         StatusBody {

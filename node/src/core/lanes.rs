@@ -214,6 +214,6 @@ pub(super) fn command_bytes(command: &Command) -> usize {
 fn link_of(input: &Input) -> Option<LinkId> {
     match input {
         Input::Frame(link, _) | Input::LinkDown(link) => Some(*link),
-        Input::LinkUp(..) | Input::Command(..) | Input::Wakeup => None,
+        Input::LinkUp(..) | Input::Notice(..) | Input::Command(..) | Input::Wakeup => None,
     }
 }

@@ -35,7 +35,7 @@ impl Machine for Fake {
             }
             Input::LinkUp(link, ..) | Input::LinkDown(link) => Did::Link(link.0),
             Input::Frame(link, _) => Did::Frame(link.0),
-            Input::Wakeup => return,
+            Input::Notice(..) | Input::Wakeup => return,
         };
         let _ = self.did.send(did);
     }

@@ -29,7 +29,7 @@ impl Machine for Witness {
             Input::LinkUp(_, node, _) => Told::Up(node),
             Input::Frame(_, frame) => Told::Frame(frame),
             Input::LinkDown(_) => Told::Down,
-            Input::Command(..) | Input::Wakeup => return,
+            Input::Notice(..) | Input::Command(..) | Input::Wakeup => return,
         };
         self.0.try_send(told).expect("the test expects less");
     }
