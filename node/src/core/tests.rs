@@ -160,7 +160,7 @@ async fn frames_of_no_size_wait_within_bounds() {
 }
 
 #[tokio::test]
-async fn notices_come_last_in_a_batch_and_wait_for_nobody_s_room() {
+async fn notices_come_last_in_a_batch_and_make_nobody_wait() {
     let bench = bench();
     bench.batch();
     let waiting = (0..1_000_000).take_while(|_| bench.notice(1)).count();

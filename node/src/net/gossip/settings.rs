@@ -30,7 +30,7 @@ const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 /// Topics that one peer may be on, and subscriptions in one transmission: one, and another while it enters a mesh.
 const TOPICS_MAX: usize = 2;
 
-/// How long nine violations keep a peer from being listened to; less with time.
+/// Time in which the count of a peer's violations falls to a tenth; while it is nine or more, nobody listens to the peer.
 const VIOLATION_DECAY: Duration = Duration::from_secs(600);
 
 /// Lapses of manners, such as asking for what was just refused, that count for nothing.
