@@ -11,19 +11,19 @@ use crate::scenario::Scenario;
 
 /// The bug, the scenario and the seed of a plan in which it shows, and the checker that finds it.
 const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[
-    (Bug::LateFlush, Scenario::PowerCut, 9, "ids"),
+    (Bug::LateFlush, Scenario::PowerCut, 21, "ids"),
     (Bug::RepliesDespiteFailure, Scenario::PowerCut, 153, "durable"),
     (Bug::CounterNotKept, Scenario::Laptop, 2, "ids"),
     (Bug::InstanceKept, Scenario::Clone, 42, "ids"),
     (Bug::ForgetsFuture, Scenario::VpsRestart, 3, "converge"),
     (Bug::EqualCounts, Scenario::Laptop, 26, "converge"),
-    (Bug::ControlQueueCleared, Scenario::Laptop, 2, "converge"),
+    (Bug::ControlQueueCleared, Scenario::Rollback, 8, "converge"),
     (Bug::NotPassedOn, Scenario::VpsRestart, 3, "converge"),
     (Bug::OwnEntriesRefused, Scenario::Rollback, 8, "converge"),
     (Bug::HelloEcho, Scenario::Partition, 1, "resources"),
     (Bug::TimersForgotten, Scenario::VpsRestart, 3, "converge"),
     (Bug::FirstChangeAlone, Scenario::Swarm, 23, "converge"),
-    (Bug::WaitingForgotten, Scenario::Swarm, 11, "converge"),
+    (Bug::WaitingForgotten, Scenario::Byzantine, 10, "converge"),
     (Bug::StaleView, Scenario::Partition, 1, "converge"),
     (Bug::SameLabelLost, Scenario::Rollback, 68, "durable"),
     (Bug::LastEdgeIgnored, Scenario::Rollback, 44, "converge"),
