@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beadmesh_protocol::clock::{Instant, Now};
-use beadmesh_protocol::id::MeshId;
+use beadmesh_protocol::id::{MeshId, NodeId};
+use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command, CommandError};
 use beadmesh_store::replica::{Event, FlushError, Input, LinkId, Output, Replica, RequestId};
@@ -66,11 +67,19 @@ pub struct Queue {
     pub live_bytes: usize,
     /// Bytes of large frames that may wait, at least one frame of the largest size.
     pub bulk_bytes: usize,
+    /// Bytes of notices that may wait, at least one of the largest size; what comes beyond is dropped.
+    pub notice_bytes: usize,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { links: 1_024, commands: 1_024, live_bytes: 4 * 1024 * 1024, bulk_bytes: 8 * 1024 * 1024 }
+        Self {
+            links: 1_024,
+            commands: 1_024,
+            live_bytes: 4 * 1024 * 1024,
+            bulk_bytes: 8 * 1024 * 1024,
+            notice_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -193,6 +202,13 @@ impl Core {
         let lane = self.shared.lanes.lane_of(link, &frame, bytes);
         let permit = self.shared.lanes.frame_room(lane, bytes).await?;
         self.shared.lanes.push(Place { lane, input: Input::Frame(link, frame), bytes, permit })
+    }
+
+    /// Hands in a notice of that many bytes if there is room now; returns whether there was. Nothing waits for one.
+    pub fn notice(&self, from: NodeId, notice: Notice, bytes: usize) -> bool {
+        let Some(permit) = self.shared.lanes.notice_room(bytes) else { return false };
+        let input = Input::Notice(from, notice);
+        self.shared.lanes.push(Place { lane: Lane::Notice, input, bytes, permit }).is_ok()
     }
 
     /// Returns the mesh that frames are checked against.

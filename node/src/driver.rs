@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest};
+use beadmesh_protocol::notice;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{self, Output};
@@ -20,8 +21,12 @@ use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
 
 mod inbound;
+mod notices;
 
 use inbound::{Arrival, Inbound, LINK_FRAMES_MAX};
+
+/// Notices that may wait to be decoded; the network hands out no more at one time.
+const NOTICES_MAX: usize = 32;
 
 /// Strangers that are answered at one time.
 const JOINS_MAX: usize = 8;
@@ -102,6 +107,13 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
         }
         Output::Members(members) => handle.set_members(members.into_iter().collect()),
         Output::JoinOpen(open) => handle.set_join_open(open),
+        Output::Notice(notice) => {
+            if let Err(refused) = handle.publish(notice) {
+                // Links bring what it said.
+                debug!(%refused, "a notice is dropped");
+            }
+        }
+        Output::Mesh(mesh) => handle.set_topic(notice::topic(mesh)),
         Output::Reply(..) | Output::Event(_) => {}
     }
 }
@@ -120,6 +132,8 @@ impl Driver {
         let mut inbound: BTreeMap<net::LinkId, (NodeId, mpsc::Sender<Arrival>)> = BTreeMap::new();
         let joins = Arc::new(Semaphore::new(JOINS_MAX));
         let (addresses, announced) = watch::channel(self.handle.listen_addresses());
+        let (heard, hearing) = mpsc::channel(NOTICES_MAX);
+        tokio::spawn(notices::run(self.core.clone(), Arc::clone(&self.links), hearing));
         let announcer = tokio::spawn(announce(self.core.clone(), announced));
         while let Some(event) = events.recv().await {
             match event {
@@ -149,6 +163,12 @@ impl Driver {
                         warn!(%node, "a link brings more frames than may wait");
                         self.handle.close(link, "more frames than may wait");
                         inbound.remove(&link);
+                    }
+                }
+                Event::Notice { from, bytes, judge } => {
+                    // Never waits; dropped with its judge, a notice goes no further.
+                    if heard.try_send(notices::Arrival { from, bytes, judge }).is_err() {
+                        debug!(%from, "more notices than may wait");
                     }
                 }
                 Event::LinkDown { link, reason } => {

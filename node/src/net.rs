@@ -1,4 +1,4 @@
-//! The network of a node: links to members, as ordered streams of frames, and joins of strangers.
+//! The network of a node: links to members, as ordered streams of frames, notices among them, and joins of strangers.
 //!
 //! It moves bytes and knows nothing of entries. One task drives the libp2p swarm, one more runs each link; the rest of
 //! the node talks to them through a [`Handle`] that never blocks and one bounded queue of [`Event`]s.
@@ -10,10 +10,13 @@ mod driver;
 mod event;
 mod frame;
 mod gate;
+mod gossip;
 mod handle;
 mod join;
 mod link;
 mod listen;
+mod notice;
+mod pace;
 mod peer;
 mod streams;
 
@@ -24,10 +27,11 @@ use zeroize::Zeroizing;
 
 pub use address::{Path, Transport};
 pub use event::{Event, Events, FRAME_ROOM_MIN, Room};
-pub use handle::{Handle, SendError};
+pub use handle::{Handle, PublishError, SendError};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
 pub use link::{DownReason, LinkId};
 pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
+pub use notice::{Judge, NoticeCounts, Verdict};
 
 /// Bytes of frames read from one link that may wait, unless it is configured: as much as an honest peer has of entries
 /// unacknowledged.
@@ -117,6 +121,10 @@ pub struct Queue {
     pub link_in_bytes: usize,
     /// Events that may wait in [`Events`].
     pub events: usize,
+    /// Notices that may wait to be published, and on their way to each peer.
+    pub notices_out: usize,
+    /// Notices that came and may wait to be judged.
+    pub notices_in: usize,
 }
 
 impl Default for Queue {
@@ -127,6 +135,8 @@ impl Default for Queue {
             in_bytes: 16 * 1024 * 1024,
             link_in_bytes: LINK_IN_BYTES,
             events: 1_024,
+            notices_out: 64,
+            notices_in: 32,
         }
     }
 }

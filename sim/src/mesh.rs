@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
@@ -27,12 +28,14 @@ mod ending;
 mod figures;
 mod join;
 mod links;
+mod notices;
 mod process;
 mod rogue;
 mod trouble;
 
 use dial::Pairs;
 use figures::Spread;
+use notices::Grapevine;
 
 /// Virtual microseconds of a millisecond, and of a second.
 pub(crate) const MILLI: u64 = 1_000;
@@ -62,6 +65,8 @@ enum Event {
     End(usize),
     /// A frame comes to an end of a link.
     Arrive { link: LinkId, from: usize, bytes: Vec<u8> },
+    /// A notice comes to a node.
+    Notice { from: u32, to: u32, bytes: Arc<[u8]> },
     /// An end of a link learns that it is down.
     Down { link: LinkId, end: usize },
     /// It is looked whether a link that nothing passes is to be given up.
@@ -125,6 +130,7 @@ pub(crate) struct Mesh<'a> {
     trace: Trace,
     nodes: Vec<Node>,
     network: Network,
+    grapevine: Grapevine,
     pairs: Pairs,
     journal: Journal,
     requests: u64,
@@ -187,6 +193,7 @@ impl<'a> Mesh<'a> {
             pairs: Pairs::new(plan.ways()),
             nodes,
             network,
+            grapevine: Grapevine::new(plan.seed),
             journal: Journal::default(),
             requests: 0,
             postponed: BTreeMap::new(),
@@ -253,6 +260,7 @@ impl<'a> Mesh<'a> {
             Event::Begin(fault) => self.on_fault_begins(fault),
             Event::End(fault) => self.on_fault_ends(fault),
             Event::Arrive { link, from, bytes } => self.on_arrive(link, from, bytes),
+            Event::Notice { from, to, bytes } => self.on_notice(from, to, &bytes),
             Event::Down { link, end } => self.on_down(link, end),
             Event::Watch { link, end } => self.on_watch(link, end),
             Event::Dial { pair } => self.on_dial(pair),

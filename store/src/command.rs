@@ -412,6 +412,9 @@ pub struct PeerAnswer {
     pub lag_entries: u64,
     /// When it was last linked.
     pub last_seen: Option<Wall>,
+    /// When it last said to the whole mesh that it is there, by its own clock unless that is ahead of ours; absent when
+    /// nothing was heard since this node was started.
+    pub last_heard: Option<Wall>,
     /// How far catching up from it has come; absent when nothing is under way.
     pub progress: Option<Progress>,
 }

@@ -1,7 +1,8 @@
 //! The replica: the state machines of the protocol joined to storage. One door for the node and for the simulator.
 //!
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
-//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `links` the conversations with peers.
+//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `links` the
+//! conversations with peers, `notices` what is said to all of them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +18,7 @@ use ed25519_dalek::SigningKey;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use crate::command::{Answer, Command, CommandError};
+use crate::command::{Command, CommandError};
 use crate::folds::Folds;
 use crate::keys;
 use crate::kv::Kv;
@@ -29,14 +30,17 @@ mod backup;
 mod beads;
 mod commands;
 mod copies;
+mod door;
 mod entries;
 mod event;
 mod links;
 mod mail;
 mod mesh;
+mod notices;
 mod opening;
 mod orphans;
 
+pub use door::{Input, LinkId, Output, RequestId};
 pub use event::Event;
 
 use agents::Agents;
@@ -47,57 +51,11 @@ use links::{COMPARE_INTERVAL, Links};
 use mail::Mail;
 pub(crate) use mesh::Control;
 use mesh::{Learned, Mesh};
+use notices::Notices;
 use orphans::Orphans;
 
 /// Entries folded between two commits of a rebuild.
 const REBUILD_COMMIT: u64 = 512;
-
-/// Names a command until its reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-/// Names one link while it is up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// Somebody wishes something.
-    Command(RequestId, Command),
-    /// A link to a member is up, over that address.
-    LinkUp(LinkId, NodeId, String),
-    /// A link brought a sound frame.
-    Frame(LinkId, Frame),
-    /// A link is down.
-    LinkDown(LinkId),
-    /// The time that `next_wakeup` named has come.
-    Wakeup,
-}
-
-/// What is to be done, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Answer a command.
-    Reply(RequestId, Box<Result<Answer, CommandError>>),
-    /// Send a frame.
-    Frame(LinkId, Frame),
-    /// Close a link.
-    Close {
-        /// The link.
-        link: LinkId,
-        /// Why, in words.
-        reason: String,
-        /// Whether the peer broke the protocol.
-        violation: bool,
-    },
-    /// These nodes may connect and are to be dialled, each with where it says it can be reached.
-    Members(Vec<(NodeId, Vec<String>)>),
-    /// Whether strangers may ask to join now.
-    JoinOpen(bool),
-    /// Something changed that a watcher may want to know.
-    Event(Event),
-}
 
 /// What a replica is opened with.
 #[derive(Debug, Clone)]
@@ -169,11 +127,12 @@ pub struct Replica {
     mail: Mail,
     links: Links,
     orphans: Orphans,
+    notices: Notices,
     outputs: Vec<Output>,
     /// Entries of ours, staged since the last flush.
     authored: Vec<EntryId>,
-    /// Entries of others, staged since the last flush, with the link they came by.
-    taken: Vec<(EntryId, LinkId)>,
+    /// Entries of others, staged since the last flush, with the link they came by; a notice comes by none.
+    taken: Vec<(EntryId, Option<LinkId>)>,
     compare_at: Instant,
     join_open: bool,
     failed: Option<String>,
@@ -215,6 +174,7 @@ impl Replica {
         let mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
         let window_bytes = config.window_bytes;
+        let notices = Notices::new(config.seed);
         let mut replica = Self {
             config,
             stage,
@@ -227,6 +187,7 @@ impl Replica {
             mail: Mail::default(),
             links: Links::new(window_bytes),
             orphans: Orphans::default(),
+            notices,
             outputs: Vec::new(),
             authored: Vec::new(),
             taken: Vec::new(),
@@ -239,6 +200,7 @@ impl Replica {
             replica.rebuild()?;
         }
         replica.join_open = replica.mesh.join_open(&mut replica.stage, now.wall)?;
+        replica.outputs.push(Output::Mesh(replica.mesh()));
         replica.outputs.push(Output::Members(replica.mesh.peers()));
         replica.outputs.push(Output::JoinOpen(replica.join_open));
         Ok(Opened { replica, recovery })
@@ -271,6 +233,7 @@ impl Replica {
             Input::Frame(link, frame) => self.on_frame(link, frame),
             Input::LinkDown(link) => self.on_link_down(link),
             Input::LinkUp(link, node, path) => self.on_link_up(link, node, path),
+            Input::Notice(node, notice) => self.on_notice(node, notice),
             Input::Wakeup => self.on_wakeup(),
         };
         if let Err(error) = handled {
@@ -302,7 +265,8 @@ impl Replica {
             return None;
         }
         let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
-        [compare, self.links.next_wakeup()].into_iter().flatten().min()
+        let notices = self.notices.next_wakeup().filter(|_| self.links.len() > 0);
+        [compare, notices, self.links.next_wakeup()].into_iter().flatten().min()
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
@@ -316,6 +280,7 @@ impl Replica {
         self.stage.commit()?;
         for id in self.authored.drain(..) {
             self.links.push(id);
+            self.notices.note(id);
         }
         let frames = self.links.acknowledgements(&self.taken);
         self.taken.clear();
@@ -330,6 +295,7 @@ impl Replica {
             }
         });
         self.outputs.extend(frames.into_iter().map(|(link, frame)| Output::Frame(link, frame)));
+        self.publish_news()?;
         let settled = self.links.newly_settled();
         self.outputs.extend(settled.into_iter().map(|node| Output::Event(Event::PeerSettled(node))));
         failed.map_or(Ok(std::mem::take(&mut self.outputs)), Err)
@@ -350,6 +316,9 @@ impl Replica {
         if !self.mesh.roster().members.contains_key(&node) {
             self.outputs.push(Output::Close { link, reason: "not a member".to_owned(), violation: false });
             return Ok(());
+        }
+        if self.links.len() == 0 {
+            self.expect_presence();
         }
         let (here, now) = (self.entries.node(), self.now.mono);
         let orders = with_holdings(&self.entries, &self.stage, |holdings| {
@@ -389,6 +358,7 @@ impl Replica {
             let orders = self.with_session(link, |session, holdings| session.on_wakeup(now, holdings))?;
             self.follow(link, orders)?;
         }
+        self.on_notices_due()?;
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
@@ -411,7 +381,7 @@ impl Replica {
             match order {
                 Order::Send(frame) => self.outputs.push(Output::Frame(link, frame)),
                 Order::Store(entries) => {
-                    let strangers = self.take(link, entries)?;
+                    let strangers = self.take(Some(link), entries)?;
                     let now = self.now.mono;
                     let mut next = self.with_session(link, |session, holdings| session.after_store(now, holdings))?;
                     if strangers {
@@ -441,8 +411,8 @@ impl Replica {
         with_holdings(&self.entries, &self.stage, |holdings| act(session, holdings))
     }
 
-    /// Takes entries that came over a link; returns whether some are of authors not known here.
-    fn take(&mut self, link: LinkId, arrived: Vec<Entry>) -> Result<bool, StoreError> {
+    /// Takes entries that came over a link or by a notice; returns whether some are of authors not known here.
+    fn take(&mut self, link: Option<LinkId>, arrived: Vec<Entry>) -> Result<bool, StoreError> {
         let (control, data): (Vec<Entry>, Vec<Entry>) =
             arrived.into_iter().partition(|entry| entry.set() == Set::Control);
         let mut strangers = self.take_known(link, control)?;
@@ -450,8 +420,8 @@ impl Replica {
         Ok(strangers)
     }
 
-    /// Stores the entries whose authors are known and keeps the others for a while.
-    fn take_known(&mut self, link: LinkId, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
+    /// Stores the entries whose authors are known, and keeps the others of a link for a while.
+    fn take_known(&mut self, link: Option<LinkId>, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
         let (mut strangers, mut refused) = (false, false);
         // New control entries may make authors known, so what was kept is tried again until nothing changes.
         loop {
@@ -459,11 +429,11 @@ impl Replica {
             for entry in arrived.drain(..) {
                 if !self.is_storable(&entry) {
                     strangers = true;
-                    refused |= !self.orphans.keep(link, entry);
+                    refused |= link.is_some_and(|link| !self.orphans.keep(link, entry));
                     continue;
                 }
                 let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
-                self.links.owe(link, entry.id());
+                link.inspect(|link| self.links.owe(*link, entry.id()));
                 if taken == Taken::Known {
                     continue;
                 }
@@ -480,6 +450,7 @@ impl Replica {
                 return Ok(strangers);
             }
             self.learn(control)?;
+            let Some(link) = link else { return Ok(strangers) };
             arrived = self.orphans.take(link, &self.mesh.roster().known);
             strangers = refused || self.orphans.has(link);
         }
@@ -517,6 +488,7 @@ impl Replica {
             self.outputs.push(Output::Members(self.mesh.peers()));
             self.outputs.push(Output::Event(Event::Roster));
         }
+        self.notices.retain(self.mesh.roster());
         for link in self.links.strangers(self.mesh.roster()) {
             self.outputs.push(Output::Close { link, reason: "no longer a member".to_owned(), violation: false });
         }

@@ -9,6 +9,7 @@ use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::JoinRequest;
 use beadmesh_protocol::limits::WIRE_VERSION;
+use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::testing::Author;
@@ -41,6 +42,8 @@ pub(crate) struct Net {
     pub(crate) peers: Vec<Peer>,
     /// Every frame delivered so far.
     pub(crate) delivered: Vec<Parcel>,
+    /// Every notice published so far, with by whom; none is delivered by itself.
+    pub(crate) notices: Vec<(usize, Vec<u8>)>,
     /// Every link that a replica closed, with the reason.
     pub(crate) closed: Vec<(usize, String)>,
     mono: Instant,
@@ -60,9 +63,9 @@ impl Net {
             Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
         });
         let peers = peers.collect();
-        let (delivered, closed) = (Vec::new(), Vec::new());
+        let (delivered, notices, closed) = (Vec::new(), Vec::new(), Vec::new());
         let (links, wire) = (BTreeMap::new(), VecDeque::new());
-        let mut net = Self { peers, delivered, closed, mono, links, wire, ids: 0 };
+        let mut net = Self { peers, delivered, notices, closed, mono, links, wire, ids: 0 };
         (0..net.peers.len()).for_each(|at| net.flush(at));
         net
     }
@@ -164,6 +167,23 @@ impl Net {
         self.flush(at);
     }
 
+    /// Hands one encoded notice of a node to a replica.
+    pub(crate) fn publish(&mut self, at: usize, from: NodeId, bytes: &[u8]) {
+        let notice = Notice::decode(self.peers[at].replica.mesh(), from, bytes).unwrap();
+        self.handle(at, Input::Notice(from, notice));
+        self.flush(at);
+    }
+
+    /// Wakes every replica that is due.
+    pub(crate) fn wake(&mut self) {
+        for at in 0..self.peers.len() {
+            if self.peers[at].replica.next_wakeup().is_some_and(|due| due <= self.mono) {
+                self.handle(at, Input::Wakeup);
+                self.flush(at);
+            }
+        }
+    }
+
     /// Lets time pass in which nothing happens.
     pub(crate) fn elapse(&mut self, span: Duration) {
         self.mono = self.mono.after(span);
@@ -174,12 +194,7 @@ impl Net {
         self.deliver_all();
         for _ in 0..4 {
             self.mono = self.mono.after(Duration::from_secs(2));
-            for at in 0..self.peers.len() {
-                if self.peers[at].replica.next_wakeup().is_some_and(|due| due <= self.mono) {
-                    self.handle(at, Input::Wakeup);
-                    self.flush(at);
-                }
-            }
+            self.wake();
             self.deliver_all();
         }
     }
@@ -325,9 +340,10 @@ impl Net {
                     let to = if *source == at { *target } else { *source };
                     self.wire.push_back((to, link, frame.encode()));
                 }
+                Output::Notice(bytes) => self.notices.push((at, bytes)),
                 Output::Close { reason, .. } => self.closed.push((at, reason)),
                 Output::Event(event) => self.peers[at].events.push(event),
-                Output::Reply(..) | Output::Members(_) | Output::JoinOpen(_) => {}
+                Output::Reply(..) | Output::Mesh(_) | Output::Members(_) | Output::JoinOpen(_) => {}
             }
         }
         reply

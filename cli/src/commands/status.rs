@@ -105,10 +105,13 @@ fn peer_lines(peers: &[Peer], columns: Option<u16>, now: Timestamp) -> Vec<Strin
 }
 
 fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
-    let link = match &peer.last_seen {
+    // Heard by what others pass on: it is there, and only no link to it stands.
+    let heard = peer.last_heard.as_ref().filter(|heard| Some(*heard) > peer.last_seen.as_ref());
+    let link = match (&peer.last_seen, heard) {
         _ if peer.connected => (Paint::Good, "connected".to_owned()),
-        Some(date) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
-        None => (Paint::Faint, "never seen".to_owned()),
+        (_, Some(date)) => (Paint::Slow, format!("heard {}", time::ago(date, now))),
+        (Some(date), None) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
+        (None, None) => (Paint::Faint, "never seen".to_owned()),
     };
     let entries = if peer.lag_entries == 1 { "entry" } else { "entries" };
     let holds = match (peer.progress.filter(|_| peer.connected), peer.lag_entries) {
@@ -156,6 +159,7 @@ mod tests {
             path: Some("/ip4/10.0.0.7/udp/4001/quic-v1".into()),
             lag_entries,
             last_seen: Some("2026-03-01T10:00:00Z".into()),
+            last_heard: None,
             progress,
         };
         StatusBody {
@@ -182,6 +186,15 @@ mod tests {
                 peer("desk", true, 3, Some(Progress { done: 120, total: 400 })),
             ],
         }
+    }
+
+    #[test]
+    fn a_peer_that_is_heard_and_not_linked_is_told_from_one_that_is_gone() {
+        let mut status = status();
+        status.peers[1].last_heard = Some("2026-03-01T11:55:00Z".into());
+        assert!(plain(&status, 100).contains("vps     heard 5 min ago"), "{}", plain(&status, 100));
+        status.peers[1].last_heard = Some("2026-03-01T09:00:00Z".into());
+        assert!(plain(&status, 100).contains("vps     seen 2 h ago"), "{}", plain(&status, 100));
     }
 
     fn plain(status: &StatusBody, columns: u16) -> String {

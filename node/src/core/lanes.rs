@@ -1,4 +1,4 @@
-//! Inputs that wait for the replica, in four bounded lanes: links, commands, small frames, large frames.
+//! Inputs that wait for the replica, in five bounded lanes: links, commands, small frames, large frames, notices.
 //!
 //! A batch takes from the first lane first, yet every lane that waits gets at least one input into each batch, so none
 //! starves. Frames of one link never overtake each other.
@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beadmesh_protocol::entry::Entry;
-use beadmesh_protocol::limits::FRAME_BYTES_MAX;
+use beadmesh_protocol::limits::{FRAME_BYTES_MAX, NOTICE_BYTES_MAX};
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::Command;
 use beadmesh_store::replica::{Input, LinkId};
@@ -31,7 +31,7 @@ const FRAME_ROOM_MIN: usize = 512;
 /// What a record of an import weighs in a batch; a guess at its changes' size.
 const RECORD_BYTES: usize = 1_024;
 
-const LANES: usize = 4;
+const LANES: usize = 5;
 
 /// Which lane an input waits in; the first is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub(super) enum Lane {
     Live = 2,
     /// Frames that are large: a sync under way.
     Bulk = 3,
+    /// What was published to all: it may be late, or not come at all.
+    Notice = 4,
 }
 
 /// One input with its place in a lane.
@@ -89,6 +91,7 @@ impl Lanes {
             queue.commands.max(1),
             queue.live_bytes.max(FRAME_BYTES_MAX),
             queue.bulk_bytes.max(FRAME_BYTES_MAX),
+            queue.notice_bytes.max(NOTICE_BYTES_MAX),
         ];
         Self {
             inner: Mutex::default(),
@@ -106,6 +109,12 @@ impl Lanes {
     /// Waits for room for a frame of that many bytes.
     pub(super) async fn frame_room(&self, lane: Lane, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
         self.room(lane, bytes.max(FRAME_ROOM_MIN)).await
+    }
+
+    /// Takes room for a notice of that many bytes, if there is some now.
+    pub(super) fn notice_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let size = u32::try_from(bytes.clamp(FRAME_ROOM_MIN, NOTICE_BYTES_MAX)).expect("a notice is far below 4 GiB");
+        Arc::clone(&self.rooms[Lane::Notice as usize]).try_acquire_many_owned(size).ok()
     }
 
     /// Returns the lane a frame of that many bytes belongs in.
@@ -217,6 +226,6 @@ pub(super) fn command_bytes(command: &Command) -> usize {
 fn link_of(input: &Input) -> Option<LinkId> {
     match input {
         Input::Frame(link, _) | Input::LinkDown(link) => Some(*link),
-        Input::LinkUp(..) | Input::Command(..) | Input::Wakeup => None,
+        Input::LinkUp(..) | Input::Notice(..) | Input::Command(..) | Input::Wakeup => None,
     }
 }

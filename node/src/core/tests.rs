@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::notice::News;
 use futures::FutureExt;
 
 use super::*;
@@ -16,6 +17,7 @@ enum Did {
     Link(u64),
     Command,
     Frame(u64),
+    Notice,
     Flush,
 }
 
@@ -35,6 +37,7 @@ impl Machine for Fake {
             }
             Input::LinkUp(link, ..) | Input::LinkDown(link) => Did::Link(link.0),
             Input::Frame(link, _) => Did::Frame(link.0),
+            Input::Notice(..) => Did::Notice,
             Input::Wakeup => return,
         };
         let _ = self.did.send(did);
@@ -78,6 +81,11 @@ impl Bench {
 
     async fn entries(&self, link: u64, bytes: usize) {
         self.core.frame(LinkId(link), Frame::Entries(Vec::<Entry>::new()), bytes).await.unwrap();
+    }
+
+    /// Hands a notice in; returns whether there was room.
+    fn notice(&self, bytes: usize) -> bool {
+        self.core.notice(ADA, Notice::News(News::default()), bytes)
     }
 
     async fn ack(&self, link: u64) {
@@ -149,6 +157,23 @@ async fn frames_of_no_size_wait_within_bounds() {
     let frame = || tokio::task::unconstrained(bench.core.frame(LinkId(1), Frame::Ack(Vec::new()), 2));
     let waiting = (0..1_000_000).take_while(|_| frame().now_or_never().is_some()).count();
     assert_eq!(waiting, Queue::default().live_bytes / 512);
+}
+
+#[tokio::test]
+async fn notices_come_last_in_a_batch_and_make_nobody_wait() {
+    let bench = bench();
+    bench.batch();
+    let waiting = (0..1_000_000).take_while(|_| bench.notice(1)).count();
+    assert_eq!(waiting, Queue::default().notice_bytes / 512);
+    for _ in 0..300 {
+        bench.ack(1).await;
+    }
+    bench.entries(2, 64 * 1024).await;
+    bench.open();
+    let batch = bench.batch();
+    assert!(batch[..254].iter().all(|did| *did == Did::Frame(1)), "{batch:?}");
+    assert_eq!(batch[254..], [Did::Frame(2), Did::Notice]);
+    assert!(bench.notice(1), "each gives its room back");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::id::{EntryId, MeshId};
+use beadmesh_protocol::notice::{News, Notice};
 use beadmesh_store::replica::{FlushError, Input};
 use tokio::time::timeout;
 
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Told {
     Up(NodeId),
     Frame(Frame),
+    Notice(NodeId, Notice),
     Down,
 }
 
@@ -29,6 +31,7 @@ impl Machine for Witness {
             Input::LinkUp(_, node, _) => Told::Up(node),
             Input::Frame(_, frame) => Told::Frame(frame),
             Input::LinkDown(_) => Told::Down,
+            Input::Notice(from, notice) => Told::Notice(from, notice),
             Input::Command(..) | Input::Wakeup => return,
         };
         self.0.try_send(told).expect("the test expects less");
@@ -97,6 +100,59 @@ async fn frames_reach_the_replica_in_order_and_a_broken_one_ends_the_link() {
     };
     timeout(PATIENCE, exchange).await.unwrap();
     assert_eq!(links.violations.load(Ordering::Relaxed), 1);
+    here.shutdown().await;
+    timeout(PATIENCE, run).await.unwrap().unwrap();
+    peer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
+    const MESH: MeshId = MeshId::from_bytes([7; 32]);
+    let temp = tempfile::tempdir().unwrap();
+    let (here, events) = network(1);
+    let (peer, mut peer_events) = network(2);
+    let links = Arc::new(Links::default());
+    let (witness, mut told) = mpsc::channel(100);
+    let mut sink = sink(here.clone(), Arc::clone(&links));
+    // As the replica says when it is opened.
+    sink(Output::Mesh(MESH));
+    let core = Core::start(Witness(witness), MESH, &Queue::default(), sink).unwrap();
+    let home = Arc::new(Home::open(temp.path()).unwrap());
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links) };
+    let run = tokio::spawn(driver.run(events));
+    peer.set_topic(notice::topic(MESH));
+    here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
+    peer.set_members([(here.local_node_id(), addresses(&here).await)].into());
+    let from = peer.local_node_id();
+    let news = |count: u8| News { entries: Vec::new(), ids: vec![EntryId::from_bytes([count; 32])] };
+    let exchange = async {
+        while !matches!(peer_events.recv().await, Some(Event::LinkUp { .. })) {}
+        assert_eq!(told.recv().await, Some(Told::Up(from)));
+        // Nothing tells when a peer is ready to hear.
+        let mut count = 0;
+        let heard = loop {
+            count += 1;
+            peer.publish(Notice::News(news(count)).encode()).unwrap();
+            if let Ok(told) = timeout(Duration::from_millis(100), told.recv()).await {
+                break told;
+            }
+        };
+        assert!(matches!(heard, Some(Told::Notice(by, Notice::News(_))) if by == from), "{heard:?}");
+        peer.publish(b"\x01no notice".to_vec()).unwrap();
+        while here.notice_counts().violations == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(links.violations.load(Ordering::Relaxed), 1);
+        peer.publish(Notice::News(news(200)).encode()).unwrap();
+        loop {
+            match told.recv().await {
+                Some(Told::Notice(_, Notice::News(heard))) if heard == news(200) => break,
+                Some(Told::Notice(..)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    timeout(PATIENCE, exchange).await.unwrap();
     here.shutdown().await;
     timeout(PATIENCE, run).await.unwrap().unwrap();
     peer.shutdown().await;

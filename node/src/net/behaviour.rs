@@ -8,7 +8,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Swarm, SwarmBuilder, connection_limits, identify, mdns, noise, ping, tcp, yamux};
 use tracing::warn;
 
-use super::{Config, NetError, peer, streams};
+use super::{Config, NetError, gossip, peer, streams};
 
 /// What identify calls our family of protocols.
 const PROTOCOL_VERSION: &str = "/beadmesh/1";
@@ -37,10 +37,12 @@ const NEGOTIATING_STREAMS_MAX: usize = 16;
 /// Orders that may wait for one connection.
 const ORDERS_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 
-/// All behaviours; the limits and the gate come first, so that nothing else sees a connection they refuse.
+/// All behaviours; the limits and the gate come first, so that nothing else keeps a connection they refuse. Gossip is
+/// asked before the gate and keeps nothing when asked; so that who becomes a member may speak before it may open a link.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    pub(super) gossip: gossip::Behaviour,
     pub(super) streams: streams::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -90,6 +92,7 @@ fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Behaviour {
     });
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
+        gossip: gossip::Behaviour::new(key, config.queue.notices_out),
         streams: streams::Behaviour::new(Instant::now()),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),

@@ -1,6 +1,7 @@
 //! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links and joins.
 
 mod joins;
+mod notices;
 mod peers;
 mod swarm;
 
@@ -23,6 +24,7 @@ use super::dialer::{Jitter, Peer, Schedule};
 use super::event::{self, Event, Events};
 use super::handle::{Ends, Handle, Request, Shared, Wishes};
 use super::link::{DownReason, Link};
+use super::notice::{Ears, Judged};
 use super::{Config, NetError, Queue, Timing, listen, peer};
 use joins::Joins;
 
@@ -39,6 +41,9 @@ struct Driver {
     shared: Arc<Shared>,
     wishes: watch::Receiver<Wishes>,
     requests: mpsc::Receiver<Request>,
+    publishing: mpsc::Receiver<Vec<u8>>,
+    judged: mpsc::Receiver<Judged>,
+    ears: Ears,
     events: event::Sender,
     outbox: VecDeque<Event>,
     timing: Timing,
@@ -77,7 +82,8 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
     let explicit = listen::open(&mut swarm, &config.listen)?;
     let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
     let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
-    let (handle, Ends { shared, wishes, joins: requests }) = Handle::new(local);
+    let (handle, Ends { shared, wishes, joins: requests, publishing }) = Handle::new(local, config.queue.notices_out);
+    let (ears, judged) = Ears::new(config.queue.notices_in);
     let (sender, events) = event::channel(&config.queue);
     let Config { timing, queue, .. } = config;
     let driver = Driver {
@@ -86,6 +92,9 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         shared,
         wishes,
         requests,
+        publishing,
+        judged,
+        ears,
         events: sender,
         outbox: VecDeque::new(),
         timing,
@@ -127,6 +136,8 @@ impl Driver {
                     Ok(Ended::Join(connection)) => self.on_join_ended(connection),
                     Err(error) => warn!(%error, "a task of the network failed"),
                 },
+                Some(judged) = self.judged.recv() => self.on_judged(&judged),
+                Some(notice) = self.publishing.recv() => self.on_publish(notice),
                 Ok(()) = self.wishes.changed() => self.on_wishes(),
                 request = self.requests.recv() => match request {
                     Some(request) => self.on_join_request(request),

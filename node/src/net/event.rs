@@ -10,6 +10,7 @@ use super::Queue;
 use super::address::Path;
 use super::join::JoinStream;
 use super::link::{DownReason, LinkId};
+use super::notice::Judge;
 
 /// Room that the smallest frame takes up, in bytes: it also costs a place in every queue it passes.
 pub const FRAME_ROOM_MIN: usize = 16 * 1024;
@@ -61,6 +62,15 @@ pub enum Event {
         node: NodeId,
         /// The stream for the exchange.
         stream: JoinStream,
+    },
+    /// A notice came that a member has signed, of at most [`limits::NOTICE_BYTES_MAX`] bytes.
+    Notice {
+        /// The member.
+        from: NodeId,
+        /// The notice.
+        bytes: Vec<u8>,
+        /// Where to say what becomes of it.
+        judge: Judge,
     },
     /// A member could not be reached; it is tried again.
     DialFailed {
@@ -129,6 +139,11 @@ impl Sender {
         let all = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Gone)?;
         let room = Room { _own: own, _all: all };
         self.queue.send(Event::Frame { link, bytes, room }).await.map_err(|_| Gone)
+    }
+
+    /// Sends an event if there is a place for it now; returns whether there was.
+    pub(super) fn offer(&self, event: Event) -> bool {
+        self.queue.try_send(event).is_ok()
     }
 
     /// Waits until nobody receives any more.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address;
+use super::pace::{Pace, Tokens};
 
 /// Strangers that may be connected at one time.
 pub(super) const STRANGERS_MAX: usize = 8;
@@ -80,35 +81,6 @@ pub(super) struct Crowd {
     pub(super) all: usize,
     /// How many of the same source.
     pub(super) same: usize,
-}
-
-/// How fast strangers may come: some in a burst, then one more after each `refill`.
-#[derive(Debug)]
-struct Pace {
-    burst: u32,
-    refill: Duration,
-}
-
-/// What is left of a pace.
-#[derive(Debug, Clone, Copy)]
-struct Tokens {
-    left: u32,
-    refilled: Instant,
-}
-
-impl Tokens {
-    fn full(pace: &Pace, now: Instant) -> Self {
-        Self { left: pace.burst, refilled: now }
-    }
-
-    fn refill(&mut self, pace: &Pace, now: Instant) {
-        let earned = now.saturating_duration_since(self.refilled).as_millis() / pace.refill.as_millis();
-        let earned = u32::try_from(earned).unwrap_or(pace.burst).min(pace.burst);
-        if earned > 0 {
-            self.left = (self.left + earned).min(pace.burst);
-            self.refilled = now;
-        }
-    }
 }
 
 /// The rules and what they count.

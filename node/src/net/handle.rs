@@ -1,6 +1,7 @@
 //! What the rest of the node does with the network; nothing here blocks a thread.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::join::{JoinError, JoinStream};
 use super::link::{DownReason, Link, LinkId};
+use super::notice::{Counters, NoticeCounts};
 
 /// Time that reaching an inviter may take, all its addresses together.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,11 +46,26 @@ pub enum SendError {
     },
 }
 
+/// Why a notice was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Too many wait; it is dropped and counted.
+    #[error("too many notices wait to be published")]
+    Full,
+    /// The notice is empty or longer than [`limits::NOTICE_BYTES_MAX`].
+    #[error("a notice of {bytes} bytes, where 1 to {} are allowed", limits::NOTICE_BYTES_MAX)]
+    Size {
+        /// The notice's size.
+        bytes: usize,
+    },
+}
+
 /// The network of a running node; cheap to clone. The network ends with the last handle.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
     joins: mpsc::Sender<Request>,
+    pub(super) publishing: mpsc::Sender<Vec<u8>>,
 }
 
 /// What handles, links and the driver share.
@@ -58,6 +75,7 @@ pub(super) struct Shared {
     links: Mutex<BTreeMap<LinkId, Arc<Link>>>,
     wishes: watch::Sender<Wishes>,
     pub(super) addresses: watch::Sender<Vec<String>>,
+    pub(super) notices: Counters,
     /// Cancelled when the network is to stop.
     pub(super) stop: CancellationToken,
     /// Cancelled when the network has stopped.
@@ -69,6 +87,8 @@ pub(super) struct Shared {
 pub(super) struct Wishes {
     pub(super) members: BTreeMap<NodeId, Vec<String>>,
     pub(super) join_open: bool,
+    /// The name of the topic that notices are on; none yet.
+    pub(super) topic: Option<String>,
 }
 
 /// A wish to join through an inviter.
@@ -84,22 +104,26 @@ pub(super) struct Ends {
     pub(super) shared: Arc<Shared>,
     pub(super) wishes: watch::Receiver<Wishes>,
     pub(super) joins: mpsc::Receiver<Request>,
+    pub(super) publishing: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Handle {
-    pub(super) fn new(local: NodeId) -> (Self, Ends) {
+    /// Makes a handle that lets so many notices wait, and the driver's ends of it.
+    pub(super) fn new(local: NodeId, notices_out: usize) -> (Self, Ends) {
         let (wishes, wishes_seen) = watch::channel(Wishes::default());
         let (joins, joins_asked) = mpsc::channel(JOINS_MAX);
+        let (publishing, published) = mpsc::channel(notices_out.max(1));
         let shared = Arc::new(Shared {
             local,
             links: Mutex::default(),
             wishes,
             addresses: watch::channel(Vec::new()).0,
+            notices: Counters::default(),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
         });
-        let ends = Ends { shared: Arc::clone(&shared), wishes: wishes_seen, joins: joins_asked };
-        (Self { shared, joins }, ends)
+        let ends = Ends { shared: Arc::clone(&shared), wishes: wishes_seen, joins: joins_asked, publishing: published };
+        (Self { shared, joins, publishing }, ends)
     }
 
     /// Returns the id of this node.
@@ -129,6 +153,32 @@ impl Handle {
     /// Sets whether strangers may come to join: true while an invite is open.
     pub fn set_join_open(&self, open: bool) {
         self.shared.wishes.send_modify(|wishes| wishes.join_open = open);
+    }
+
+    /// Sets the name of the topic that members publish on: the mesh's, known to who knows the mesh.
+    pub fn set_topic(&self, topic: String) {
+        self.shared.wishes.send_modify(|wishes| wishes.topic = Some(topic));
+    }
+
+    /// Publishes a notice to the members in reach, without waiting and without promise.
+    ///
+    /// # Errors
+    ///
+    /// Fails when too many notices wait, or the notice is out of bounds.
+    pub fn publish(&self, notice: Vec<u8>) -> Result<(), PublishError> {
+        if notice.is_empty() || notice.len() > limits::NOTICE_BYTES_MAX {
+            return Err(PublishError::Size { bytes: notice.len() });
+        }
+        // A driver that has stopped publishes nothing either.
+        self.publishing.try_send(notice).map_err(|_| {
+            self.shared.notices.unsent.fetch_add(1, Ordering::Relaxed);
+            PublishError::Full
+        })
+    }
+
+    /// Returns how notices fared since the start.
+    pub fn notice_counts(&self) -> NoticeCounts {
+        self.shared.notices.read()
     }
 
     /// Queues a frame on a link, in order and without waiting.

@@ -10,6 +10,7 @@ use super::*;
 
 mod joining;
 mod linking;
+mod notices;
 
 /// How long a test waits before it calls a node hung.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -204,6 +204,7 @@ fn view(place: Option<u32>) -> View {
         path: None,
         lag_entries: 0,
         last_seen: None,
+        last_heard: None,
         progress: None,
     };
     let entry = |author: u8, n: u64| {

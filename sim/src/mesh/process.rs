@@ -141,7 +141,8 @@ impl Mesh<'_> {
                     self.hurry(node);
                 }
                 Output::Event(change) => self.on_change(node, &change),
-                Output::JoinOpen(_) => {}
+                Output::Notice(bytes) => self.publish(node, bytes),
+                Output::Mesh(_) | Output::JoinOpen(_) => {}
             }
         }
     }

@@ -9,7 +9,9 @@ use beadmesh_protocol::bead::{Edit, Field, FieldValue};
 use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::entry::{Content, Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::notice::{News, Notice, Presence};
 use beadmesh_protocol::op::{Admit, BeadChange, Op, Role};
+use beadmesh_protocol::reconcile::Summary;
 use beadmesh_protocol::testing::bombs;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::replica::LinkId;
@@ -26,6 +28,9 @@ const CENTURY_MS: u64 = 100 * 365 * 24 * 3_600 * 1_000;
 
 /// Frames that a flood sends on each link, and ids in each: few long ones, or more than a link takes at a time.
 const FLOODS: [(usize, usize); 2] = [(40, 200), (400, 10)];
+
+/// Notices of either kind that a flood publishes.
+const NOTICES_FLOODED: u64 = 100;
 
 /// A kind of data operation that no version knows yet.
 const UNKNOWN_KIND: u16 = 60_000;
@@ -82,6 +87,41 @@ impl Mesh<'_> {
         links.iter().for_each(|link| self.send(node, *link, bytes.to_vec(), Load::Rogue));
     }
 
+    /// Sends an entry over every link and publishes it, with the same flaw in both if there is to be one.
+    fn spread(&mut self, node: u32, links: &[LinkId], entry: Entry, flaw: Option<Misdeed>) {
+        let mut notice = Notice::News(News { entries: vec![entry.clone()], ids: Vec::new() }).encode();
+        let mut frame = Frame::Entries(vec![entry]).encode();
+        if flaw == Some(Misdeed::Forge) {
+            // The signature is what a frame of one entry ends with; in a notice, the count of names follows it.
+            let last = notice.len() - 2;
+            notice[last] ^= 1;
+            if let Some(last) = frame.last_mut() {
+                *last ^= 1;
+            }
+        }
+        self.publish(node, notice);
+        self.broadcast(node, links, &frame);
+    }
+
+    /// Publishes more notices than anybody can want, of what nobody has and of a node that holds everything.
+    fn flood_notices(&mut self, node: u32, hand: &mut Hand) {
+        sometimes!(self.coverage, "notice-flood-survived", true);
+        for counter in 0..NOTICES_FLOODED {
+            let id = EntryId::from_bytes(hand.stream.bytes());
+            self.publish(node, Notice::News(News { entries: Vec::new(), ids: vec![id] }).encode());
+            let much = Summary { count: hand.stream.number(), sum: hand.stream.bytes() };
+            let presence = Presence {
+                node: self.nodes[at(node)].id,
+                instance: InstanceId::from_bytes(hand.stream.bytes()),
+                counter,
+                wall: Wall::from_millis(hand.stream.number()),
+                control: much,
+                data: much,
+            };
+            self.publish(node, Notice::Presence(presence).encode());
+        }
+    }
+
     /// Sends what is no frame, what is an old one, or far too many.
     fn harass(&mut self, node: u32, misdeed: Misdeed, links: &[LinkId], hand: &mut Hand) {
         match misdeed {
@@ -89,6 +129,7 @@ impl Mesh<'_> {
                 let length = hand.stream.place(2_000) + 1;
                 let bytes: Vec<u8> = (0..length).map(|_| hand.stream.bytes::<1>()[0]).collect();
                 let link = *hand.stream.pick(links);
+                self.publish(node, bytes.clone());
                 self.send(node, link, bytes, Load::Rogue);
             }
             Misdeed::Mutate => {
@@ -113,6 +154,7 @@ impl Mesh<'_> {
             _ => {
                 sometimes!(self.coverage, "flood-survived", true);
                 let (frames, ids) = *hand.stream.pick(&FLOODS);
+                self.flood_notices(node, hand);
                 for _ in 0..frames {
                     let ids: Vec<EntryId> = (0..ids).map(|_| EntryId::from_bytes(hand.stream.bytes())).collect();
                     let frame = if hand.stream.chance(500) { Frame::Want(ids) } else { Frame::Ack(ids) };
@@ -132,7 +174,7 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "observer-void", true);
                 self.outlawed.insert(bead);
                 let entry = hand.sign(vec![op]);
-                self.broadcast(node, links, &Frame::Entries(vec![entry]).encode());
+                self.spread(node, links, entry, None);
             }
             return;
         }
@@ -151,7 +193,9 @@ impl Mesh<'_> {
             let signer = if by_member { hand.key.clone() } else { stranger.clone() };
             entries.push(hand.sign_as(&signer, hand.wall, vec![raw]));
         }
-        entries.push(hand.sign_as(&stranger, hand.wall, vec![op]));
+        let entry = hand.sign_as(&stranger, hand.wall, vec![op]);
+        self.publish(node, Notice::News(News { entries: vec![entry.clone()], ids: Vec::new() }).encode());
+        entries.push(entry);
         self.broadcast(node, links, &Frame::Entries(entries).encode());
     }
 
@@ -214,14 +258,7 @@ impl Mesh<'_> {
             }
             _ => hand.sign(vec![sound]),
         };
-        let mut bytes = Frame::Entries(vec![entry]).encode();
-        if misdeed == Misdeed::Forge {
-            // The signature is what a frame of one entry ends with.
-            if let Some(last) = bytes.last_mut() {
-                *last ^= 1;
-            }
-        }
-        self.broadcast(node, links, &bytes);
+        self.spread(node, links, entry, Some(misdeed));
     }
 }
 

@@ -85,7 +85,8 @@ impl Alone {
                 Output::Frame(_, frame) => self.frames.push(frame.encode()),
                 Output::Event(Event::Bead { bead, .. }) => drop(self.known.insert(bead)),
                 Output::Close { reason, .. } => panic!("{reason}"),
-                Output::Event(_) | Output::Members(_) | Output::JoinOpen(_) => {}
+                Output::Event(_) | Output::Notice(_) | Output::Mesh(_) => {}
+                Output::Members(_) | Output::JoinOpen(_) => {}
             }
         }
         reply

@@ -6,14 +6,11 @@ use beadmesh_protocol::entry::{Entry, Set};
 use beadmesh_protocol::id::{EntryId, MeshId};
 
 use super::entries::Taken;
-use super::{Failure, LinkId, Replica};
+use super::{Failure, Replica};
 use crate::command::{Answer, BackupIndex, CommandError, TakenBack};
 
 /// Bytes of entries in one answer; at least one entry is in each.
 const ANSWER_BYTES: usize = 256 * 1024;
-
-/// Stands for a link that no link has: every peer is told of what came by it.
-const NO_LINK: LinkId = LinkId(u64::MAX);
 
 impl Replica {
     /// Lists what a backup holds.
@@ -88,7 +85,8 @@ impl Replica {
             }
             Taken::New | Taken::Doubled => {
                 taken.new += 1;
-                self.taken.push((entry.id(), NO_LINK));
+                // Every peer is told of it.
+                self.taken.push((entry.id(), None));
                 Ok(true)
             }
         }

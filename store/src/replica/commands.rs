@@ -140,6 +140,7 @@ impl Replica {
                 path: link.map(|link| link.path.clone()),
                 lag_entries,
                 last_seen,
+                last_heard: self.notices.last_heard(node),
                 progress,
             });
         }
@@ -334,6 +335,7 @@ impl Replica {
         self.mail.forget_gained(BTreeSet::new());
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
+        self.outputs.push(Output::Mesh(mesh));
         self.outputs.push(Output::Members(self.mesh.peers()));
         self.outputs.push(Output::Event(Event::Roster));
         let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
@@ -395,6 +397,7 @@ impl Replica {
         self.authored.clear();
         self.taken.clear();
         self.orphans.clear();
+        self.notices.begin_anew();
         Ok(())
     }
 }

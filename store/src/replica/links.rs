@@ -87,6 +87,11 @@ impl Links {
         self.up.values().find(|link| link.node == node)
     }
 
+    /// Returns the name of the link to a peer.
+    pub(crate) fn id_of(&self, node: NodeId) -> Option<LinkId> {
+        self.up.iter().find(|(_, link)| link.node == node).map(|(id, _)| *id)
+    }
+
     /// Forgets a link and keeps what is known of its peer; returns the peer.
     pub(crate) fn close(
         &mut self,
@@ -117,15 +122,16 @@ impl Links {
         self.up.values_mut().for_each(|link| link.session.push(id));
     }
 
-    /// Returns the acknowledgements due now: to the link an entry came by, and as news to all others.
+    /// Returns the acknowledgements due now: to the link an entry came by, and as news to all others; to all where it came
+    /// by none.
     ///
     /// A link on which the peer has not greeted yet gets none: its greeting is compared with what is held by then.
-    pub(crate) fn acknowledgements(&mut self, news: &[(EntryId, LinkId)]) -> Vec<(LinkId, Frame)> {
+    pub(crate) fn acknowledgements(&mut self, news: &[(EntryId, Option<LinkId>)]) -> Vec<(LinkId, Frame)> {
         let mut frames = Vec::new();
         for (&id, link) in self.up.iter_mut().filter(|(_, link)| link.session.is_greeted()) {
             let mut ids = std::mem::take(&mut link.owed);
             let news = if planted::is(Bug::NotPassedOn) { &[] } else { news };
-            ids.extend(news.iter().filter(|(_, from)| *from != id).map(|(entry, _)| *entry));
+            ids.extend(news.iter().filter(|(_, from)| *from != Some(id)).map(|(entry, _)| *entry));
             frames.extend(ids.chunks(FRAME_IDS_MAX).map(|ids| (id, Frame::Ack(ids.to_vec()))));
         }
         frames

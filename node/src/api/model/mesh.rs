@@ -87,6 +87,9 @@ pub struct Peer {
     pub lag_entries: u64,
     /// When it was last linked.
     pub last_seen: Option<String>,
+    /// When it last said to the whole mesh that it is there; absent when nothing was heard since this node was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heard: Option<String>,
     /// How far catching up from it has come; absent when nothing is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -327,10 +330,11 @@ impl From<replica::Event> for Event {
 
 impl From<PeerAnswer> for Peer {
     fn from(answer: PeerAnswer) -> Self {
-        let PeerAnswer { node, name, connected, path, lag_entries, last_seen, progress } = answer;
+        let PeerAnswer { node, name, connected, path, lag_entries, last_seen, last_heard, progress } = answer;
         let progress = progress.map(|progress| Progress { done: progress.done, total: progress.total });
         let last_seen = last_seen.map(|wall| wall.to_string());
-        Self { id: node.to_string(), name, connected, path, lag_entries, last_seen, progress }
+        let last_heard = last_heard.map(|wall| wall.to_string());
+        Self { id: node.to_string(), name, connected, path, lag_entries, last_seen, last_heard, progress }
     }
 }
 

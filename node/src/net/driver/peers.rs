@@ -37,7 +37,13 @@ impl Driver {
             self.drop_member(node);
         }
         let peers: BTreeSet<_> = members.keys().map(|node| peer::peer_id(*node)).collect();
-        self.swarm.behaviour_mut().streams.set_members(peers);
+        self.ears.set_members(&members.keys().copied().collect(), now);
+        let behaviour = self.swarm.behaviour_mut();
+        if let Some(topic) = &wishes.topic {
+            behaviour.gossip.set_topic(topic);
+        }
+        behaviour.gossip.set_members(peers.clone());
+        behaviour.streams.set_members(peers);
         for (node, texts) in &members {
             self.keep_member(*node, texts, now);
         }
@@ -184,6 +190,7 @@ impl Driver {
             predecessor.end(DownReason::Replaced);
         }
         self.shared.links().insert(id, Arc::clone(&link));
+        self.swarm.behaviour_mut().gossip.speak(connection);
         let task = Task {
             link: Arc::clone(&link),
             stream,

@@ -3,7 +3,7 @@ use super::*;
 const FRAMES: u32 = 1_000;
 
 /// Sends numbered frames, waiting for room where the queue is full, and checks the numbers that come back.
-async fn exchange(node: &mut Node, link: LinkId) {
+pub(super) async fn exchange(node: &mut Node, link: LinkId) {
     let (mut sent, mut received) = (0, 0);
     let mut may_send = true;
     loop {
@@ -216,6 +216,7 @@ async fn a_full_queue_says_so_and_tells_of_room() {
             in_bytes: limits::FRAME_BYTES_MAX,
             link_in_bytes: limits::FRAME_BYTES_MAX,
             events: 4,
+            ..Queue::default()
         };
     };
     let (mut ada, mut bob) = (Node::start_with(1, TCP, small).await, Node::start_with(2, TCP, small).await);

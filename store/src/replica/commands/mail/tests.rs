@@ -11,7 +11,7 @@ use crate::command::{
     NewLetter, ProjectContext, ThreadAnswer, ThreadQuery,
 };
 use crate::keys;
-use crate::replica::{Event, LinkId};
+use crate::replica::Event;
 use crate::testing::Net;
 
 fn to(names: &[&str], subject: &str) -> NewLetter {
@@ -98,7 +98,7 @@ fn assert_sound(net: &mut Net, at: usize) {
 }
 
 fn take(net: &mut Net, at: usize, entries: Vec<Entry>) {
-    net.peers[at].replica.take(LinkId(u64::MAX), entries).unwrap();
+    net.peers[at].replica.take(None, entries).unwrap();
     net.flush(at);
 }
 

@@ -1,0 +1,268 @@
+//! Notices: what is published of our own entries and of this node, and what is made of what others publish.
+//!
+//! Nothing rests on a notice. What one brings is stored as if a link had brought it, what one only names makes us compare
+//! sets with a linked peer, seldom; and all that it says comes by links as well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use beadmesh_protocol::clock::{Instant, Wall};
+use beadmesh_protocol::id::{EntryId, NodeId};
+use beadmesh_protocol::notice::{News, Notice, Presence};
+use beadmesh_protocol::roster::Roster;
+use beadmesh_protocol::wire::Hello;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
+use super::{Output, Replica};
+use crate::stage::StoreError;
+
+/// The shortest time between two presences of ours; the longest is `PRESENCE_JITTER` more, 30 s on average.
+const PRESENCE_INTERVAL_MIN: Duration = Duration::from_secs(25);
+
+/// What is drawn and added to the time between two presences, so that nodes do not speak in step.
+const PRESENCE_JITTER: Duration = Duration::from_secs(10);
+
+/// How long after the first link the first presence waits, for the link's peer to be ready to hear it; as much again may
+/// be drawn and added.
+const PRESENCE_FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// Time between two notices of entries: what is written faster shares one.
+const NEWS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Entries that may wait for the next notice: as many as one can name. What is beyond them goes by links alone.
+const NEWS_MAX: usize = 1_000;
+
+/// How long an entry that a notice named may still come by a link before sets are compared for it.
+const DOUBT_WAIT: Duration = Duration::from_secs(1);
+
+/// Time between two comparisons that notices set off, whatever links there are.
+const DOUBT_PAUSE: Duration = Duration::from_secs(2);
+
+/// The stream of the seed that draws for notices; the replica's own is the first.
+const STREAM: u64 = 1;
+
+/// Why a comparison may be due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// An entry was named that is not held.
+    Named(EntryId),
+    /// A node said that it holds that many entries, of control and of data.
+    Counted(u64, u64),
+}
+
+/// The state of notices.
+#[derive(Debug)]
+pub(super) struct Notices {
+    /// Draws apart from the replica's own, so that talking shifts nothing else.
+    rng: ChaCha20Rng,
+    /// Presences published since the store was opened.
+    counter: u64,
+    presence_at: Option<Instant>,
+    /// Entries of ours that are durable and not published yet.
+    news: Vec<EntryId>,
+    /// When the next of them may be published.
+    news_at: Instant,
+    /// The last presence of each member, and when it spoke: by its own clock, or by ours where its clock is ahead.
+    heard: BTreeMap<NodeId, (Presence, Wall)>,
+    /// One doubt at a time, with when it is looked into and who gave rise to it.
+    doubt: Option<(Instant, NodeId, Doubt)>,
+    /// When the next doubt may be looked into.
+    doubt_at: Instant,
+}
+
+impl Notices {
+    /// Begins with nothing said or heard.
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        rng.set_stream(STREAM);
+        Self {
+            rng,
+            counter: 0,
+            presence_at: None,
+            news: Vec::new(),
+            news_at: Instant::default(),
+            heard: BTreeMap::new(),
+            doubt: None,
+            doubt_at: Instant::default(),
+        }
+    }
+
+    /// Remembers an entry of ours that is durable now.
+    pub(super) fn note(&mut self, id: EntryId) {
+        if self.news.len() < NEWS_MAX {
+            self.news.push(id);
+        }
+    }
+
+    /// Forgets everything said and heard: another mesh is entered.
+    pub(super) fn begin_anew(&mut self) {
+        self.news.clear();
+        self.heard.clear();
+        self.doubt = None;
+    }
+
+    /// Forgets who is no member any more.
+    pub(super) fn retain(&mut self, roster: &Roster) {
+        self.heard.retain(|node, _| roster.members.contains_key(node));
+    }
+
+    /// Returns when a member last said that it is there.
+    pub(super) fn last_heard(&self, node: NodeId) -> Option<Wall> {
+        self.heard.get(&node).map(|&(_, at)| at)
+    }
+
+    /// Says when something is due, while there is a link.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let news = (!self.news.is_empty()).then_some(self.news_at);
+        [news, self.presence_at, self.doubt.map(|(due, ..)| due)].into_iter().flatten().min()
+    }
+
+    /// Takes the entries to publish now.
+    fn take_news(&mut self, now: Instant) -> Vec<EntryId> {
+        if self.news.is_empty() || now < self.news_at {
+            return Vec::new();
+        }
+        self.news_at = now.after(NEWS_PAUSE);
+        std::mem::take(&mut self.news)
+    }
+
+    /// Takes note of what a member said of itself; returns whether that is newer than what it said before.
+    fn hear(&mut self, presence: &Presence, wall: Wall) -> bool {
+        let newer = self.heard.get(&presence.node).is_none_or(|(before, _)| presence.is_newer_than(before));
+        if newer {
+            self.heard.insert(presence.node, (*presence, presence.wall.min(wall)));
+        }
+        newer
+    }
+
+    /// Remembers a doubt, unless there is one already.
+    fn doubt(&mut self, now: Instant, of: NodeId, doubt: Doubt) {
+        let due = now.after(DOUBT_WAIT).max(self.doubt_at);
+        self.doubt.get_or_insert((due, of, doubt));
+    }
+
+    /// Draws a span below `most`, in milliseconds.
+    fn drawn(&mut self, most: Duration) -> Duration {
+        let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(self.rng.next_u64() % millis)
+    }
+
+    /// Takes the doubt that is to be looked into now.
+    fn take_doubt(&mut self, now: Instant) -> Option<(NodeId, Doubt)> {
+        let (_, of, doubt) = self.doubt.take_if(|(due, ..)| *due <= now)?;
+        Some((of, doubt))
+    }
+}
+
+impl Replica {
+    /// Takes a notice that a node has signed. Who is no member says nothing to us.
+    pub(super) fn on_notice(&mut self, from: NodeId, notice: Notice) -> Result<(), StoreError> {
+        if from == self.entries.node() || !self.mesh.roster().members.contains_key(&from) {
+            return Ok(());
+        }
+        let now = self.now;
+        match notice {
+            Notice::News(News { entries, ids }) => {
+                // An entry of an author not known here is left alone: a link brings it, with what makes it known.
+                self.take(None, entries)?;
+                for id in ids {
+                    if !self.entries.holds(&self.stage, id)? {
+                        self.notices.doubt(now.mono, from, Doubt::Named(id));
+                        break;
+                    }
+                }
+            }
+            Notice::Presence(presence) => {
+                let counted = Doubt::Counted(presence.control.count, presence.data.count);
+                if self.notices.hear(&presence, now.wall) && self.is_warranted(counted)? {
+                    self.notices.doubt(now.mono, from, counted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gets ready to say that this node is there, soon after it has its first link.
+    pub(super) fn expect_presence(&mut self) {
+        let wait = PRESENCE_FIRST_WAIT + self.notices.drawn(PRESENCE_FIRST_WAIT);
+        self.notices.presence_at = Some(self.now.mono.after(wait));
+    }
+
+    /// Says that this node is there, and looks into a doubt, where either is due.
+    pub(super) fn on_notices_due(&mut self) -> Result<(), StoreError> {
+        let now = self.now.mono;
+        if self.links.len() == 0 {
+            return Ok(());
+        }
+        if self.notices.presence_at.is_some_and(|due| due <= now) {
+            let wait = PRESENCE_INTERVAL_MIN + self.notices.drawn(PRESENCE_JITTER);
+            self.notices.presence_at = Some(now.after(wait));
+            self.publish_presence();
+        }
+        let Some((of, doubt)) = self.notices.take_doubt(now) else { return Ok(()) };
+        if self.is_warranted(doubt)? {
+            self.notices.doubt_at = now.after(DOUBT_PAUSE);
+            let links = self.links.ids();
+            let any = usize::try_from(self.notices.rng.next_u32()).unwrap_or(0) % links.len();
+            let link = self.links.id_of(of).unwrap_or(links[any]);
+            let orders = self.with_session(link, |session, holdings| session.compare(holdings))?;
+            self.follow(link, orders)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes what is durable and was not published yet, as one notice; what does not fit goes by links alone.
+    pub(super) fn publish_news(&mut self) -> Result<(), StoreError> {
+        if self.links.len() == 0 {
+            self.notices.news.clear();
+            return Ok(());
+        }
+        let (mut news, mut names_only) = (News::default(), false);
+        for id in self.notices.take_news(self.now.mono) {
+            if !names_only {
+                let entry = self.entries.load(&self.stage, id)?;
+                if entry.is_some_and(|entry| news.inline(&entry)) {
+                    continue;
+                }
+                // Each that is read for nothing costs time; of an import all are too long.
+                names_only = true;
+            }
+            if !news.name(id) {
+                break;
+            }
+        }
+        if news != News::default() {
+            self.outputs.push(Output::Notice(Notice::News(news).encode()));
+        }
+        Ok(())
+    }
+
+    fn publish_presence(&mut self) {
+        self.notices.counter += 1;
+        let Hello { control, data, .. } = self.entries.hello();
+        let presence = Presence {
+            node: self.entries.node(),
+            instance: self.entries.identity().instance,
+            counter: self.notices.counter,
+            wall: self.now.wall,
+            control,
+            data,
+        };
+        self.outputs.push(Output::Notice(Notice::Presence(presence).encode()));
+    }
+
+    /// Returns whether somebody holds what we lack, as far as a doubt tells.
+    fn is_warranted(&self, doubt: Doubt) -> Result<bool, StoreError> {
+        match doubt {
+            Doubt::Named(id) => self.entries.holds(&self.stage, id).map(|held| !held),
+            Doubt::Counted(control, data) => {
+                let ours = self.entries.hello();
+                Ok(control > ours.control.count || data > ours.data.count)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
