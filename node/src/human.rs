@@ -21,7 +21,9 @@ const PROGRAM: &str = "human";
 /// # Errors
 /// When the home can not be read or written.
 pub(crate) async fn ensure(core: &Core, home: &Home, name: &str, lost: bool) -> Result<(), HomeError> {
-    let name = match home.human()? {
+    let known = home.human()?;
+    let is_new = known.is_none();
+    let name = match known {
         Some(human) if human.token.is_some() && !lost => return Ok(()),
         Some(_) if lost => {
             if let Err(problem) = renew(core, home, name).await {
@@ -41,6 +43,11 @@ pub(crate) async fn ensure(core: &Core, home: &Home, name: &str, lost: bool) -> 
             home.keep_human_token(&token)?;
             info!(name, "registered the user of this home");
         }
+        // A home that was restored: its mesh knows the user, and nobody can show the token of then.
+        Err(CommandError::Conflict { .. }) if is_new => match renew(core, home, &name).await {
+            Ok(_) => info!(name, "made the token of the user anew"),
+            Err(problem) => warn!(problem = problem.info.message, "the user of this home has no token that counts"),
+        },
         Err(CommandError::Conflict { .. }) => {
             warn!(name, "the token of the user is not in the home: `beadmesh agent rotate --human` makes a new one");
         }
@@ -75,7 +82,7 @@ pub(crate) async fn renew(core: &Core, home: &Home, name: &str) -> Result<AgentA
 /// # Errors
 /// When the home can not be read.
 pub(crate) fn is(home: &Home, name: &str) -> Result<bool, HomeError> {
-    let local = name.split_once('@').map_or(name, |(local, _)| local);
+    let local = name.split_once('@').map_or(name, |(local, _)| local).trim();
     Ok(home.human()?.is_some_and(|human| human.name.eq_ignore_ascii_case(local)))
 }
 

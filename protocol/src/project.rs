@@ -142,6 +142,8 @@ pub struct Projects {
     ids: BTreeMap<ProjectId, usize>,
     /// For each number a lower number of the same project, itself for the first.
     firsts: Vec<usize>,
+    /// The keys by their numbers.
+    names: Vec<String>,
     /// For each number the id derived from its key.
     derived: Vec<ProjectId>,
     /// The prefix of each project by its first number, with the operation that set it.
@@ -185,6 +187,11 @@ impl Projects {
         self.prefixes.get(&self.first(*number)).map(|(_, prefix)| prefix.as_str())
     }
 
+    /// Returns the key that a project has gone by the longest.
+    pub fn first_key(&self, project: ProjectId) -> Option<&str> {
+        self.names.get(self.first(*self.ids.get(&project)?)).map(String::as_str)
+    }
+
     /// Returns every project by its present id with its keys, in order of first sight.
     pub fn all(&self) -> BTreeMap<ProjectId, Vec<&str>> {
         let mut by_number: Vec<(usize, &str)> = self.keys.iter().map(|(key, number)| (*number, key.as_str())).collect();
@@ -203,6 +210,7 @@ impl Projects {
         let number = self.firsts.len();
         self.keys.insert(key.to_owned(), number);
         self.firsts.push(number);
+        self.names.push(key.to_owned());
         self.derived.push(project_id(key));
         self.ids.insert(project_id(key), number);
         number

@@ -18,6 +18,8 @@ fn a_node_at_work_is_backed_up_and_comes_back_on_an_empty_machine() {
     let jsonl: String =
         (0..300).map(|number| format!("{{\"id\":\"B-{number}\",\"title\":\"Bead {number}\"}}\n")).collect();
     assert_eq!(ada.import(&jsonl)["created"], 300);
+    let sent = ada.json(&["mail", "send", "--to", "keeper@ada", "--subject", "To myself", "Look after the roof."]);
+    ada.json(&["mail", "show", sent["letter"]["id"].as_str().unwrap()]);
     // The backup says where bob is to be found.
     settle(&[&ada, &bob]);
     let file = ada.home().with_file_name("ada.backup");
@@ -52,6 +54,8 @@ fn a_node_at_work_is_backed_up_and_comes_back_on_an_empty_machine() {
     let after = back.status();
     assert_eq!((&after["node"], after["instance"] != before["instance"]), (&before["node"], true));
     back.create(&["Well again"]);
+    let inbox = back.json(&["mail", "inbox"]);
+    assert_eq!((&inbox["letters"][0]["subject"], &inbox["letters"][0]["unread"]), (&json!("To myself"), &json!(false)));
     settle(&[&back, &bob]);
     // A home in use is left alone, of whatever mesh.
     let refused = back.run(&["restore", path, "--json"]);

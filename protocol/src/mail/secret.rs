@@ -80,17 +80,30 @@ pub fn find(text: &str) -> Option<Finding> {
 
 impl Rule {
     fn find(&self, line: &str) -> Option<&'static str> {
-        let begins = self.marks.iter().flat_map(|mark| line.match_indices(mark));
-        let is_key = |(at, mark): (usize, &str)| {
+        self.marks.iter().any(|mark| self.is_in(line, mark)).then_some(self.id)
+    }
+
+    /// Returns whether a key with that mark is in a line. No character is looked at more than a few times.
+    fn is_in(&self, line: &str, mark: &str) -> bool {
+        let (low, high) = self.chars;
+        let mut failed_to = 0;
+        for (at, _) in line.match_indices(mark) {
             let is_inside = line[..at].chars().next_back().is_some_and(|char| char.is_ascii_alphanumeric());
+            // What is no key up to its end is none from a later mark on either: it is shorter and no more random.
+            if is_inside || (at < failed_to && high == ANY) {
+                continue;
+            }
             let rest = &line[at + mark.len()..];
-            let end = rest.find(|char| !(self.holds)(char)).unwrap_or(rest.len());
-            let is_cut = rest[end..].starts_with(|char: char| char.is_ascii_alphanumeric());
             // All that keys hold is ASCII, so bytes are characters.
-            let fits = (self.chars.0..=self.chars.1).contains(&end);
-            !is_inside && !is_cut && fits && (self.is_random)(&rest[..end])
-        };
-        begins.into_iter().any(is_key).then_some(self.id)
+            let held = rest.bytes().take(high.saturating_add(1)).take_while(|byte| (self.holds)(char::from(*byte)));
+            let end = held.count();
+            let is_cut = rest[end..].starts_with(|char: char| char.is_ascii_alphanumeric());
+            if !is_cut && (low..=high).contains(&end) && (self.is_random)(&rest[..end]) {
+                return true;
+            }
+            failed_to = at + mark.len() + end;
+        }
+        false
     }
 }
 
@@ -126,6 +139,20 @@ mod tests {
             assert_eq!(find(&text), Some(Finding { rule, line: 1 }), "{text}");
             assert_eq!(find(&format!("one\n\nthree: {text}\n")), Some(Finding { rule, line: 3 }), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_behind_what_only_looks_like_one_is_found() {
+        let mixed = "aB3dE5gH".repeat(6);
+        for text in [
+            format!("task-sk-{mixed}"),
+            format!("desk-sk-one-sk-{mixed}"),
+            format!("{}sk-{mixed}", "sk-".repeat(9_000)),
+        ] {
+            assert_eq!(find(&text).map(|found| found.rule), Some("api-key"), "{}", text.len());
+        }
+        assert_eq!(find(&"sk-".repeat(20_000)), None);
+        assert_eq!(find(&"AKIA".repeat(16_000)), None);
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Replica {
                 taken.unknown += 1;
             } else if self.keep_back(&entry, &mut taken)? {
                 self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
             }
         }
         Ok(Answer::TakenBack(taken))

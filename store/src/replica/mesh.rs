@@ -242,8 +242,7 @@ impl Mesh {
 
     /// Returns the key that a project has gone by the longest.
     pub(crate) fn project_key(&self, project: ProjectId) -> Option<String> {
-        let all = self.control.projects.all();
-        all.get(&self.canonical(project)).and_then(|keys| keys.first()).map(|key| (*key).to_owned())
+        self.control.projects.first_key(project).map(str::to_owned)
     }
 
     /// Describes a project.

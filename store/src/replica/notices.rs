@@ -36,6 +36,9 @@ const NEWS_MAX: usize = 1_000;
 /// How long an entry that a notice named may still come by a link before sets are compared for it.
 const DOUBT_WAIT: Duration = Duration::from_secs(1);
 
+/// Ids of one notice that are looked for here; a link brings what the others name.
+const IDS_LOOKED_AT_MAX: usize = 32;
+
 /// Time between two comparisons that notices set off, whatever links there are.
 const DOUBT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -166,7 +169,8 @@ impl Replica {
             Notice::News(News { entries, ids }) => {
                 // An entry of an author not known here is left alone: a link brings it, with what makes it known.
                 self.take(None, entries)?;
-                for id in ids {
+                // One that is not held is enough to look, and looking through many costs more than it may tell.
+                for id in ids.into_iter().take(IDS_LOOKED_AT_MAX) {
                     if !self.entries.holds(&self.stage, id)? {
                         self.notices.doubt(now.mono, from, Doubt::Named(id));
                         break;

@@ -205,7 +205,9 @@ async fn the_user_is_registered_once_and_gets_a_new_token_when_it_is_lost() {
     bench.local.close().await.unwrap();
     bench.local = open(&bench.home).await;
     assert_eq!(home.human().unwrap().unwrap(), kept);
-    for path in ["/v1/agents/Tim/retire", "/v1/agents/tim@box/rotate"] {
+    let paths =
+        ["/v1/agents/Tim/retire", "/v1/agents/tim@box/rotate", "/v1/agents/%20tim/rotate", "/v1/agents/tim%20/retire"];
+    for path in paths {
         assert_eq!(bench.refused(Method::POST, path, "").await.0, 403, "{path}");
     }
     std::fs::remove_file(bench.home.path().join("human.token")).unwrap();

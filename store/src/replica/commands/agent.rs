@@ -53,6 +53,10 @@ impl Replica {
 
     /// Refuses a command by the name of an agent of this node, unless that agent has proved itself.
     pub(super) fn check_by(&mut self, by: &str, credential: Option<&Credential>) -> Result<(), Failure> {
+        if by.chars().any(is_unseen) {
+            let hint = "leave out characters that can not be seen: one name could pass for another";
+            return Err(invalid("by", "holds a character that can not be seen", hint).into());
+        }
         let node = self.entries.node();
         let name = self.local_name(by).to_owned();
         let Some((id, agent)) = self.mesh.directory().named(node, &name) else { return Ok(()) };
@@ -158,7 +162,7 @@ impl Replica {
     fn local_name<'a>(&self, name: &'a str) -> &'a str {
         let name = name.trim();
         match name.split_once('@') {
-            Some((local, node)) if is_called(&self.mesh, self.entries.node(), node) => local,
+            Some((local, node)) if is_called(&self.mesh, self.entries.node(), node.trim()) => local.trim_end(),
             _ => name,
         }
     }
@@ -184,6 +188,15 @@ impl Replica {
             last_used: if here { self.agents.last_used(&self.stage, id)? } else { None },
         })
     }
+}
+
+/// Returns whether a character of a name is not seen where it is shown: a control, or a mark of format or width zero.
+fn is_unseen(char: char) -> bool {
+    let formats = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    char.is_control()
+        || formats.contains(&char)
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(char, '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Returns whether people call a node so, or it is its id.

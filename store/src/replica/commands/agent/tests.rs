@@ -65,7 +65,11 @@ fn nobody_acts_under_the_name_of_an_agent_without_its_token() {
         }
     }
     assert_eq!(refusal(net.ask(0, letter("Bob"))), "mail is between agents, and no agent is named");
-    for by in ["Ada", "ADA", " ada ", "ada@node", "Old"] {
+    for by in ["ada\u{200b}", "\u{2066}Ada", "A\u{ad}da", "ada\n"] {
+        let answer = net.ask(0, made_by("one", by));
+        assert!(matches!(&answer, Err(CommandError::Invalid { field, .. }) if field == "by"), "{answer:?}");
+    }
+    for by in ["Ada", "ADA", " ada ", "ada@node", "ada @node", "ada@ node", "Old"] {
         let answer = refusal(net.ask(0, made_by("one", by)));
         assert!(answer.contains("no token came with its name") || answer.contains("retired"), "{answer}");
         refusal(net.ask_as(0, &bob, made_by("one", by)));

@@ -88,7 +88,8 @@ fn rows(net: &Net, at: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Asserts that nothing is found amiss, and that a rebuild changes nothing.
 fn assert_sound(net: &mut Net, at: usize) {
     let Ok(Answer::Checked(mut findings)) = net.ask(at, Command::Check) else { panic!("findings") };
-    findings.retain(|finding| finding.check != "clock.skew");
+    // What a test writes in a node's name looks as if another store had written it.
+    findings.retain(|finding| !matches!(finding.check, "clock.skew" | "store.cloned" | "store.restored"));
     assert_eq!(findings, []);
     let before = rows(net, at);
     net.peers[at].events.clear();
