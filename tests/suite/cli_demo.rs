@@ -28,7 +28,7 @@ fn the_demo_ends_with_three_equal_nodes_and_leaves_nothing_behind() {
     assert!(body["seconds"].as_f64().unwrap() > 0.0 && body["kept"].is_null(), "{body}");
     let steps = body["steps"].as_array().unwrap();
     let told = |what: &str| steps.iter().filter(|step| step["said"].as_str().unwrap().contains(what)).count();
-    assert_eq!((told(" closes "), told("closes rollout.")), (0, 14), "{body}");
+    assert_eq!((told("closes rollout."), told("closes rollout:")), (14, 1), "{body}");
     for what in ["loses its network", "has the letter of BlueLake@laptop once", "has both labels", "is shown"] {
         assert_eq!(told(what), 1, "{what}: {body}");
     }

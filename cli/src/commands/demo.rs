@@ -18,10 +18,10 @@ use crate::failure::{Exit, Failure};
 use crate::output::Printer;
 use crate::output::paint::Paint;
 
-mod actor;
 mod fleet;
 mod folder;
 mod plan;
+mod player;
 mod story;
 mod teller;
 
@@ -110,9 +110,9 @@ fn report(printer: &mut Printer, body: &DemoBody) -> Result<(), Failure> {
     }
     if let Some(kept) = &body.kept {
         let home = kept.join(Site::Laptop.name());
+        let look = format!("beadmesh --home {} bead list --all --all-projects", home.display());
         printer.line(format!("\nThe homes are in {}. Look into one:", kept.display()))?;
-        printer
-            .line(format!("  {}", Paint::Name.on(&format!("beadmesh --home {} bead list --all", home.display()))))?;
+        printer.line(format!("  {}", Paint::Name.on(&look)))?;
     }
     printer.line("\nTry next:")?;
     let wide = NEXT.iter().map(|(command, _)| command.len()).max().unwrap_or(0);

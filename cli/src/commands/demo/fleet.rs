@@ -68,14 +68,16 @@ pub(super) struct Fleet {
     folder: PathBuf,
     standings: [Standing; 3],
     /// Cancelled when everything is to end now.
-    pub(super) interrupt: CancellationToken,
+    interrupt: CancellationToken,
+    /// How long anything between the nodes may take.
+    patience: Duration,
 }
 
 impl Fleet {
     /// Returns three nodes that do not run, with their homes in a folder.
     pub(super) fn new(folder: &Path, interrupt: CancellationToken) -> Self {
         let standings = [Standing::Stopped, Standing::Stopped, Standing::Stopped];
-        Self { folder: folder.to_owned(), standings, interrupt }
+        Self { folder: folder.to_owned(), standings, interrupt, patience: PATIENCE }
     }
 
     /// Returns the home of a node.
@@ -179,7 +181,7 @@ impl Fleet {
         };
         match self.until(is_equal).await? {
             Some(taken) => Ok(taken),
-            None => Err(unequal(&self.statuses(sites).await?)),
+            None => Err(unequal(&self.statuses(sites).await?, self.patience)),
         }
     }
 
@@ -196,7 +198,7 @@ impl Fleet {
             Ok(told.iter().all(|status| links(status) == others))
         };
         self.until(is_linked).await?.ok_or_else(|| {
-            let seconds = PATIENCE.as_secs();
+            let seconds = self.patience.as_secs();
             let failure = Failure::timeout(format!("the three nodes are not linked with each other after {seconds} s"));
             failure.hint("see whether programs may connect to each other on 127.0.0.1, and try again")
         })
@@ -230,7 +232,7 @@ impl Fleet {
             if is_so().await? {
                 return Ok(Some(begin.elapsed()));
             }
-            if begin.elapsed() >= PATIENCE {
+            if begin.elapsed() >= self.patience {
                 return Ok(None);
             }
             sleep(LOOK_INTERVAL).await;
@@ -243,10 +245,10 @@ fn names(site: Site) -> Names {
 }
 
 /// Returns that nodes hold different things, and what each holds.
-fn unequal(told: &[StatusBody]) -> Failure {
+fn unequal(told: &[StatusBody], patience: Duration) -> Failure {
     let held = |status: &StatusBody| format!("{} {} ({})", status.node.name, short(&status.digest), status.entries);
     let held: Vec<String> = told.iter().map(held).collect();
-    let seconds = PATIENCE.as_secs();
+    let seconds = patience.as_secs();
     let message = format!("after {seconds} s the nodes do not hold the same: {}", held.join(", "));
     let hint = "on a machine that is not busy this is a bug in beadmesh: please report it with what was told";
     Failure::new(Exit::Failed, "unequal", message).hint(hint)
@@ -299,6 +301,24 @@ mod tests {
         fleet.start(Site::Laptop).await.unwrap();
         fleet.interrupt.cancel();
         assert_eq!(&*fleet.equal(&[Site::Laptop]).await.unwrap_err().code, "interrupted");
+        fleet.stop().await.unwrap();
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nodes_that_do_not_come_to_hold_the_same_are_named_with_what_they_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut fleet = fleet(folder.path());
+        fleet.patience = Duration::ZERO;
+        // Each founds a mesh of its own.
+        for site in [Site::Workstation, Site::GpuBox] {
+            fleet.start(site).await.unwrap();
+        }
+        let failure = fleet.equal(&[Site::Workstation, Site::GpuBox]).await.unwrap_err();
+        assert_eq!((failure.exit, &*failure.code), (Exit::Failed, "unequal"));
+        for site in [Site::Workstation, Site::GpuBox] {
+            let digest = fleet.status(site).await.unwrap().digest;
+            let held = format!("{} {}", site.name(), short(&digest));
+            assert!(failure.message.contains(&held), "{held}: {}", failure.message);
+        }
         fleet.stop().await.unwrap();
     }
 }

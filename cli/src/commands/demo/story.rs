@@ -6,9 +6,9 @@ use beadmesh_node::api::model::{
 };
 use http_body_util::{BodyExt, Limited};
 
-use super::actor::Actor;
 use super::fleet::{Fleet, MESH, Site, short};
 use super::plan::{self, DEPLOY, EPIC, EPIC_TITLE, TASKS};
+use super::player::Player;
 use super::teller::{Teller, millis};
 use crate::client;
 use crate::failure::{Exit, Failure};
@@ -51,8 +51,8 @@ pub(super) struct Story<'a, 'b> {
     fleet: &'a mut Fleet,
     teller: &'a mut Teller<'b>,
     /// The user of the workstation, and the agents.
-    user: Option<Actor>,
-    agents: Vec<Actor>,
+    user: Option<Player>,
+    agents: Vec<Player>,
     /// Names of the tasks, by their places in the plan.
     tasks: Vec<String>,
     letters: usize,
@@ -118,9 +118,9 @@ impl<'a, 'b> Story<'a, 'b> {
 
     /// Registers those who act.
     async fn cast(&mut self) -> Result<(), Failure> {
-        self.user = Some(Actor::user(self.fleet, Site::Workstation)?);
+        self.user = Some(Player::user(self.fleet, Site::Workstation)?);
         for (site, name, task) in CAST {
-            let agent = Actor::register(self.fleet, site, name, task).await?;
+            let agent = Player::register(self.fleet, site, name, task).await?;
             self.tell(&agent.address(), "is registered, with a token of its own")?;
             self.agents.push(agent);
         }
@@ -357,7 +357,7 @@ impl<'a, 'b> Story<'a, 'b> {
         Site::ALL.into_iter().filter(|site| self.fleet.is_running(*site)).collect()
     }
 
-    fn user(&self) -> Result<&Actor, Failure> {
+    fn user(&self) -> Result<&Player, Failure> {
         self.user.as_ref().ok_or_else(|| broken("the user acts before there is a home"))
     }
 

@@ -15,7 +15,7 @@ use crate::identity::{Given, Identity};
 
 /// Somebody on a node, with what proves it.
 #[derive(Debug)]
-pub(super) struct Actor {
+pub(super) struct Player {
     /// The node.
     pub(super) site: Site,
     /// The name.
@@ -23,7 +23,7 @@ pub(super) struct Actor {
     identity: Identity,
 }
 
-impl Actor {
+impl Player {
     /// Returns the user of a node's home, whose token is kept there.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Actor {
         Ok(Self { site, name: name.to_owned(), identity: Identity::find(given, &fleet.home(site))? })
     }
 
-    /// Returns where letters reach the actor.
+    /// Returns where letters reach the player.
     pub(super) fn address(&self) -> String {
         format!("{}@{}", self.name, self.site.name())
     }
@@ -59,7 +59,7 @@ impl Actor {
         Ok(body.bead)
     }
 
-    /// Returns the bead as the actor's node shows it.
+    /// Returns the bead as the player's node shows it.
     pub(super) async fn show(&self, fleet: &Fleet, bead: &str) -> Result<Bead, Failure> {
         let body: BeadBody = self.client(fleet)?.get(&path(bead, "")).await?;
         Ok(body.bead)
@@ -115,14 +115,14 @@ impl Actor {
         Ok(body.letter)
     }
 
-    /// Returns all letters to the actor, without their bodies.
+    /// Returns all letters to the player, without their bodies.
     pub(super) async fn inbox(&self, fleet: &Fleet) -> Result<Vec<Letter>, Failure> {
         let query = InboxQuery { limit: Some(0), ..InboxQuery::default() };
         let body: LettersBody = self.client(fleet)?.get(&format!("/v1/inbox{}", query.to_query())).await?;
         Ok(body.letters)
     }
 
-    /// Returns a letter with its receipts; unless it peeks, the actor has read it then.
+    /// Returns a letter with its receipts; unless it peeks, the player has read it then.
     pub(super) async fn read(&self, fleet: &Fleet, letter: &str, query: ShowQuery) -> Result<Letter, Failure> {
         let path = format!("/v1/letters/{}{}", encode_segment(letter), query.to_query());
         let body: LetterBody = self.client(fleet)?.get(&path).await?;
