@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod agent;
 mod backup;
 mod bead;
+mod demo;
 mod mail;
 mod mesh;
 mod sim;
@@ -19,6 +20,7 @@ pub(crate) use bead::{
     BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ResolveArgs, UpdateArgs, WordsArgs,
     WordsCommand,
 };
+pub(crate) use demo::DemoArgs;
 pub(crate) use mail::{
     AckArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs, ThreadArgs,
     WaitArgs,
@@ -33,7 +35,7 @@ pub(crate) use value::{minutes_field, priority_field, text_field};
     name = "beadmesh",
     version,
     about = "A task graph that several machines share without a server.",
-    after_help = "Start with `beadmesh up`, then `beadmesh bead create \"What to do\"` in a repository.",
+    after_help = "See it at work with `beadmesh demo`. Start with `beadmesh up`, then `beadmesh bead create \"What to do\"` in a repository.",
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -142,6 +144,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SimCommand,
     },
+    /// Play a mesh of three nodes in this process, and tell what happens; no home of yours is touched.
+    Demo(DemoArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }

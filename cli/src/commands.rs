@@ -16,6 +16,7 @@ mod agent;
 mod backup;
 mod bead;
 mod completions;
+mod demo;
 mod doctor;
 mod down;
 mod init;
@@ -154,6 +155,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Restore(args) => restore::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,
+        Command::Demo(args) => demo::run(context, args).await,
         Command::Completions(args) => completions::run(context, args.shell),
     }
 }

@@ -36,7 +36,7 @@ fn obey(cli: Cli) -> Exit {
     let mut context = Context::new(global);
     // A node has many things to do at once; whoever only asks has one.
     let mut runtime = match command {
-        args::Command::Up(_) => tokio::runtime::Builder::new_multi_thread(),
+        args::Command::Up(_) | args::Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let outcome = match runtime.enable_all().build() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may stop where it stands, as a test may")]
 
 mod cli_bad_input;
+mod cli_demo;
 mod cli_mail;
 mod lab_link_cut;
 mod mesh_before_meeting;
