@@ -19,6 +19,9 @@ const PACE: Pace = Pace { burst: 128, refill: Duration::from_millis(10) };
 /// How much faster it may speak, by its own mouth, before that is a violation.
 const PATIENCE: Pace = Pace { burst: 1_024, refill: Duration::from_millis(10) };
 
+/// How much one node may bring of whatever sender, known or not, before that is a violation: a thousand notices a second.
+const BEARING: Pace = Pace { burst: 16_384, refill: Duration::from_millis(1) };
+
 /// What becomes of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -105,7 +108,18 @@ pub(super) struct Ears {
 #[derive(Debug)]
 struct Heard {
     pace: Tokens,
+    /// What others bring of it has a pace of its own: who repeats old notices takes nothing from new ones.
+    brought: Tokens,
     patience: Tokens,
+    bearing: Tokens,
+}
+
+impl Heard {
+    fn new(now: Instant) -> Self {
+        let pace = Tokens::full(&PACE, now);
+        let (patience, bearing) = (Tokens::full(&PATIENCE, now), Tokens::full(&BEARING, now));
+        Self { pace, brought: pace, patience, bearing }
+    }
 }
 
 impl Ears {
@@ -120,21 +134,24 @@ impl Ears {
     pub(super) fn set_members(&mut self, members: &BTreeSet<NodeId>, now: Instant) {
         self.members.retain(|node, _| members.contains(node));
         for node in members {
-            let fresh = || Heard { pace: Tokens::full(&PACE, now), patience: Tokens::full(&PATIENCE, now) };
-            self.members.entry(*node).or_insert_with(fresh);
+            self.members.entry(*node).or_insert_with(|| Heard::new(now));
         }
     }
 
     /// Decides, by what stands on the envelope, on a notice of that many bytes; `None` when it is to be opened.
     ///
     /// A sender that is no member is nobody's fault: rosters differ for a while. What one bearer passes on of another
-    /// sender is not its fault either.
+    /// sender is not its fault either, until it is more than a mesh at work says.
     pub(super) fn judge(&mut self, from: NodeId, bearer: NodeId, bytes: usize, now: Instant) -> Option<Verdict> {
         if bytes > NOTICE_BYTES_MAX {
             return Some(Verdict::Blame);
         }
+        if self.members.get_mut(&bearer).is_some_and(|heard| !heard.bearing.take(&BEARING, now)) {
+            return Some(Verdict::Blame);
+        }
         let Some(heard) = self.members.get_mut(&from) else { return Some(Verdict::Drop) };
-        if heard.pace.take(&PACE, now) {
+        let pace = if bearer == from { &mut heard.pace } else { &mut heard.brought };
+        if pace.take(&PACE, now) {
             return None;
         }
         let is_flood = bearer == from && !heard.patience.take(&PATIENCE, now);
@@ -184,6 +201,18 @@ mod tests {
         count(&mut ears, ADA, None);
         assert_eq!(ears.judge(BOB, BOB, 10, now), None, "others are heard meanwhile");
         assert_eq!(ears.judge(ADA, ADA, 10, now + PACE.refill), None);
+    }
+
+    #[test]
+    fn who_repeats_others_without_end_takes_nothing_from_them_and_is_blamed_at_last() {
+        let now = Instant::now();
+        let mut ears = ears(now);
+        let blamed = (0..20_000).filter(|_| ears.judge(ADA, BOB, 10, now) == Some(Verdict::Blame)).count();
+        assert_eq!(blamed, 20_000 - 16_384);
+        assert_eq!(ears.judge(ADA, ADA, 10, now), None, "she is heard by her own mouth");
+        let stranger = NodeId::from_bytes([3; 32]);
+        assert_eq!(ears.judge(stranger, BOB, 10, now), Some(Verdict::Blame));
+        assert_eq!(ears.judge(stranger, ADA, 10, now), Some(Verdict::Drop));
     }
 
     #[test]
