@@ -136,6 +136,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Letters(_) => "letters",
         Answer::Thread(_) => "a thread",
         Answer::Unread(_) => "a count of unread letters",
+        Answer::MailExport(_) => "all mail",
         Answer::Done => "done",
     };
     Problem::internal(format!("the replica answered {kind} to another question"))

@@ -24,8 +24,8 @@ mod mail;
 pub use agent::{AgentAnswer, Credential, NewAgent};
 pub use error::CommandError;
 pub use mail::{
-    InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer,
-    ThreadQuery,
+    ExportedInbox, ExportedLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailExport, MailQuery, NewLetter,
+    Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
 
 /// A wish of the API.
@@ -104,6 +104,8 @@ pub enum Command {
     MailSearch(MailQuery),
     /// Counts the letters that the agent has not read; answers `Unread`.
     MailUnread,
+    /// Reads all mail that has effect here, for whoever may run commands on the node; answers `MailExport`.
+    MailExport,
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
     Check,
     /// Takes note of what was found about copies of stores, so that only what comes later is told; answers `Done`.
@@ -323,6 +325,8 @@ pub enum Answer {
     Thread(ThreadAnswer),
     /// How many letters an agent has not read.
     Unread(u64),
+    /// All mail.
+    MailExport(Box<MailExport>),
     /// What a backup holds.
     BackupIndex(BackupIndex),
     /// Entries in the form they travel in, in the order they were asked for.

@@ -1,8 +1,10 @@
 //! What commands on mail ask and answer.
 
+use std::collections::BTreeMap;
+
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{AgentId, LetterId, NodeId, ProjectId};
-use beadmesh_protocol::mail::{Attachment, Importance};
+use beadmesh_protocol::mail::{Attachment, Importance, Letter};
 
 use super::ProjectContext;
 
@@ -163,4 +165,35 @@ pub struct ThreadAnswer {
     pub total: u64,
     /// The letter to continue after; absent on the last page.
     pub next: Option<LetterId>,
+}
+
+/// All mail that has effect here, whoever it is to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MailExport {
+    /// The letters.
+    pub letters: BTreeMap<LetterId, ExportedLetter>,
+    /// The letters of each thread, each after those it names.
+    pub threads: BTreeMap<String, Vec<LetterId>>,
+    /// What has come to each agent that is known, or that a letter goes to.
+    pub inboxes: BTreeMap<AgentId, ExportedInbox>,
+}
+
+/// A letter as it was written, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportedLetter {
+    /// The letter.
+    pub letter: Letter,
+    /// The node it was written on.
+    pub node: NodeId,
+    /// What its recipients did with it, in the order in which it names them; those who did nothing are left out.
+    pub receipts: Vec<ReceiptAnswer>,
+}
+
+/// What has come to one agent, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportedInbox {
+    /// Every letter.
+    pub letters: Vec<LetterId>,
+    /// Those that the agent has not read.
+    pub unread: Vec<LetterId>,
 }

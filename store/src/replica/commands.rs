@@ -87,6 +87,7 @@ impl Replica {
             }
             Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
             Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
+            Command::MailExport => self.export_mail(),
             Command::Check => self.check(),
             Command::AcceptCopies => {
                 self.entries.copies_mut().accept(&mut self.stage);

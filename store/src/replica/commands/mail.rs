@@ -13,6 +13,7 @@ use crate::command::{
     ThreadAnswer, ThreadQuery,
 };
 
+mod export;
 mod recipients;
 mod send;
 
@@ -118,8 +119,14 @@ impl Replica {
         let missing = || CommandError::NotFound { what: "letter", name: id.to_string() };
         let record = self.mail.record(&self.stage, id)?.ok_or_else(missing)?;
         let Letter { body, .. } = load(&self.stage, &self.mesh, record.carried)?;
+        let receipts = self.receipts(id, &record.letter)?;
+        Ok(LetterAnswer { head: self.head(agent, (id, &record))?, body, receipts })
+    }
+
+    /// Returns what the recipients of a letter did with it, in the order in which it names them.
+    fn receipts(&self, id: LetterId, letter: &Letter) -> Result<Vec<ReceiptAnswer>, Failure> {
         let mut receipts = Vec::new();
-        for recipient in record.letter.recipients() {
+        for recipient in letter.recipients() {
             let Some(read) = read_at(&self.stage, &self.mesh, id, recipient)? else { continue };
             let kind = ReceiptKind::Acknowledged;
             let acknowledged = receipt_at(&self.stage, &self.mesh, (id, recipient), kind)?;
@@ -129,7 +136,7 @@ impl Replica {
                 acknowledged_at: acknowledged.map(|at| at.wall()),
             });
         }
-        Ok(LetterAnswer { head: self.head(agent, (id, &record))?, body, receipts })
+        Ok(receipts)
     }
 
     fn head(&self, agent: AgentId, (id, record): (LetterId, &LetterRecord)) -> Result<LetterHead, Failure> {

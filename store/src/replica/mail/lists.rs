@@ -81,6 +81,11 @@ impl Mail {
         }
     }
 
+    /// Returns every letter that has effect, in the order of ids.
+    pub(crate) fn all(&self, stage: &Stage) -> Result<Vec<LetterId>, StoreError> {
+        Ok(letters(&stage.keys(keys::LETTERS)?))
+    }
+
     /// Counts the letters that an agent has not read: reads them all once, then keeps count.
     pub(crate) fn unread(&mut self, stage: &Stage, agent: AgentId) -> Result<u64, StoreError> {
         if let Some(count) = self.unread.get(&agent) {

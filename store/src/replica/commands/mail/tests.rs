@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use beadmesh_protocol::clock::Wall;
@@ -7,8 +8,8 @@ use beadmesh_protocol::mail::{Attachment, Importance, Receipt, ReceiptKind};
 use beadmesh_protocol::op::{Admit, Op, Role};
 
 use crate::command::{
-    Answer, Command, CommandError, Credential, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, NewAgent,
-    NewLetter, ProjectContext, ThreadAnswer, ThreadQuery,
+    Answer, Command, CommandError, Credential, ExportedInbox, InboxFilter, LetterAnswer, LetterHead, LetterPage,
+    MailQuery, NewAgent, NewLetter, ProjectContext, ThreadAnswer, ThreadQuery,
 };
 use crate::keys;
 use crate::replica::Event;
@@ -461,4 +462,34 @@ fn a_check_finds_a_row_that_is_lost_or_too_many() {
     assert!(finds(&mut net));
     net.ask(0, Command::Rebuild).unwrap();
     assert!(!finds(&mut net));
+}
+
+#[test]
+fn an_export_holds_every_letter_thread_and_inbox_alike_on_every_node() {
+    let mut net = Net::joined(2);
+    let (ada, bob) = (net.register(0, "Ada"), net.register(1, "Bob"));
+    net.link(0, 1);
+    net.settle();
+    let sent = send(&mut net, 0, &ada, to(&["bob"], "the roof")).head;
+    net.settle();
+    show(&mut net, 1, &bob, &sent.short);
+    let reply = NewLetter { in_reply_to: Some(sent.short.clone()), ..to(&[], "the answer") };
+    let reply = send(&mut net, 1, &bob, reply).head;
+    net.settle();
+    let mut export = |at| match net.ask(at, Command::MailExport) {
+        Ok(Answer::MailExport(export)) => *export,
+        other => panic!("{other:?}"),
+    };
+    let (here, there) = (export(0), export(1));
+    assert_eq!(here, there);
+    assert_eq!(here.threads, BTreeMap::from([(sent.thread.clone(), vec![sent.id, reply.id])]));
+    let (asked, answered) = (&here.letters[&sent.id], &here.letters[&reply.id]);
+    assert_eq!((asked.letter.body.as_str(), asked.receipts.len()), ("About the roof.", 1));
+    assert_eq!((answered.letter.seen.as_slice(), answered.node), ([sent.id].as_slice(), reply.node));
+    let inbox = |letters: &[LetterId], unread: &[LetterId]| ExportedInbox {
+        letters: letters.to_vec(),
+        unread: unread.to_vec(),
+    };
+    assert_eq!(here.inboxes[&sent.from.agent], inbox(&[reply.id], &[reply.id]));
+    assert_eq!(here.inboxes[&sent.to[0].agent], inbox(&[sent.id], &[]));
 }
