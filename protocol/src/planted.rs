@@ -20,7 +20,8 @@ macro_rules! bugs {
         }
 
         impl Bug {
-            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases and of the roster.
+            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases, of the roster and of
+            /// mail.
             pub const ALL: &[Self] = &[$(Self::$bug,)+];
 
             /// Returns its name in plans and on the command line.
@@ -65,6 +66,12 @@ bugs! {
     StrangersStored, "strangers-stored", "Entries of authors whom nobody admitted are stored.";
     ObserversWrite, "observers-write", "What observers write has effect.";
     AnyoneAdmits, "anyone-admits", "An admission has effect whoever wrote it.";
+    ImpostorLetter, "impostor-letter", "A letter has effect whichever node wrote it, not only by that of its sender.";
+    ImpostorReceipt, "impostor-receipt", "A receipt counts whichever node wrote it, not only by that of its agent.";
+    EarlyLetterLost, "early-letter-lost", "A letter that comes before word of its sender stays without effect.";
+    LetterTwice, "letter-twice",
+        "A letter that an earlier entry brings again is listed anew, and not taken from where it stood.";
+    ThreadByClock, "thread-by-clock", "Letters of a thread are in the order of clocks, not after those they name.";
 }
 
 impl Bug {

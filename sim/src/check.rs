@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::clock::Wall;
-use beadmesh_protocol::id::{BeadId, NodeId};
+use beadmesh_protocol::id::{BeadId, LetterId, NodeId};
 use beadmesh_protocol::op::Role;
 
 use crate::journal::Journal;
@@ -23,6 +23,7 @@ mod cycles;
 mod durable;
 mod ids;
 mod liveness;
+mod mail;
 mod report;
 mod resources;
 mod roster;
@@ -30,6 +31,7 @@ mod roster;
 mod tests;
 
 pub(crate) use cycles::may_have_cycle;
+pub(crate) use mail::comes_once;
 
 /// The end of a run as the checkers see it: the mesh was healed and left alone.
 pub struct Ending<'a> {
@@ -64,6 +66,8 @@ pub struct Ending<'a> {
     /// Beads of which members wrote something in a way that no honest node does: such changes have effect or void
     /// others by the rules, so little can be said of what such a bead shows.
     pub meddled: &'a BTreeSet<BeadId>,
+    /// Letters that rogues wrote in the names of agents of other nodes.
+    pub impostures: &'a BTreeSet<LetterId>,
     /// What the wall clock said when the views were asked for; it was the same for all, the reference included.
     pub wall: Wall,
     /// Bytes of all entries in the union of all sets.
@@ -86,8 +90,16 @@ pub struct Ending<'a> {
 
 /// Runs every checker; what they find comes in their order.
 pub fn all(ending: &Ending<'_>) -> Vec<Violation> {
-    let checkers =
-        [converge::check, durable::check, roster::check, ids::check, cycles::check, resources::check, liveness::check];
+    let checkers = [
+        converge::check,
+        durable::check,
+        mail::check,
+        roster::check,
+        ids::check,
+        cycles::check,
+        resources::check,
+        liveness::check,
+    ];
     checkers.into_iter().flat_map(|check| check(ending)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What agents asked for, what they were told, and what must therefore hold in the end.
 
-use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::id::{AgentId, BeadId, LetterId};
+use beadmesh_protocol::mail::ReceiptKind;
 
 /// One thing that an agent asked for.
 #[derive(Debug, Clone)]
@@ -13,6 +14,10 @@ pub struct Deed {
     pub asked_us: u64,
     /// What it comes to if it is done. Beads that the node names itself are known from its answer only.
     pub effects: Vec<Effect>,
+    /// What it comes to in mail, if it is done. Agents and letters that the node names are known from its answer only.
+    pub mail: Vec<MailEffect>,
+    /// The agent of the node that it was asked as, or was about, by name.
+    pub agent: Option<String>,
     /// What became of it.
     pub fate: Fate,
     /// Whether a fault took the only disk it lay on: then it may be lost, and need not be.
@@ -108,6 +113,57 @@ impl Effect {
             | Self::Scope { bead, .. }
             | Self::Comment { bead, .. }
             | Self::Dep { bead, .. } => *bead,
+        }
+    }
+}
+
+/// What is so in mail once a deed is done, for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailEffect {
+    /// The agent is known.
+    Registered {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// The agent acts no more.
+    Retired {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A letter has come to each of its recipients, once.
+    Sent {
+        /// The letter.
+        letter: LetterId,
+        /// Who wrote it.
+        from: AgentId,
+        /// Whom it goes to.
+        to: Vec<AgentId>,
+    },
+    /// A recipient has read or acknowledged a letter.
+    Received {
+        /// The letter.
+        letter: LetterId,
+        /// The recipient.
+        agent: AgentId,
+        /// What it did.
+        kind: ReceiptKind,
+    },
+}
+
+impl MailEffect {
+    /// Returns the agent without which there is nothing of it.
+    pub fn agent(&self) -> AgentId {
+        match self {
+            Self::Registered { agent } | Self::Retired { agent } | Self::Received { agent, .. } => *agent,
+            Self::Sent { from, .. } => *from,
+        }
+    }
+
+    /// Returns the letter it is about.
+    pub fn letter(&self) -> Option<LetterId> {
+        match self {
+            Self::Registered { .. } | Self::Retired { .. } => None,
+            Self::Sent { letter, .. } | Self::Received { letter, .. } => Some(*letter),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod check;
 mod clock;
 pub mod coverage;
+mod desk;
 mod disk;
 pub mod journal;
 mod mesh;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
+use beadmesh_protocol::id::{BeadId, LetterId, MeshId, NodeId};
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_store::folds::Folds;
 use beadmesh_store::memory::MemoryKv;
@@ -26,6 +26,7 @@ use crate::trace::Trace;
 mod dial;
 mod ending;
 mod figures;
+mod impostor;
 mod join;
 mod links;
 mod notices;
@@ -152,6 +153,9 @@ pub(crate) struct Mesh<'a> {
     lost: BTreeSet<NodeId>,
     outlawed: BTreeSet<BeadId>,
     meddled: BTreeSet<BeadId>,
+    impostures: BTreeSet<LetterId>,
+    /// Letters that were sent at a node without a link.
+    apart: BTreeSet<LetterId>,
     /// Faults that go on.
     active: BTreeSet<usize>,
     healed_us: Option<u64>,
@@ -209,6 +213,8 @@ impl<'a> Mesh<'a> {
             lost: BTreeSet::new(),
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),
+            impostures: BTreeSet::new(),
+            apart: BTreeSet::new(),
             active: BTreeSet::new(),
             healed_us: None,
             spread: Spread::default(),

@@ -13,6 +13,7 @@ use beadmesh_store::{Membership, StoreError};
 use ed25519_dalek::SigningKey;
 
 use crate::clock::Clock;
+use crate::desk::{Brought, Desk};
 use crate::plan::Plan;
 use crate::random::Stream;
 
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) members: BTreeSet<NodeId>,
     /// The beads that its agents have heard of.
     pub(crate) known: BTreeSet<BeadId>,
+    /// What its agents have kept, and know of each other.
+    pub(crate) desk: Desk,
     /// How long a flush takes while its disk is slow.
     pub(crate) slow_us: Option<u64>,
     /// Whether it sleeps.
@@ -89,6 +92,8 @@ pub(crate) struct Process {
     /// When it is to be woken next.
     pub(crate) wake_us: Option<u64>,
     pub(crate) asked: BTreeMap<RequestId, Purpose>,
+    /// Mail that was handled since the last flush, as entries brought it.
+    pub(crate) brought: Brought,
 }
 
 /// Who asked something of a replica, and what for.
@@ -98,6 +103,8 @@ pub(crate) enum Purpose {
     Deed(usize),
     /// The machine, for what is kept beside the store.
     Membership,
+    /// The agents of the machine, for who there is to write to.
+    Agents,
     /// The machine, to say where it can be reached.
     Announce,
     /// A person, for an invite of that node.
@@ -115,10 +122,11 @@ impl Node {
         let plan = &plan.nodes[usize::try_from(place).expect("places are small")];
         let mut stream = Stream::keyed(seed, "node", place.into(), 0);
         let key = SigningKey::from_bytes(&stream.bytes());
+        let id = NodeId::from_bytes(key.verifying_key().to_bytes());
         Self {
             place,
             copy_of: None,
-            id: NodeId::from_bytes(key.verifying_key().to_bytes()),
+            id,
             key,
             role: plan.role,
             rogue: plan.rogue,
@@ -130,6 +138,7 @@ impl Node {
             joined: false,
             members: BTreeSet::new(),
             known: BTreeSet::new(),
+            desk: Desk::new(id),
             slow_us: None,
             asleep: false,
             armed: None,
@@ -169,6 +178,7 @@ impl Node {
             joined: self.joined,
             members: BTreeSet::new(),
             known: self.known.clone(),
+            desk: self.desk.clone(),
             slow_us: None,
             asleep: false,
             armed: None,
@@ -219,6 +229,7 @@ impl Node {
             busy: false,
             wake_us: None,
             asked: BTreeMap::new(),
+            brought: Brought::default(),
         });
         Ok(())
     }
@@ -254,6 +265,7 @@ impl Process {
         let (mut inputs, mut bytes) = (0, 0);
         while inputs < BATCH_INPUTS_MAX && bytes < BATCH_BYTES_MAX {
             let Some((input, size)) = self.inbox.pop_front() else { break };
+            self.brought.take(&input);
             self.replica.handle(now, input);
             inputs += 1;
             bytes += size;

@@ -160,6 +160,16 @@ pub enum WishKind {
     ImportOdd,
     /// Names the project by another key, or unites two.
     Project,
+    /// Registers an agent, or changes the profile of one.
+    RegisterAgent,
+    /// Retires an agent.
+    RetireAgent,
+    /// Sends a letter.
+    SendLetter,
+    /// Shows a letter to an agent that has got it, or lists letters.
+    ReadLetter,
+    /// Acknowledges a letter.
+    AckLetter,
     /// Reads lists, a bead and an export.
     Read,
     /// Derives every view anew.
@@ -332,6 +342,8 @@ pub enum Misdeed {
     Dangling,
     /// Asks and announces without end.
     Flood,
+    /// Writes letters and receipts in the names of agents of other nodes, and one letter of its own twice.
+    Impostor,
 }
 
 impl Plan {

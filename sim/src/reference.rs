@@ -12,7 +12,7 @@ use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::reconcile::Summary;
 use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::wire::{Frame, Hello};
-use beadmesh_store::command::{Answer, Command, CommandError, Filter};
+use beadmesh_store::command::{AgentAnswer, Answer, Command, CommandError, Filter};
 use beadmesh_store::memory::{MemoryKv, SharedKv};
 use beadmesh_store::replica::{Config, Input, LinkId, Output, Replica, RequestId};
 use beadmesh_store::{Kv as _, Membership};
@@ -143,6 +143,8 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
     let blocked = listed(ask(Command::Blocked(Filter::default()))?);
     let Answer::ExportIndex(ids) = ask(Command::ExportIndex(None))? else { return None };
     let Answer::Lines(lines) = ask(Command::ExportLines(ids))? else { return None };
+    let Answer::Agents(agents) = ask(Command::AgentList { all: true })? else { return None };
+    let Answer::MailExport(mail) = ask(Command::MailExport)? else { return None };
     let findings = match how {
         Look::Shown => Vec::new(),
         Look::Checked => {
@@ -160,9 +162,19 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
         ready: ready.into_iter().map(|bead| bead.bead.id).collect(),
         blocked: blocked.into_iter().map(|bead| bead.bead.id).collect(),
         lines,
+        agents: seen_from_afar(agents),
+        mail: *mail,
         findings,
         stored_bytes: 0,
     })
+}
+
+/// Returns agents in the order of ids, without what their own node alone says of them.
+fn seen_from_afar(agents: Vec<AgentAnswer>) -> Vec<AgentAnswer> {
+    let mut agents: Vec<AgentAnswer> =
+        agents.into_iter().map(|agent| AgentAnswer { here: false, last_used: None, ..agent }).collect();
+    agents.sort_by_key(|agent| agent.id);
+    agents
 }
 
 /// Returns the beads of an answer that lists some.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, NodeId};
-use beadmesh_store::command::{BeadAnswer, Finding, MemberAnswer, PeerAnswer};
+use beadmesh_store::command::{AgentAnswer, BeadAnswer, Finding, MailExport, MemberAnswer, PeerAnswer};
 
 /// What a node shows.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct View {
     pub blocked: Vec<BeadId>,
     /// Its export.
     pub lines: Vec<String>,
+    /// The agents it knows, in the order of ids, told of as any node would.
+    pub agents: Vec<AgentAnswer>,
+    /// All mail that has effect there.
+    pub mail: MailExport,
     /// What its own check found.
     pub findings: Vec<Finding>,
     /// Bytes that its store takes.

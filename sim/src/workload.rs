@@ -12,10 +12,12 @@ use beadmesh_protocol::id::BeadId;
 use beadmesh_protocol::scope::Pattern;
 use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead, ProjectContext};
 
-use crate::journal::Effect;
+use crate::desk::Desk;
+use crate::journal::{Effect, MailEffect};
 use crate::plan::{Wish, WishKind};
 use crate::random::Stream;
 
+mod mail;
 mod records;
 mod values;
 
@@ -72,11 +74,19 @@ pub(crate) struct Asked {
     pub(crate) command: Command,
     /// What must hold; beads that the node names itself are `NEW` until `learn` is told the answer.
     pub(crate) effects: Vec<Effect>,
+    /// What must hold in mail; likewise.
+    pub(crate) mail: Vec<MailEffect>,
+    /// The agent of the node that it is asked as, or is about, by name.
+    pub(crate) agent: Option<String>,
 }
 
 impl Asked {
     fn only(command: Command) -> Self {
-        Self { command, effects: Vec::new() }
+        Self::with(command, Vec::new())
+    }
+
+    fn with(command: Command, effects: Vec<Effect>) -> Self {
+        Self { command, effects, mail: Vec::new(), agent: None }
     }
 }
 
@@ -85,6 +95,8 @@ impl Asked {
 pub(crate) struct Sight<'a> {
     /// The beads that its node has told of.
     pub(crate) known: &'a BTreeSet<BeadId>,
+    /// What agents have kept, and know of each other.
+    pub(crate) desk: &'a Desk,
     /// The node's wall clock.
     pub(crate) wall: Wall,
 }
@@ -103,6 +115,11 @@ pub(crate) fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<
         WishKind::ImportNewer => draw.import(1, records::VERSIONS - 1),
         WishKind::ImportOdd => draw.import_odd(),
         WishKind::Project => vec![draw.project()],
+        WishKind::RegisterAgent => vec![draw.register()],
+        WishKind::RetireAgent => vec![draw.retire()],
+        WishKind::SendLetter => vec![draw.send()],
+        WishKind::ReadLetter => vec![draw.read_letter()],
+        WishKind::AckLetter => vec![draw.acknowledge()],
         WishKind::Read => draw.read(),
         WishKind::Rebuild => vec![Asked::only(Command::Rebuild)],
         _ if sight.known.is_empty() => vec![draw.create()],
@@ -138,8 +155,9 @@ pub(crate) fn marked(text: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Puts into effects what only the answer tells: the new bead and its alias.
-pub(crate) fn learn(effects: &mut [Effect], answer: &Answer) {
+/// Puts into effects what only the answer tells: the new bead and its alias, the new agent, the letter.
+pub(crate) fn learn(effects: &mut [Effect], mail: &mut [MailEffect], answer: &Answer) {
+    mail::learn(mail, answer);
     let Answer::Bead(told) = answer else { return };
     let made = told.bead.id;
     for effect in effects {
@@ -219,7 +237,7 @@ impl Draw<'_> {
 
     fn edit(&mut self, bead: BeadId, action: Action, effects: Vec<Effect>) -> Asked {
         let (bead, by) = (self.reference(bead), self.agent());
-        Asked { command: Command::Edit(BeadEdit { bead, action, by }), effects }
+        Asked::with(Command::Edit(BeadEdit { bead, action, by }), effects)
     }
 
     fn create(&mut self) -> Asked {
@@ -279,7 +297,7 @@ impl Draw<'_> {
         effects.extend(values::field_effects(NEW, &new.fields));
         effects.extend(new.labels.iter().map(|label| Effect::Label { bead: NEW, label: label.clone(), present: true }));
         effects.extend(new.scopes.iter().flat_map(|pattern| scope_effects(NEW, pattern, true)));
-        Asked { command: Command::Create(Box::new(new)), effects }
+        Asked::with(Command::Create(Box::new(new)), effects)
     }
 
     fn set(&mut self) -> Asked {

@@ -128,6 +128,19 @@ fn compare_views(ending: &Ending<'_>, view: &View, found: &mut Differences) {
     }
     compare_lists("the members", &members(view), &members(expected), found);
     compare_lists("the export", &view.lines, &expected.lines, found);
+    if view.agents != expected.agents {
+        compare_lists("the agents", &texts(&view.agents), &texts(&expected.agents), found);
+    }
+    if view.mail != expected.mail {
+        let (here, there) = (&view.mail, &expected.mail);
+        compare_lists("the letters", &texts(&here.letters), &texts(&there.letters), found);
+        compare_lists("the threads", &texts(&here.threads), &texts(&there.threads), found);
+        compare_lists("the inboxes", &texts(&here.inboxes), &texts(&there.inboxes), found);
+    }
+}
+
+fn texts<T: Debug>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| format!("{item:?}")).collect()
 }
 
 /// Returns what a view says of each member, aside from which of them it is the view of.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::bead::Bead;
 use beadmesh_protocol::clock::Wall;
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, NodeId};
+use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, LetterId, NodeId};
 use beadmesh_protocol::op::Role;
-use beadmesh_store::command::{BeadAnswer, MemberAnswer, PeerAnswer};
+use beadmesh_store::command::{BeadAnswer, MailExport, MemberAnswer, PeerAnswer};
 
 use super::{Ending, all};
-use crate::journal::{Deed, Effect, Fate, Journal};
+use crate::journal::{Deed, Effect, Fate, Journal, MailEffect};
 use crate::outcome::Violation;
 use crate::plan::{Network, Node, Plan, SCHEMA};
 use crate::view::{Glance, View};
@@ -31,6 +31,7 @@ pub(super) struct Scene {
     pub(super) lost: BTreeSet<NodeId>,
     pub(super) outlawed: BTreeSet<BeadId>,
     pub(super) meddled: BTreeSet<BeadId>,
+    pub(super) impostures: BTreeSet<LetterId>,
     pub(super) entry_bytes: u64,
     pub(super) converged: bool,
     pub(super) quiet: (u64, u64),
@@ -107,6 +108,7 @@ impl Scene {
             lost: BTreeSet::new(),
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),
+            impostures: BTreeSet::new(),
             entry_bytes: 2_000,
             converged: true,
             quiet: (8, 60_000),
@@ -136,6 +138,7 @@ impl Scene {
             lost: &self.lost,
             outlawed: &self.outlawed,
             meddled: &self.meddled,
+            impostures: &self.impostures,
             wall: Wall::parse(WALL).unwrap(),
             entry_bytes: self.entry_bytes,
             at_ms: 5_000,
@@ -150,8 +153,17 @@ impl Scene {
 
     /// Adds a deed.
     pub(super) fn asked(&mut self, node: u32, asked_us: u64, fate: Fate, effect: Effect) {
+        self.done(node, asked_us, fate, (vec![effect], Vec::new()));
+    }
+
+    /// Adds a deed in mail.
+    pub(super) fn mailed(&mut self, node: u32, asked_us: u64, fate: Fate, effect: MailEffect) {
+        self.done(node, asked_us, fate, (Vec::new(), vec![effect]));
+    }
+
+    fn done(&mut self, node: u32, asked_us: u64, fate: Fate, (effects, mail): (Vec<Effect>, Vec<MailEffect>)) {
         let wish = self.journal.deeds.len();
-        self.journal.deeds.push(Deed { wish, node, asked_us, effects: vec![effect], fate, excused: false });
+        self.journal.deeds.push(Deed { wish, node, asked_us, effects, mail, agent: None, fate, excused: false });
     }
 
     /// Changes what everybody shows of a bead.
@@ -223,6 +235,8 @@ fn view(place: Option<u32>) -> View {
         ready: vec![bead_id(1), bead_id(2)],
         blocked: Vec::new(),
         lines: vec!["{\"id\":\"bm-1\"}".to_owned(), "{\"id\":\"bm-2\"}".to_owned()],
+        agents: Vec::new(),
+        mail: MailExport::default(),
         findings: Vec::new(),
         stored_bytes: 4_000,
     }

@@ -112,6 +112,7 @@ impl Mesh<'_> {
             lost: &self.lost,
             outlawed: &self.outlawed,
             meddled: &self.meddled,
+            impostures: &self.impostures,
             wall,
             entry_bytes,
             at_ms: self.now_us / MILLI,
@@ -135,6 +136,9 @@ impl Mesh<'_> {
         sometimes!(self.coverage, "dep-on-missing", missing);
         sometimes!(self.coverage, "view-large", reference.lines.iter().any(|line| line.len() > 64 * 1024));
         sometimes!(self.coverage, "cycle-ignored-edge", check::may_have_cycle(reference));
+        let is_held_once = |letter| views.iter().all(|view| check::comes_once(view, letter));
+        let once = self.apart.iter().any(|letter| views.len() > 1 && is_held_once(*letter));
+        sometimes!(self.coverage, "letter-sent-while-apart", once);
         let complete = self.pairs.len() == self.nodes.len() * (self.nodes.len() - 1) / 2;
         let converged = self.figures.converged_ms.is_some();
         sometimes!(self.coverage, "pair-converged-through-third", converged && !complete);

@@ -12,7 +12,7 @@ use beadmesh_store::replica::{Event as Change, Input, LinkId, Output, RequestId}
 
 use super::links::Parting;
 use super::{Event, MILLI, Mesh, SECOND, at};
-use crate::journal::{Deed, Fate};
+use crate::journal::{Deed, Fate, MailEffect};
 use crate::network::Load;
 use crate::node::{Armed, Purpose};
 use crate::outcome::Life;
@@ -37,7 +37,7 @@ impl Mesh<'_> {
             self.figures.unasked += 1;
             return;
         }
-        let sight = Sight { known: &node.known, wall: node.clock.read(self.now_us).wall };
+        let sight = Sight { known: &node.known, desk: &node.desk, wall: node.clock.read(self.now_us).wall };
         for asked in workload::commands(plan.seed, wish, wished, &sight) {
             let deed = self.journal.deeds.len();
             self.journal.deeds.push(Deed {
@@ -45,6 +45,8 @@ impl Mesh<'_> {
                 node: place,
                 asked_us: self.now_us,
                 effects: asked.effects,
+                mail: asked.mail,
+                agent: asked.agent,
                 fate: Fate::Unknown,
                 excused: false,
             });
@@ -99,6 +101,7 @@ impl Mesh<'_> {
         let machine = &mut self.nodes[at(node)];
         let generation = machine.generation;
         let Some(process) = &mut machine.process else { return };
+        machine.desk.note(std::mem::take(&mut process.brought));
         process.busy = !process.inbox.is_empty();
         if process.busy {
             self.schedule(self.now_us, Event::Turn { node, generation });
@@ -171,7 +174,12 @@ impl Mesh<'_> {
                 }
             }
             Change::Roster => self.ask(node, Command::Membership, Purpose::Membership),
-            Change::Letter { .. } | Change::Agents => {}
+            Change::Agents => self.ask(node, Command::AgentList { all: false }, Purpose::Agents),
+            Change::Letter { letter, to, .. } => {
+                let early = self.nodes[at(node)].desk.hear(*letter, to);
+                sometimes!(self.coverage, "letter-before-its-agent", early.letter);
+                sometimes!(self.coverage, "receipt-before-its-letter", early.receipt);
+            }
             Change::PeerUp(_) | Change::PeerDown(_) | Change::PeerSettled(_) => {}
         }
     }
@@ -184,6 +192,7 @@ impl Mesh<'_> {
             (Purpose::Membership, Ok(Answer::Membership(membership))) => {
                 self.nodes[at(node)].membership = Some(membership.encode());
             }
+            (Purpose::Agents, Ok(agents)) => self.nodes[at(node)].desk.meet(agents),
             (Purpose::Invite(joiner), Ok(Answer::Invited(ticket))) => self.on_ticket(node, joiner, &ticket),
             (Purpose::Welcome(joiner), Ok(Answer::JoinDecision(decision))) => {
                 self.on_join_decided(node, joiner, decision);
@@ -202,6 +211,10 @@ impl Mesh<'_> {
     fn on_deed(&mut self, node: u32, deed: usize, answer: Result<Answer, CommandError>) {
         let now_us = self.now_us;
         let observer = self.nodes[at(node)].role == Role::Observer && self.nodes[at(node)].joined;
+        let token_lost = self.nodes[at(node)].desk.learn(self.journal.deeds[deed].agent.as_deref(), &answer);
+        sometimes!(self.coverage, "token-refused", token_lost);
+        sometimes!(self.coverage, "agent-retired", matches!(&answer, Ok(Answer::Agent(agent)) if agent.retired));
+        let is_apart = self.links_of(node).is_empty() && self.plan.nodes.len() > 1;
         match answer {
             Ok(answer) => {
                 self.note_answer(&answer);
@@ -210,7 +223,10 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "resolve-settled", kind == WishKind::Resolve && shown);
                 sometimes!(self.coverage, "rebuild-equal", kind == WishKind::Rebuild);
                 let deed = &mut self.journal.deeds[deed];
-                workload::learn(&mut deed.effects, &answer);
+                workload::learn(&mut deed.effects, &mut deed.mail, &answer);
+                if let (true, [MailEffect::Sent { letter, .. }]) = (is_apart, deed.mail.as_slice()) {
+                    self.apart.insert(*letter);
+                }
                 deed.fate = Fate::Done(now_us);
                 self.figures.acknowledged += 1;
                 for effect in &deed.effects {

@@ -39,11 +39,11 @@ const UNKNOWN_KIND: u16 = 60_000;
 const REPLAYED: usize = 20;
 
 /// What a rogue draws its doings from, and who it is.
-struct Hand {
-    stream: Stream,
-    mesh: MeshId,
-    key: SigningKey,
-    wall: Wall,
+pub(super) struct Hand {
+    pub(super) stream: Stream,
+    pub(super) mesh: MeshId,
+    pub(super) key: SigningKey,
+    pub(super) wall: Wall,
 }
 
 impl Mesh<'_> {
@@ -68,13 +68,14 @@ impl Mesh<'_> {
             }
             Misdeed::Stranger | Misdeed::SelfAdmit | Misdeed::Observer => self.usurp(node, misdeed, &links, &mut hand),
             Misdeed::Twins | Misdeed::Fork => self.contradict(node, misdeed, &links, &mut hand),
+            Misdeed::Impostor => self.pose(node, &links, &mut hand),
             Misdeed::Forge | Misdeed::Future | Misdeed::Unknown | Misdeed::Bomb | Misdeed::Dangling => {
                 self.misstate(node, misdeed, &links, &mut hand);
             }
         }
     }
 
-    fn links_of(&self, node: u32) -> Vec<LinkId> {
+    pub(super) fn links_of(&self, node: u32) -> Vec<LinkId> {
         let mine = self
             .network
             .links
@@ -88,7 +89,7 @@ impl Mesh<'_> {
     }
 
     /// Sends an entry over every link and publishes it, with the same flaw in both if there is to be one.
-    fn spread(&mut self, node: u32, links: &[LinkId], entry: Entry, flaw: Option<Misdeed>) {
+    pub(super) fn spread(&mut self, node: u32, links: &[LinkId], entry: Entry, flaw: Option<Misdeed>) {
         let mut notice = Notice::News(News { entries: vec![entry.clone()], ids: Vec::new() }).encode();
         let mut frame = Frame::Entries(vec![entry]).encode();
         if flaw == Some(Misdeed::Forge) {
@@ -278,7 +279,7 @@ impl Hand {
         made.ok().and_then(|changes| changes.into_iter().next()).expect("a title is a change")
     }
 
-    fn sign(&mut self, ops: Vec<RawOp>) -> Entry {
+    pub(super) fn sign(&mut self, ops: Vec<RawOp>) -> Entry {
         let instance = InstanceId::from_bytes(self.stream.bytes());
         self.sign_in(instance, ops)
     }
@@ -287,7 +288,7 @@ impl Hand {
         sign(self.mesh, &self.key, instance, self.wall, ops)
     }
 
-    fn sign_as(&mut self, key: &SigningKey, wall: Wall, ops: Vec<RawOp>) -> Entry {
+    pub(super) fn sign_as(&mut self, key: &SigningKey, wall: Wall, ops: Vec<RawOp>) -> Entry {
         sign(self.mesh, key, InstanceId::from_bytes(self.stream.bytes()), wall, ops)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::{BeadId, MeshId};
+use beadmesh_protocol::id::{AgentId, BeadId, LetterId, MeshId};
 use beadmesh_protocol::op::Op;
 use beadmesh_store::memory::{Crash, MemoryKv, Refusal, SharedKv};
 use beadmesh_store::open::Origin;
@@ -11,6 +11,7 @@ use beadmesh_store::open::Origin;
 use super::links::{Parting, SILENCE_MAX_US};
 use super::{Event, MILLI, Mesh, SECOND, at};
 use crate::disk;
+use crate::journal::{Deed, MailEffect};
 use crate::node::{Armed, Node};
 use crate::outcome::Life;
 use crate::plan::{Cut, Trouble};
@@ -227,6 +228,7 @@ impl Mesh<'_> {
     pub(super) fn replace_disk(&mut self, node: u32) {
         let now_us = self.now_us;
         self.strike(node, None);
+        self.nodes[at(node)].desk.lose_tokens();
         let machine = &mut self.nodes[at(node)];
         if machine.process.is_some() || machine.retired {
             return;
@@ -330,14 +332,14 @@ impl Mesh<'_> {
             lost.retain(|id, _| !held.contains_key(id));
         }
         let mesh = self.id;
-        let beads: BTreeSet<BeadId> = lost.into_values().flat_map(|sealed| beads_of(mesh, sealed)).collect();
+        let mut gone = Gone::default();
+        lost.into_values().for_each(|sealed| gone.take(mesh, sealed));
         let damaged = self.nodes[at(victim)].damaged;
-        let deeds = self.journal.deeds.iter_mut();
-        for deed in deeds.filter(|deed| {
+        for deed in &mut self.journal.deeds {
             // Behind a damaged value there may be entries that could not be read any more.
-            deed.effects.iter().any(|effect| beads.contains(&effect.bead())) || (damaged && deed.node == victim)
-        }) {
-            deed.excused = true;
+            if gone.concerns(deed) || (damaged && deed.node == victim) {
+                deed.excused = true;
+            }
         }
     }
 
@@ -350,9 +352,37 @@ impl Mesh<'_> {
     }
 }
 
-/// Returns the beads that a stored entry is about.
-fn beads_of(mesh: MeshId, sealed: Sealed) -> Vec<BeadId> {
-    let Ok(entry) = Entry::open_trusted(mesh, sealed) else { return Vec::new() };
-    let ops = entry.content().ops.iter().filter_map(|raw| Op::decode(raw).ok());
-    ops.filter_map(|op| if let Op::Bead(change) = op { Some(change.bead) } else { None }).collect()
+/// What entries were about that are gone.
+#[derive(Debug, Default)]
+struct Gone {
+    beads: BTreeSet<BeadId>,
+    agents: BTreeSet<AgentId>,
+    letters: BTreeSet<LetterId>,
+    receipts: BTreeSet<(LetterId, AgentId)>,
+}
+
+impl Gone {
+    fn take(&mut self, mesh: MeshId, sealed: Sealed) {
+        let Ok(entry) = Entry::open_trusted(mesh, sealed) else { return };
+        let author = entry.content().author;
+        for op in entry.content().ops.iter().filter_map(|raw| Op::decode(raw).ok()) {
+            match op {
+                Op::Bead(change) => drop(self.beads.insert(change.bead)),
+                Op::Agent(facts) => drop(self.agents.insert(AgentId::of(author, &facts.name))),
+                Op::Letter(letter) => drop(self.letters.insert(letter.id())),
+                Op::Receipt(receipt) => drop(self.receipts.insert((receipt.letter, receipt.agent))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns whether what a deed came to may be gone with it.
+    fn concerns(&self, deed: &Deed) -> bool {
+        let mail = |effect: &MailEffect| {
+            // Who has acknowledged a letter has read it, so either receipt stands for both.
+            let is_gone = |letter| self.letters.contains(&letter) || self.receipts.contains(&(letter, effect.agent()));
+            self.agents.contains(&effect.agent()) || effect.letter().is_some_and(is_gone)
+        };
+        deed.effects.iter().any(|effect| self.beads.contains(&effect.bead())) || deed.mail.iter().any(mail)
+    }
 }

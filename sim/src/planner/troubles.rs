@@ -9,7 +9,7 @@ use crate::random::Stream;
 use crate::scenario::Scenario;
 
 /// What an honest rogue would be asked for in vain: all that needs no role of its own.
-const MISDEEDS: [Misdeed; 13] = [
+const MISDEEDS: [Misdeed; 14] = [
     Misdeed::Garbage,
     Misdeed::Mutate,
     Misdeed::Replay,
@@ -23,6 +23,7 @@ const MISDEEDS: [Misdeed; 13] = [
     Misdeed::Bomb,
     Misdeed::Dangling,
     Misdeed::Flood,
+    Misdeed::Impostor,
 ];
 
 const HOUR_MS: u64 = 3_600_000;

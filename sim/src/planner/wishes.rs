@@ -7,7 +7,7 @@ use crate::random::Stream;
 use crate::scenario::Scenario;
 
 /// Every kind and how often it is asked for in ordinary work.
-pub(super) const KINDS: [(WishKind, u64); 22] = [
+pub(super) const KINDS: [(WishKind, u64); 27] = [
     (WishKind::Create, 12),
     (WishKind::CreateRich, 6),
     (WishKind::CreateNamed, 4),
@@ -28,6 +28,11 @@ pub(super) const KINDS: [(WishKind, u64); 22] = [
     (WishKind::ImportNewer, 2),
     (WishKind::ImportOdd, 2),
     (WishKind::Project, 1),
+    (WishKind::RegisterAgent, 3),
+    (WishKind::RetireAgent, 1),
+    (WishKind::SendLetter, 8),
+    (WishKind::ReadLetter, 4),
+    (WishKind::AckLetter, 3),
     (WishKind::Read, 4),
     (WishKind::Rebuild, 1),
 ];
@@ -79,6 +84,11 @@ fn is_edit(kind: WishKind) -> bool {
             | WishKind::ImportNewer
             | WishKind::ImportOdd
             | WishKind::Project
+            | WishKind::RegisterAgent
+            | WishKind::RetireAgent
+            | WishKind::SendLetter
+            | WishKind::ReadLetter
+            | WishKind::AckLetter
             | WishKind::Read
             | WishKind::Rebuild
     )
@@ -97,8 +107,12 @@ fn weights(seed: u64, scenario: Scenario) -> Vec<u64> {
             1..16 => stream.between(1, 10),
             _ => 0,
         };
-        // Rebuilding is dear, and naming projects soon done.
-        if matches!(kind, WishKind::Rebuild | WishKind::Project) { drawn.min(*usual) } else { drawn }
+        // Rebuilding is dear, naming projects soon done, and who is retired does nothing more.
+        if matches!(kind, WishKind::Rebuild | WishKind::Project | WishKind::RetireAgent) {
+            drawn.min(*usual)
+        } else {
+            drawn
+        }
     };
     let mut weights: Vec<u64> = (0..).zip(&KINDS).map(weight).collect();
     let makes = |kind: &WishKind| {

@@ -68,7 +68,7 @@ impl Draw<'_> {
         let context = ProjectContext { keys: vec![key.to_owned()], prefix: None };
         let mut asked = vec![Asked::only(Command::Project(context))];
         if !records.is_empty() {
-            asked.push(Asked { command: Command::Import(records), effects });
+            asked.push(Asked::with(Command::Import(records), effects));
         }
         asked
     }

@@ -16,7 +16,7 @@ use beadmesh_store::replica::{Config, Event, Input, LinkId, Output, Replica, Req
 
 use super::*;
 
-const KINDS: [WishKind; 22] = [
+const KINDS: [WishKind; 27] = [
     WishKind::Create,
     WishKind::CreateRich,
     WishKind::CreateNamed,
@@ -37,6 +37,11 @@ const KINDS: [WishKind; 22] = [
     WishKind::ImportNewer,
     WishKind::ImportOdd,
     WishKind::Project,
+    WishKind::RegisterAgent,
+    WishKind::RetireAgent,
+    WishKind::SendLetter,
+    WishKind::ReadLetter,
+    WishKind::AckLetter,
     WishKind::Read,
     WishKind::Rebuild,
 ];
@@ -46,6 +51,7 @@ struct Alone {
     replica: Replica,
     author: Author,
     known: BTreeSet<BeadId>,
+    desk: Desk,
     mono: Instant,
     asked: u64,
     frames: Vec<Vec<u8>>,
@@ -68,7 +74,8 @@ impl Alone {
         };
         let (kv, mono) = (Box::new(MemoryKv::seeded(seed.into())), Instant::default());
         let replica = Replica::open(kv, config, now(mono)).unwrap().replica;
-        let mut alone = Self { replica, author, known: BTreeSet::new(), mono, asked: 0, frames: Vec::new() };
+        let desk = Desk::new(author.node());
+        let mut alone = Self { replica, author, known: BTreeSet::new(), desk, mono, asked: 0, frames: Vec::new() };
         alone.flush();
         alone
     }
@@ -84,6 +91,7 @@ impl Alone {
                 Output::Reply(_, told) => reply = Some(*told),
                 Output::Frame(_, frame) => self.frames.push(frame.encode()),
                 Output::Event(Event::Bead { bead, .. }) => drop(self.known.insert(bead)),
+                Output::Event(Event::Letter { letter, to, .. }) => drop(self.desk.hear(letter, &to)),
                 Output::Close { reason, .. } => panic!("{reason}"),
                 Output::Event(_) | Output::Notice(_) | Output::Mesh(_) => {}
                 Output::Members(_) | Output::JoinOpen(_) => {}
@@ -113,6 +121,22 @@ impl Alone {
         self.known = ids.into_iter().collect();
         let Ok(Answer::Status(status)) = self.ask(Command::Status) else { panic!("a status") };
         status.digest
+    }
+
+    /// Returns whether an effect in mail holds here now.
+    fn holds_mail(&mut self, effect: &MailEffect) -> bool {
+        let Ok(Answer::Agents(agents)) = self.ask(Command::AgentList { all: true }) else { panic!("agents") };
+        let Ok(Answer::MailExport(mail)) = self.ask(Command::MailExport) else { panic!("mail") };
+        match effect {
+            MailEffect::Registered { agent } => agents.iter().any(|known| known.id == *agent),
+            MailEffect::Retired { agent } => agents.iter().any(|known| known.id == *agent && known.retired),
+            MailEffect::Sent { letter, to, .. } => {
+                !to.is_empty() && to.iter().all(|agent| mail.inboxes[agent].letters.contains(letter))
+            }
+            MailEffect::Received { letter, agent, .. } => {
+                mail.letters[letter].receipts.iter().any(|receipt| receipt.party.agent == *agent)
+            }
+        }
     }
 
     /// Returns whether an effect holds here now.
@@ -198,15 +222,24 @@ type Tally = BTreeMap<WishKind, (u32, u32)>;
 
 /// Asks what a wish comes to, and looks whether its effects hold.
 fn grant(node: &mut Alone, index: usize, wish: &Wish, tally: &mut Tally) {
-    let known = node.known.clone();
-    let sight = Sight { known: &known, wall: now(node.mono).wall };
-    for Asked { command, mut effects } in commands(5, index, wish, &sight) {
+    let (known, desk) = (node.known.clone(), node.desk.clone());
+    let sight = Sight { known: &known, desk: &desk, wall: now(node.mono).wall };
+    for Asked { command, mut effects, mut mail, agent } in commands(5, index, wish, &sight) {
         let told = format!("{wish:?}: {}", format!("{command:?}").chars().take(600).collect::<String>());
         let (done, refused) = tally.entry(wish.kind).or_default();
-        match node.ask(command) {
+        let answer = node.ask(command);
+        node.desk.learn(agent.as_deref(), &answer);
+        if is_about_agents(wish.kind) {
+            let listed = node.ask(Command::AgentList { all: false }).expect("agents");
+            node.desk.meet(listed);
+        }
+        match answer {
             Ok(answer) => {
                 *done += 1;
-                learn(&mut effects, &answer);
+                learn(&mut effects, &mut mail, &answer);
+                for effect in &mail {
+                    assert!(node.holds_mail(effect), "{effect:?} does not hold after {told}");
+                }
                 for effect in &effects {
                     assert!(node.holds(effect), "{effect:?} does not hold after {told}");
                 }
@@ -215,6 +248,10 @@ fn grant(node: &mut Alone, index: usize, wish: &Wish, tally: &mut Tally) {
             Err(_) => *refused += 1,
         }
     }
+}
+
+fn is_about_agents(kind: WishKind) -> bool {
+    matches!(kind, WishKind::RegisterAgent | WishKind::RetireAgent | WishKind::SendLetter)
 }
 
 fn wishes(count: usize) -> Vec<Wish> {
@@ -262,7 +299,8 @@ fn effects_hold_among_conflicts_too() {
 #[test]
 fn equal_wishes_are_equal_commands() {
     let known = BTreeSet::from([BeadId::from_bytes([1; 16]), BeadId::from_bytes([2; 16])]);
-    let sight = Sight { known: &known, wall: Wall::from_millis(1_700_000_000_000) };
+    let desk = Desk::new(Author::seeded(1).node());
+    let sight = Sight { known: &known, desk: &desk, wall: Wall::from_millis(1_700_000_000_000) };
     for (index, wish) in wishes(500).iter().enumerate() {
         let text = || format!("{:?}", commands(3, index, wish, &sight));
         assert_eq!(text(), text());
@@ -274,7 +312,8 @@ fn records_are_the_same_on_every_node() {
     let (none, some) = (BTreeSet::new(), BTreeSet::from([BeadId::from_bytes([1; 16])]));
     let wish = |node, salt| Wish { at_ms: 0, node, kind: WishKind::Import, salt };
     let imported = |known, wall, salt| {
-        let sight = Sight { known, wall: Wall::from_millis(wall) };
+        let desk = Desk::new(Author::seeded(1).node());
+        let sight = Sight { known, desk: &desk, wall: Wall::from_millis(wall) };
         let asked = commands(3, 9, &wish(0, salt), &sight);
         let bytes = asked.into_iter().filter_map(|asked| match asked.command {
             Command::Import(records) => Some(records),

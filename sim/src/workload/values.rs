@@ -239,6 +239,6 @@ impl Draw<'_> {
 }
 
 /// Returns a text made that many bytes long.
-fn padded(text: &str, bytes: usize) -> String {
+pub(super) fn padded(text: &str, bytes: usize) -> String {
     format!("{text}{}", "x".repeat(bytes.saturating_sub(text.len())))
 }

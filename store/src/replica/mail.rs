@@ -11,6 +11,7 @@ use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
 use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
 use beadmesh_protocol::op::Op;
+use beadmesh_protocol::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::mesh::Mesh;
@@ -116,7 +117,7 @@ impl Mail {
         mesh: &Mesh,
         turned: &BTreeSet<AgentId>,
     ) -> Result<(), StoreError> {
-        for agent in turned {
+        for agent in turned.iter().filter(|_| !planted::is(Bug::EarlyLetterLost)) {
             for letter in lists::letters(&stage.keys(&keys::letters_from(*agent))?) {
                 self.refresh(stage, mesh, (letter, *agent), None)?;
             }
@@ -143,7 +144,7 @@ impl Mail {
         if before.as_ref().map(|record| (record.node, record.carried)) == due {
             return Ok(());
         }
-        if let Some(record) = &before {
+        if let Some(record) = before.as_ref().filter(|_| due.is_none() || !planted::is(Bug::LetterTwice)) {
             self.withdraw(stage, (id, record))?;
         }
         let Some((node, carried)) = due else {
@@ -307,7 +308,10 @@ enum Unread {
 fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
     // An agent is known while its node may write.
     let Some(sender) = mesh.directory().agent(from) else { return Ok(None) };
-    let carried: Option<Carried> = stage.record(&keys::carried(id, sender.node))?;
+    let mut carried: Option<Carried> = stage.record(&keys::carried(id, sender.node))?;
+    if carried.is_none() && planted::is(Bug::ImpostorLetter) {
+        carried = check::first_place(stage, id)?;
+    }
     Ok(carried.map(|carried| (sender.node, carried)))
 }
 
@@ -330,7 +334,12 @@ pub(crate) fn receipt_at(
     kind: ReceiptKind,
 ) -> Result<Option<Timestamp>, StoreError> {
     let Some(known) = mesh.directory().agent(agent) else { return Ok(None) };
-    stage.record(&keys::receipt(letter, agent, kind, known.node))
+    let key = keys::receipt(letter, agent, kind, known.node);
+    if planted::is(Bug::ImpostorReceipt) {
+        let of_any = &key[..key.len() - NodeId::BYTES];
+        return stage.keys(of_any)?.first().map_or(Ok(None), |key| stage.record(key));
+    }
+    stage.record(&key)
 }
 
 /// Returns when an agent first read a letter; who acknowledges it has read it.

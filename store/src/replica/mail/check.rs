@@ -100,7 +100,7 @@ fn carried(stage: &Stage) -> Result<BTreeSet<LetterId>, StoreError> {
 }
 
 /// Returns one of the places where a letter lies.
-fn first_place(stage: &Stage, id: LetterId) -> Result<Option<Carried>, StoreError> {
+pub(super) fn first_place(stage: &Stage, id: LetterId) -> Result<Option<Carried>, StoreError> {
     let list = keys::carried_of(id);
     let first = stage.keys_from(&list, &list, 1)?;
     first.first().map_or(Ok(None), |key| stage.record(key))
