@@ -440,10 +440,7 @@ impl Replica {
                 self.taken.push((entry.id(), link));
                 match entry.set() {
                     Set::Control => control.push(entry),
-                    Set::Data => {
-                        self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
-                        self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
-                    }
+                    Set::Data => self.apply_data(&entry)?,
                 }
             }
             if control.is_empty() {
@@ -454,6 +451,12 @@ impl Replica {
             arrived = self.orphans.take(link, &self.mesh.roster().known);
             strangers = refused || self.orphans.has(link);
         }
+    }
+
+    /// Gives effect to a stored data entry: to its operations on beads, and to its letters and receipts.
+    fn apply_data(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
+        self.mail.apply_entry(&mut self.stage, &self.mesh, entry)
     }
 
     /// Returns whether an entry's author is known here, or need not be.
@@ -534,8 +537,7 @@ impl Replica {
         for id in ids {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
                 self.entries.copies_mut().note(&mut self.stage, &entry);
-                self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
-                self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                self.apply_data(&entry)?;
                 folded += 1;
             }
             if folded % REBUILD_COMMIT == 0 {

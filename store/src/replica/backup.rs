@@ -5,6 +5,7 @@
 use beadmesh_protocol::entry::{Entry, Set};
 use beadmesh_protocol::id::{EntryId, MeshId};
 
+use super::commands::count;
 use super::entries::Taken;
 use super::{Failure, Replica};
 use crate::command::{Answer, BackupIndex, CommandError, TakenBack};
@@ -70,8 +71,7 @@ impl Replica {
             if !self.is_storable(&entry) {
                 taken.unknown += 1;
             } else if self.keep_back(&entry, &mut taken)? {
-                self.beads.apply_entry(&mut self.stage, &self.mesh, &entry)?;
-                self.mail.apply_entry(&mut self.stage, &self.mesh, &entry)?;
+                self.apply_data(&entry)?;
             }
         }
         Ok(Answer::TakenBack(taken))
@@ -99,10 +99,6 @@ fn unreadable(id: EntryId) -> CommandError {
         problem: format!("entry {} can not be read, or the node has entered another mesh meanwhile", id.short()),
         hint: "run `beadmesh doctor`, see to what it finds, then back up again".to_owned(),
     }
-}
-
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

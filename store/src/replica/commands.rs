@@ -330,8 +330,7 @@ impl Replica {
         let entries = self.entries.author(&mut self.stage, self.now.wall, changes);
         self.authored.extend(entries.iter().map(Entry::id));
         for entry in &entries {
-            self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
-            self.mail.apply_entry(&mut self.stage, &self.mesh, entry)?;
+            self.apply_data(entry)?;
         }
         self.mail.forget_gained(BTreeSet::new());
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
@@ -415,7 +414,7 @@ fn empty_page() -> Page {
     Page { beads: Vec::new(), total: Some(0), next: None }
 }
 
-fn count(len: usize) -> u64 {
+pub(super) fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
