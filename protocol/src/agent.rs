@@ -13,10 +13,8 @@ use crate::op::{AgentFacts, Op};
 use crate::roster::Roster;
 
 pub mod names;
-mod near;
 mod token;
 
-pub use near::is_near;
 pub use token::{Token, TokenError, TokenHash};
 
 /// The BLAKE3 context under which an agent's id is derived from its node and its name.

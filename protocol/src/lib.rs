@@ -14,6 +14,7 @@ pub mod invite;
 pub mod jsonl;
 pub mod limits;
 pub mod mail;
+pub mod near;
 pub mod notice;
 pub mod op;
 pub mod planted;

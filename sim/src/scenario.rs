@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use beadmesh_protocol::near::distance;
+
 /// What a plan is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
@@ -136,8 +138,9 @@ impl UnknownScenario {
     /// Returns the scenario whose name is nearest to what was written.
     pub fn nearest(&self) -> Scenario {
         let text = self.text.to_lowercase();
+        let letters = |word: &str| word.chars().collect::<Vec<_>>();
         // A part of a name says more than its letters do.
-        let far = |name: &str| (text.is_empty() || !name.contains(&text), steps_between(&text, name));
+        let far = |name: &str| (text.is_empty() || !name.contains(&text), distance(&letters(&text), &letters(name)));
         let nearest = Scenario::ALL.into_iter().min_by_key(|scenario| far(scenario.name()));
         nearest.unwrap_or(Scenario::Swarm)
     }
@@ -145,22 +148,6 @@ impl UnknownScenario {
 
 fn names() -> String {
     Scenario::ALL.map(Scenario::name).join(", ")
-}
-
-/// Returns how many letters must be put in, taken out or replaced (Levenshtein 1966).
-fn steps_between(source: &str, target: &str) -> usize {
-    let target: Vec<char> = target.chars().collect();
-    let mut row: Vec<usize> = (0..=target.len()).collect();
-    for (from, letter) in source.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = from + 1;
-        for (to, other) in target.iter().enumerate() {
-            let replaced = corner + usize::from(letter != *other);
-            corner = row[to + 1];
-            row[to + 1] = replaced.min(corner + 1).min(row[to] + 1);
-        }
-    }
-    row[target.len()]
 }
 
 #[cfg(test)]

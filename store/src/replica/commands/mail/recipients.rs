@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use beadmesh_protocol::agent::{Agent, is_near};
+use beadmesh_protocol::agent::Agent;
 use beadmesh_protocol::id::{AgentId, ProjectId};
+use beadmesh_protocol::near::is_near;
 
 use super::super::agent::{is_called, refused};
 use super::super::value::invalid;

@@ -17,10 +17,10 @@ pub fn is_near(written: &str, meant: &str) -> bool {
     written.len().abs_diff(meant.len()) <= slips && distance(written.as_bytes(), meant.as_bytes()) <= slips
 }
 
-/// Counts the letters to add, leave out or change.
+/// Counts the letters to add, leave out or change to make one word of the other.
 ///
 /// Source: Wagner and Fischer 1974, "The String-to-String Correction Problem", with one row kept.
-fn distance(source: &[u8], target: &[u8]) -> usize {
+pub fn distance<L: PartialEq>(source: &[L], target: &[L]) -> usize {
     let mut row: Vec<usize> = (0..=target.len()).collect();
     for (at, from) in source.iter().enumerate() {
         let mut diagonal = row[0];
