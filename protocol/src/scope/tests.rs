@@ -110,18 +110,23 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 fn cell(text: &str) -> String {
     let text = text.trim();
     let inside = text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
-    inside.map_or_else(|| text.to_owned(), |inside| inside.trim_matches('`').trim().to_owned())
+    // A sentence may begin and end with code.
+    inside.filter(|inside| !inside.contains('`')).unwrap_or(text).to_owned()
 }
 
 #[test]
 fn the_page_says_of_each_pair_what_is_so() {
     let rows = table("Pairs");
     assert!(rows.len() >= 40, "{} pairs", rows.len());
+    let mut wrong = Vec::new();
     for row in rows {
         let [ours, theirs, expected, _why] = &row[..] else { panic!("{row:?}") };
         let witness = scope(&[ours]).clash(&scope(&[theirs])).map(|witness| witness.to_string());
-        assert_eq!(witness.as_deref().unwrap_or("no"), expected, "{ours} and {theirs}");
+        if witness.as_deref().unwrap_or("no") != expected {
+            wrong.push(format!("{ours} and {theirs}: {witness:?}"));
+        }
     }
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]
