@@ -14,7 +14,7 @@ use beadmesh_protocol::jsonl::Record;
 use beadmesh_protocol::op::{Admit, BeadChange, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::reconcile::{Initiator, Key, Responder, Snapshot, Step};
 use beadmesh_protocol::roster::Roster;
-use beadmesh_protocol::scope::Pattern;
+use beadmesh_protocol::scope::{Index, Mode, Pattern, Scope};
 use beadmesh_protocol::testing::{Author, MeshFixture};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -109,6 +109,62 @@ fn scopes(c: &mut Criterion) {
     });
 }
 
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).expect("a pattern").remove(0)
+}
+
+/// Pairs of patterns: usual ones, and the most expensive that the limits allow.
+fn intersections(c: &mut Criterion) {
+    let stars = "a*".repeat(100);
+    let depths = |end: &str| format!("[{end}]/{}**", "**/a*/".repeat(14));
+    let brackets = "[!b-c]*".repeat(34);
+    for (name, ours, theirs) in [
+        ("two files", "src/store/keys.rs".to_owned(), "src/store/kv.rs".to_owned()),
+        ("a tree and an ending", "crates/store/**".to_owned(), "**/*.rs".to_owned()),
+        ("a prefix and a suffix", "src/b*.rs".to_owned(), "src/*a.rs".to_owned()),
+        ("200 characters of stars", stars.clone(), format!("{stars}b")),
+        ("200 characters of stars, apart", format!("{stars}?b?"), format!("{stars}?c?")),
+        ("238 characters of brackets", brackets.clone(), format!("{}?", &brackets)),
+        ("30 segments, half of them `**`", depths("xy"), depths("vw")),
+    ] {
+        let (ours, theirs) = (pattern(&ours), pattern(&theirs));
+        c.bench_function(&format!("scope/meet: {name}"), |b| b.iter(|| black_box(&ours).meets(black_box(&theirs))));
+        c.bench_function(&format!("scope/witness: {name}"), |b| {
+            b.iter(|| black_box(&ours).intersect(black_box(&theirs)));
+        });
+    }
+    // No pair of the 256 clashes, and none is decided by its ends.
+    let scope = |middle: &str| {
+        let texts = (0..16).map(|at| format!("{}?{middle}{at:02}?", "a*".repeat(100)));
+        Scope::parse(None, [], texts).expect("16 patterns")
+    };
+    let (ours, theirs) = (scope("b"), scope("c"));
+    c.bench_function("scope/16 against 16 of the worst", |b| b.iter(|| black_box(&ours).clash(black_box(&theirs))));
+}
+
+/// 10,000 exclusive scopes of a file each, in 100 crates of 10 directories.
+fn index(c: &mut Criterion) {
+    let scope = |text: &str| Scope::parse(None, [], [text]).expect("a scope");
+    let held: Vec<Scope> =
+        (0..10_000).map(|at| scope(&format!("crate{}/src/dir{}/file{at}.rs", at % 100, at / 100 % 10))).collect();
+    let fill = || {
+        let mut index = Index::default();
+        for (key, scope) in held.iter().enumerate() {
+            assert!(index.first_clash(scope, Mode::Exclusive).is_none());
+            index.insert(key, scope, Mode::Exclusive);
+        }
+        index
+    };
+    c.bench_function("scope/index 10,000, each checked", |b| b.iter(fill));
+    let full = fill();
+    for text in ["crate7/src/dir3/new.rs", "crate7/src/dir3/**", "crate7/**/*.rs", "crate7/**/*.toml", "**/*.toml"] {
+        let asked = scope(text);
+        c.bench_function(&format!("scope/ask 10,000 for {text}"), |b| {
+            b.iter(|| full.clashing(black_box(&asked), Mode::Exclusive).len());
+        });
+    }
+}
+
 /// Control entries of a mesh of 200 nodes with 8 admins, as they come in years: admissions, addresses, projects.
 fn roster(c: &mut Criterion) {
     let mut mesh = MeshFixture::founded();
@@ -137,5 +193,5 @@ fn roster(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, beads, entries, reconcile, graph, roster, scopes);
+criterion_group!(benches, beads, entries, reconcile, graph, roster, scopes, intersections, index);
 criterion_main!(benches);

@@ -81,8 +81,11 @@ pub const CHANGE_OPS_MAX: u64 = 4_096;
 /// Dependencies of one automerge change: heads that one edit can have seen.
 pub const CHANGE_DEPS_MAX: u64 = 256;
 
-/// Patterns in the scope of one claim.
+/// Patterns in the scope of one claim, each alternative of braces counted: two scopes are compared pattern by pattern.
 pub const SCOPE_PATTERNS_MAX: usize = 16;
+
+/// Beads in the scope of one claim: the one that is taken, and some that go with it.
+pub const SCOPE_BEADS_MAX: usize = 16;
 
 /// Bytes of one scope pattern.
 pub const PATTERN_BYTES_MAX: usize = 256;

@@ -3,7 +3,8 @@
 //! It is not gitignore. A pattern is repo-relative with `/` between segments; `**` stands alone in a segment for any
 //! number of segments, none included; `*`, `?`, `[..]` and `[!..]` stay within one segment; `{a,b}` is expanded when
 //! the pattern is read, so it may contain `/` but no braces; `dir/` is `dir/**`, which includes `dir` itself. A literal
-//! is exactly that path. To match one of `*?[{` itself, put it in brackets.
+//! is exactly that path. To match one of `*?[{` itself, put it in brackets; brackets round one character are that
+//! character. Brackets hold no combining mark, and none may follow a wildcard: it would join what the wildcard matched.
 //!
 //! Two forms are kept. The text is NFC in the case it was written in, because people and git read it. What is compared
 //! is NFC and lower case, on every platform, so that every machine gives the same answer.
@@ -12,11 +13,16 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::limits::{PATTERN_ALTERNATIVES_MAX, PATTERN_BYTES_MAX, PATTERN_RANGE_MAX, PATTERN_SEGMENTS_MAX};
+use super::intersect;
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_SEGMENTS_MAX};
 
 mod braces;
-mod glob;
+mod error;
+pub(super) mod fold;
+pub(super) mod glob;
 
+pub use error::{PatternError, Problem};
+pub use fold::fold;
 pub use glob::{Class, Token};
 
 /// A set of paths in the strict grammar of scopes, without braces.
@@ -64,33 +70,49 @@ impl Pattern {
     pub fn literal(&self) -> Option<String> {
         let mut path = String::new();
         for segment in &self.segments {
-            let Segment::Literal(text) = segment else { return None };
+            let name = segment.literal()?;
             if !path.is_empty() {
                 path.push('/');
             }
-            path.push_str(text);
+            path.push_str(name);
         }
         Some(path)
     }
 
+    /// Returns the names that the pattern starts with before its first wildcard, in the form that is compared.
+    pub fn leading(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().map_while(Segment::literal)
+    }
+
+    /// Returns whether the pattern is one path.
+    pub fn is_literal(&self) -> bool {
+        self.segments.iter().all(|segment| segment.literal().is_some())
+    }
+
     /// Returns whether the repo-relative path, in any case and normal form, is in the set.
+    ///
+    /// What is no path of a repository is in no set: nothing, a leading `/`, `//`, a trailing `/`, a segment `.` or `..`.
     pub fn matches(&self, path: &str) -> bool {
-        let folded = fold(path);
-        let parts: Vec<&str> = folded.split('/').collect();
-        // reached[j]: the segments so far match the first j parts.
-        let mut reached = vec![false; parts.len() + 1];
-        reached[0] = true;
-        for segment in &self.segments {
-            let mut next = vec![false; parts.len() + 1];
-            for at in 0..=parts.len() {
-                next[at] = match segment {
-                    Segment::AnyDepth => reached[at] || (at > 0 && next[at - 1]),
-                    _ => at > 0 && reached[at - 1] && segment.matches(parts[at - 1]),
-                };
-            }
-            reached = next;
-        }
-        reached[parts.len()]
+        self.matches_folded(&fold(path))
+    }
+
+    /// Returns whether the path, given in the form that is compared, is in the set.
+    pub(super) fn matches_folded(&self, folded: &str) -> bool {
+        intersect::matches(&self.segments, folded)
+    }
+
+    /// Returns whether both patterns may touch one path; see [`Pattern::intersect`].
+    pub fn meets(&self, other: &Self) -> bool {
+        intersect::meets(&self.segments, &other.segments)
+    }
+
+    /// Returns a path that both patterns match, the same whichever of the two is asked.
+    ///
+    /// One more pair meets: a path and a path below it, because the one can not be a file while the other is. The path
+    /// below is then returned, though only one of the patterns matches it.
+    pub fn intersect(&self, other: &Self) -> Option<String> {
+        let (first, second) = if self.segments <= other.segments { (self, other) } else { (other, self) };
+        intersect::witness(&first.segments, &second.segments)
     }
 
     /// Reads one alternative, free of braces and in NFC.
@@ -155,12 +177,11 @@ pub enum Segment {
 }
 
 impl Segment {
-    /// Returns whether the segment matches one name, given in the form that is compared.
-    pub fn matches(&self, name: &str) -> bool {
+    /// Returns the name if the segment is exactly one.
+    pub fn literal(&self) -> Option<&str> {
         match self {
-            Self::Literal(text) => text == name,
-            Self::Glob(tokens) => glob::matches(tokens, name),
-            Self::AnyDepth => true,
+            Self::Literal(text) => Some(text),
+            _ => None,
         }
     }
 
@@ -173,101 +194,12 @@ impl Segment {
             Token::Char(char) => Some(*char),
             _ => None,
         });
-        Ok(literal.collect::<Option<String>>().map_or(Self::Glob(tokens), Self::Literal))
-    }
-}
-
-/// Why a text is not a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("pattern {pattern:?}, character {at}: {problem}")]
-pub struct PatternError {
-    /// The pattern, or the alternative of its braces, cut to 80 characters.
-    pub pattern: String,
-    /// The character where the problem starts, counted from 1.
-    pub at: usize,
-    /// What is wrong there.
-    pub problem: Problem,
-}
-
-impl PatternError {
-    fn new(pattern: &str, at: usize, problem: Problem) -> Self {
-        Self { pattern: pattern.chars().take(80).collect(), at, problem }
-    }
-}
-
-/// What is wrong with a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Nothing stands there.
-    #[error("is empty; `**` is the whole project")]
-    Empty,
-    /// More bytes than allowed.
-    #[error("has {0} bytes, at most {PATTERN_BYTES_MAX} are allowed")]
-    Bytes(usize),
-    /// More segments than allowed.
-    #[error("has {0} segments, at most {PATTERN_SEGMENTS_MAX} are allowed")]
-    Segments(usize),
-    /// The braces make more patterns than allowed.
-    #[error("braces expand to {0} alternatives, at most {PATTERN_ALTERNATIVES_MAX} are allowed")]
-    Alternatives(usize),
-    /// The pattern starts with a slash.
-    #[error("starts with `/`; patterns are relative to the repository")]
-    Absolute,
-    /// Two slashes stand side by side.
-    #[error("`//` leaves a segment empty")]
-    EmptySegment,
-    /// A segment is `.` or `..`.
-    #[error("`.` and `..` are not allowed as segments")]
-    Dots,
-    /// A character that no pattern may contain.
-    #[error("{0:?} is not allowed")]
-    Character(char),
-    /// `**` with something beside it.
-    #[error("`**` must be a whole segment")]
-    DoubleStar,
-    /// Brackets are not closed before the segment ends.
-    #[error("`[` is not closed in its segment")]
-    OpenClass,
-    /// Nothing stands between the brackets.
-    #[error("brackets are empty")]
-    EmptyClass,
-    /// `[^`, which other tools read in two ways.
-    #[error("`[^` is not allowed; write `[!` to leave characters out")]
-    Caret,
-    /// A closing bracket or brace without its opening one.
-    #[error("{0:?} closes nothing")]
-    Unopened(char),
-    /// A range runs backwards.
-    #[error("range {0}-{1} runs backwards")]
-    Backwards(char, char),
-    /// A range spans more characters than allowed.
-    #[error("range spans {0} characters, at most {PATTERN_RANGE_MAX} are allowed")]
-    Range(u32),
-    /// Braces are not closed.
-    #[error("`{{` is not closed")]
-    OpenBrace,
-    /// Braces stand inside braces.
-    #[error("braces inside braces are not allowed")]
-    NestedBrace,
-}
-
-/// Returns the form in which paths are compared: NFC and lower case, one character at a time.
-///
-/// A character whose lower case is several characters stays as it is, so that no rule depends on its neighbours.
-pub fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    let lower: String = text.nfc().map(lower).collect();
-    lower.nfc().collect()
-}
-
-/// Returns the lower case of a character if that is one character, else the character.
-fn lower(char: char) -> char {
-    let mut lower = char.to_lowercase();
-    match (lower.next(), lower.next()) {
-        (Some(single), None) => single,
-        _ => char,
+        match literal.collect::<Option<String>>() {
+            // Brackets round single characters spell a name as well.
+            Some(name) if name == "." || name == ".." => Err((0, Problem::Dots)),
+            Some(name) => Ok(Self::Literal(name)),
+            None => Ok(Self::Glob(tokens)),
+        }
     }
 }
 

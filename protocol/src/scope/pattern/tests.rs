@@ -82,6 +82,15 @@ fn neighbouring_double_stars_are_one() {
 }
 
 #[test]
+fn brackets_round_one_character_are_that_character() {
+    assert_eq!(one("a[*]/[B]").literal().as_deref(), Some("a*/b"));
+    assert_eq!(one("a[*]/[B]").as_str(), "a[*]/[B]");
+    assert_eq!(one("[bB]").segments(), [Segment::Literal("b".to_owned())]);
+    assert_eq!(one("[!a]").literal(), None);
+    assert_eq!(one("\u{301}a").literal().as_deref(), Some("\u{301}a"), "a mark may begin a name");
+}
+
+#[test]
 fn each_fault_is_named_with_its_place_and_bound() {
     assert_eq!(problem(""), (1, Problem::Empty));
     assert_eq!(problem("/etc"), (1, Problem::Absolute));
@@ -94,6 +103,10 @@ fn each_fault_is_named_with_its_place_and_bound() {
     assert_eq!(problem("a/b**"), (4, Problem::DoubleStar));
     assert_eq!(problem("a/[b"), (3, Problem::OpenClass));
     assert_eq!(problem("a/[b/c]"), (3, Problem::OpenClass));
+    assert_eq!(problem("a/[.]"), (3, Problem::Dots));
+    assert_eq!(problem("a/*\u{301}"), (4, Problem::Combining('\u{301}')));
+    assert_eq!(problem("[e]\u{301}"), (4, Problem::Combining('\u{301}')));
+    assert_eq!(problem("[ab\u{301}]"), (4, Problem::Combining('\u{301}')));
     assert_eq!(problem("[]"), (2, Problem::EmptyClass));
     assert_eq!(problem("[^a]"), (2, Problem::Caret));
     assert_eq!(problem("a]"), (2, Problem::Unopened(']')));
@@ -106,7 +119,10 @@ fn each_fault_is_named_with_its_place_and_bound() {
     assert_eq!(problem(&"a".repeat(257)), (1, Problem::Bytes(257)));
     assert_eq!(problem(&"a/".repeat(32)), (1, Problem::Segments(33)));
     let error = Pattern::parse(&"a".repeat(300)).expect_err("300 bytes are over the bound");
-    assert!(error.to_string().ends_with("character 1: has 300 bytes, at most 256 are allowed"), "{error}");
+    assert!(
+        error.to_string().ends_with("character 1: has 300 bytes, at most 256 are allowed; shorten it with `*`"),
+        "{error}"
+    );
 }
 
 proptest! {

@@ -325,7 +325,7 @@ fn scopes(patterns: &[String]) -> Result<Vec<String>, CommandError> {
     let mut canonical = Vec::new();
     for pattern in patterns {
         let parsed = Pattern::parse(pattern)
-            .map_err(|error| invalid("scope", &error.to_string(), "see docs/GLOSSARY.md for the pattern grammar"))?;
+            .map_err(|error| invalid("scope", &error.to_string(), "see docs/SCOPES.md for the grammar of patterns"))?;
         canonical.extend(parsed.iter().map(|pattern| pattern.as_str().to_owned()));
     }
     Ok(canonical)
