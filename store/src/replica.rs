@@ -318,12 +318,7 @@ impl Replica {
             Err(Failure::Command(error)) => Err(error),
             Err(Failure::Store(error)) => return Err(error),
         };
-        if let (Ok(_), Some(search), true) = (&reply, search, self.mail.is_reading())
-            && self.searches.keep(request, search)
-        {
-            return Ok(());
-        }
-        self.outputs.push(Output::Reply(request, Box::new(reply)));
+        self.reply(request, search, reply);
         Ok(())
     }
 

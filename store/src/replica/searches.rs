@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Replica, RequestId};
-use crate::command::{Command, Credential, MailQuery};
+use super::{Output, Replica, RequestId};
+use crate::command::{Answer, Command, CommandError, Credential, MailQuery};
 use crate::stage::StoreError;
 
 /// Searches that may wait; a further one is answered at once, with what has been read so far.
@@ -30,6 +30,20 @@ impl Searches {
 }
 
 impl Replica {
+    /// Replies to a command, unless it is a search that has to wait.
+    pub(super) fn reply(
+        &mut self,
+        request: RequestId,
+        search: Option<(Option<Credential>, MailQuery)>,
+        reply: Result<Answer, CommandError>,
+    ) {
+        let waits = reply.is_ok() && self.mail.is_reading();
+        let kept = search.filter(|_| waits).is_some_and(|search| self.searches.keep(request, search));
+        if !kept {
+            self.outputs.push(Output::Reply(request, Box::new(reply)));
+        }
+    }
+
     /// Returns whether something is left to do with mail.
     pub(super) fn is_mail_left(&self) -> bool {
         self.mail.is_reviewing() || self.mail.is_reading() || !self.searches.waiting.is_empty()

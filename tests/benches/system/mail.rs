@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::node::Node;
 use crate::table::{Budget, percentile};
-use crate::{Bench, LOOK_INTERVAL, Outcome, SYNC_PATIENCE, bytes, records, repeat, sync};
+use crate::{Bench, LOOK_INTERVAL, Outcome, SYNC_PATIENCE, rate, records, repeat, sync};
 
 /// Who send at once, in turn.
 const CLIENTS: [usize; 4] = [1, 2, 4, 8];
@@ -208,8 +208,4 @@ fn send(api: &mut Api, to: &str, number: u64) -> Result<Duration, Box<dyn Error>
     let started = Instant::now();
     api.fetch("POST", "/v1/letters", &wish)?;
     Ok(started.elapsed())
-}
-
-fn rate(count: u64, seconds: f64) -> f64 {
-    usize::try_from(count).map_or(f64::NAN, bytes) / seconds
 }

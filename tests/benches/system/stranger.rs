@@ -219,14 +219,17 @@ fn foreign(
     target: &Target,
     read: Arc<AtomicU64>,
 ) -> Result<Swarm<Foreign>, Box<dyn Error + Send + Sync>> {
-    let mut swarm = SwarmBuilder::with_existing_identity(Keypair::generate_ed25519())
+    // Each stranger has a key of its own.
+    let mut key = [7; 32];
+    key.iter_mut().zip(protocol.bytes()).for_each(|(byte, of)| *byte = of);
+    let mut swarm = SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes(key)?)
         .with_tokio()
         .with_tcp(tcp::Config::new(), noise::Config::new, yamux::Config::default)?
         .with_behaviour(|key| {
             let asked = (StreamProtocol::new(protocol), ProtocolSupport::Outbound);
             let settings = request_response::Config::default().with_request_timeout(Duration::from_secs(5));
             let author = MessageAuthenticity::Signed(key.clone());
-            Ok(Foreign {
+            Ok::<_, Box<dyn Error + Send + Sync>>(Foreign {
                 asking: request_response::Behaviour::with_codec(Raw { read }, [asked], settings),
                 gossip: gossipsub::Behaviour::new(author, gossipsub::Config::default())?,
                 identify: identify::Behaviour::new(identify::Config::new("/foreign/1".to_owned(), key.public())),

@@ -79,12 +79,16 @@ impl Mail {
             self.search = Some(Search::new(Bounds::default()));
             self.read_on(stage, mesh)?;
         }
-        let after = query.after.map(|id| Ok(self.record(stage, id)?.map(|record| (record.carried.hlc, id))));
-        let after = after.transpose()?;
-        let (Some(search), false) = (&self.search, after == Some(None)) else {
-            return Ok(Found { letters: Vec::new(), is_more: false, is_cut: false });
+        let nothing = Found { letters: Vec::new(), is_more: false, is_cut: false };
+        let after = match query.after {
+            None => None,
+            Some(id) => match self.record(stage, id)? {
+                Some(record) => Some((record.carried.hlc, id)),
+                None => return Ok(nothing),
+            },
         };
-        let (letters, is_more) = search.index.find(&query.query, after.flatten(), query.limit);
+        let Some(search) = &self.search else { return Ok(nothing) };
+        let (letters, is_more) = search.index.find(&query.query, after, query.limit);
         Ok(Found { letters, is_more, is_cut: search.index.is_cut() })
     }
 

@@ -12,19 +12,19 @@ use crate::stage::{Stage, StoreError};
 /// The pages of a longer thread follow the time of its letters, and each page is in order in itself. That differs only
 /// where a letter's clock was behind that of a letter it names, which hybrid clocks do not let happen unless a clock is
 /// minutes wrong.
-pub(in crate::replica) const THREAD_WHOLE_MAX: usize = 512;
+pub(crate) const THREAD_WHOLE_MAX: usize = 512;
 
 /// Letters that a page of a thread holds at most.
 const PAGE_LETTERS_MAX: usize = 100;
 
 /// Letters to show, in the order in which they are read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::replica) struct Page {
-    pub(in crate::replica) letters: Vec<LetterId>,
+pub(crate) struct Page {
+    pub(crate) letters: Vec<LetterId>,
     /// Whether there are more after these.
-    pub(in crate::replica) is_more: bool,
+    pub(crate) is_more: bool,
     /// Whether they are in the order of their times, and still to be put into that of the thread.
-    pub(in crate::replica) by_time: bool,
+    pub(crate) by_time: bool,
 }
 
 impl Mail {

@@ -267,7 +267,7 @@ mod tests {
             assert!(index.bytes() <= SMALL.segments * (SMALL.segment_bytes + 1_000), "{} at {it}", index.bytes());
         }
         let kept = found(&index, "them");
-        assert!(kept.len() > 10 && kept.iter().eq((0..1_000).rev().collect::<Vec<_>>()[..kept.len()].iter()));
+        assert!(kept.len() > 10 && kept.iter().eq((0..1_000_u32).rev().collect::<Vec<_>>()[..kept.len()].iter()));
         assert!(index.is_cut());
     }
 

@@ -182,6 +182,11 @@ impl ThreadQuery {
         }
         Ok(query)
     }
+
+    /// Writes the query with its question mark, or nothing when it asks for nothing.
+    pub fn to_query(&self) -> String {
+        write(&page(self.after.as_ref(), self.limit))
+    }
 }
 
 fn set(key: &'static str, is_set: bool) -> Vec<(&'static str, String)> {
