@@ -187,11 +187,7 @@ impl Graph {
 
     /// Returns the beads of `blocked` that come after a bead, whether that is held up itself or not; none after one that is
     /// not known.
-    pub fn blocked_after(
-        &self,
-        project: Option<ProjectId>,
-        after: Option<BeadId>,
-    ) -> impl Iterator<Item = BeadId> {
+    pub fn blocked_after(&self, project: Option<ProjectId>, after: Option<BeadId>) -> impl Iterator<Item = BeadId> {
         self.place_of(after).into_iter().flat_map(move |place| self.held.iter_after(project, place))
     }
 

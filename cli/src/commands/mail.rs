@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::input::Input;
-use crate::client::Client;
 use crate::args::{
     AckArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs, ThreadArgs,
 };
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::{Printer, letter, text};

@@ -261,9 +261,8 @@ mod tests {
         assert_eq!(count(&mut ears(now), BOB, Some(Verdict::Blame)), 5_000 - 64 * 1024 / 32);
         let mut honest = ears(now);
         let at = |number: u32| now + Duration::from_millis(20) * number;
-        let blamed = (0..5_000).filter(|number| {
-            honest.judge(ADA, ADA, NOTICE_BYTES_MAX, at(*number)) == Some(Verdict::Blame)
-        });
+        let blamed =
+            (0..5_000).filter(|number| honest.judge(ADA, ADA, NOTICE_BYTES_MAX, at(*number)) == Some(Verdict::Blame));
         assert_eq!(blamed.count(), 0, "who says as much as an honest node can is never blamed");
     }
 

@@ -28,8 +28,8 @@ mod thread;
 mod words;
 
 pub(super) use lists::FindLetterError;
-pub(super) use thread::THREAD_WHOLE_MAX;
 use search::Search;
+pub(super) use thread::THREAD_WHOLE_MAX;
 
 /// The first entry of an author that carries a letter, and which of its operations that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -106,9 +106,8 @@ fn a_review_goes_on_after_a_crash_and_begins_anew_where_the_agent_is_known_no_mo
     let listed = unread(&mut net, 0, &ada);
     assert!(listed > 1 && listed < 1_501, "{listed}");
     let roster = net.peers[0].replica.mesh.roster().clone();
-    let admit = |role, seen| {
-        Op::Admit(Admit { seen, node: net.node(1), name: "joined".to_owned(), role, invite: None })
-    };
+    let admit =
+        |role, seen| Op::Admit(Admit { seen, node: net.node(1), name: "joined".to_owned(), role, invite: None });
     let founder = net.peers[0].author.clone();
     let wall = net.now(0).wall.after(Duration::from_secs(1));
     let demoted = founder.entry(roster.mesh, 50, wall, &[admit(Role::Observer, roster.seen_by(net.node(0)))]);
