@@ -21,6 +21,9 @@ use crate::stage::{Stage, StoreError};
 /// Letters of an inbox that are gone through at one time; each costs two rows.
 const INBOX_AT_ONCE: usize = 64;
 
+/// Rows that a letter costs beside those for whom it goes to: its record, its places and its words.
+const LETTER_ROWS: usize = 8;
+
 /// How far the mail of one agent was judged anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
@@ -130,8 +133,8 @@ impl Mail {
             }
             slice.spend(1);
             let Some(letter) = letter_from(raw, agent) else { continue };
-            // A row in three lists for each recipient, and one for each letter that is named.
-            slice.spend(4 * (letter.to.len() + letter.cc.len()) + letter.seen.len());
+            // A row in several lists for each recipient, and one for each letter that is named.
+            slice.spend(LETTER_ROWS + 4 * (letter.to.len() + letter.cc.len()) + letter.seen.len());
             self.refresh(stage, mesh, (letter_id(&raw.body), agent), &letter)?;
         }
         Ok(Cursor { part: Part::Sent, from: lists::past(row), ops: 0 })

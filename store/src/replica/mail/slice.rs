@@ -1,7 +1,7 @@
 //! How much is done at a time where much has to be gone through, so that nothing else waits for long.
 
 /// Rows that are read or written in one slice: a few milliseconds.
-const ROWS: usize = 512;
+const ROWS: usize = 256;
 
 /// Bytes of an entry that take as long to read as one row.
 const ROW_BYTES: usize = 2_048;
