@@ -34,6 +34,10 @@ pub use beads::PAGE_BEADS;
 pub use error::Problem;
 pub use extract::BODY_BYTES_MAX;
 
+/// Beads or letters of a page at most, however many are asked for: the replica serves others in between, and `next` says
+/// how to go on.
+pub const PAGE_MAX: usize = 1_000;
+
 /// What the routes work with.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -90,6 +94,15 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(backup::routes())
         .merge(mesh::routes())
         .merge(events::routes())
+}
+
+/// Returns how many a page holds, where a query says so (0 for as many as may be) or not.
+fn page_size(asked: Option<usize>, default: usize) -> usize {
+    match asked {
+        None => default,
+        Some(0) => PAGE_MAX,
+        Some(asked) => asked.min(PAGE_MAX),
+    }
 }
 
 /// Returns the project that a request names; none where it names none.

@@ -14,6 +14,7 @@
 //! not count, neither from it nor to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::alias;
 use crate::bead::Target;
@@ -29,7 +30,7 @@ mod slot;
 pub use node::{Edge, Node};
 pub use readiness::Hold;
 
-use readiness::Queue;
+use readiness::{Queue, Rank};
 use slot::{Kinds, Name, Names, Slot, SlotId, Standing, State};
 
 /// Every bead that is known, with its edges resolved.
@@ -157,7 +158,18 @@ impl Graph {
     ///
     /// A page costs what it holds, and a step for each bead before its end that a date puts off.
     pub fn ready(&self, project: Option<ProjectId>, now: Wall) -> impl Iterator<Item = BeadId> {
-        let ids = self.ready.iter(project);
+        self.ready_after(project, None, now)
+    }
+
+    /// Returns the beads of `ready` that come after a bead, whether that is ready itself or not; none after one that is
+    /// not known.
+    pub fn ready_after(
+        &self,
+        project: Option<ProjectId>,
+        after: Option<BeadId>,
+        now: Wall,
+    ) -> impl Iterator<Item = BeadId> {
+        let ids = self.place_of(after).into_iter().flat_map(move |place| self.ready.iter_after(project, place));
         ids.filter(move |id| self.find(*id).is_some_and(|slot| !self.is_put_off(slot, now)))
     }
 
@@ -170,7 +182,21 @@ impl Graph {
     ///
     /// Beads that only a date puts off are not among them.
     pub fn blocked(&self, project: Option<ProjectId>) -> impl Iterator<Item = (BeadId, Vec<Hold<'_>>)> {
-        self.held.iter(project).map(|id| (id, self.holds(id)))
+        self.blocked_after(project, None).map(|id| (id, self.holds(id)))
+    }
+
+    /// Returns the beads of `blocked` that come after a bead, whether that is held up itself or not; none after one that is
+    /// not known.
+    pub fn blocked_after(&self, project: Option<ProjectId>, after: Option<BeadId>) -> impl Iterator<Item = BeadId> {
+        self.place_of(after).into_iter().flat_map(move |place| self.held.iter_after(project, place))
+    }
+
+    /// Returns where the beads after a bead begin: at the beginning without one, nowhere after one that is not known.
+    fn place_of(&self, after: Option<BeadId>) -> Option<Bound<Rank>> {
+        match after {
+            None => Some(Bound::Unbounded),
+            Some(id) => self.find(id).map(|slot| Bound::Excluded(self.rank(slot))),
+        }
     }
 
     /// Returns what the bead waits for, with the type, by type and target.

@@ -129,6 +129,18 @@ impl Command {
         writes_beads || writes_mail || matches!(self, Self::AgentRegister(_) | Self::AgentRetire(_))
     }
 
+    /// Returns the search that the command is, with the credential it comes with.
+    pub(crate) fn search(&self) -> Option<(Option<Credential>, MailQuery)> {
+        match self {
+            Self::MailSearch(query) => Some((None, query.clone())),
+            Self::As(credential, inner) => {
+                let (given, query) = inner.search()?;
+                Some((given.or_else(|| Some(credential.clone())), query))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns who is said to give the command, where it says so.
     pub(crate) fn by(&self) -> Option<&str> {
         match self {

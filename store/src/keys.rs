@@ -52,6 +52,9 @@ pub(crate) const CARRIED: &[u8] = b"Lc";
 /// Letters that have effect, without their bodies.
 pub(crate) const LETTERS: &[u8] = b"Ls";
 
+/// Agents whose letters are under review.
+pub(crate) const REVIEWS: &[u8] = b"La";
+
 /// Bytes of a time in keys.
 pub(crate) const TIME_BYTES: usize = 8;
 
@@ -109,13 +112,18 @@ pub(crate) fn carried(letter: LetterId, author: NodeId) -> Vec<u8> {
     [CARRIED, letter.as_bytes(), author.as_bytes()].concat()
 }
 
-/// Letters that say they are from an agent, with effect or without.
+/// Entries with letters that say they are from an agent, with effect or without.
 pub(crate) fn letters_from(agent: AgentId) -> Vec<u8> {
     [b"Lf", agent.as_bytes().as_slice()].concat()
 }
 
-pub(crate) fn letter_from(agent: AgentId, letter: LetterId) -> Vec<u8> {
-    [b"Lf", agent.as_bytes().as_slice(), letter.as_bytes()].concat()
+pub(crate) fn letters_from_in(agent: AgentId, entry: EntryId) -> Vec<u8> {
+    [b"Lf", agent.as_bytes().as_slice(), entry.as_bytes()].concat()
+}
+
+/// How far the review of an agent's letters has come.
+pub(crate) fn review(agent: AgentId) -> Vec<u8> {
+    [REVIEWS, agent.as_bytes()].concat()
 }
 
 pub(crate) fn letter(id: LetterId) -> Vec<u8> {
@@ -137,14 +145,28 @@ pub(crate) fn unread(agent: AgentId) -> Vec<u8> {
     [b"Lu", agent.as_bytes().as_slice()].concat()
 }
 
-/// Puts a letter behind one of these, the newest first.
+/// Puts a letter behind one of these lists, the newest first.
 pub(crate) fn newest_first(list: Vec<u8>, hlc: Timestamp, letter: LetterId) -> Vec<u8> {
     [list, (!hlc.as_u64()).to_be_bytes().to_vec(), letter.as_bytes().to_vec()].concat()
 }
 
-/// Letters of a thread, by the hash of its name.
+/// How many of those there are; absent for none.
+pub(crate) fn unread_count(agent: AgentId) -> Vec<u8> {
+    [b"Lv", agent.as_bytes().as_slice()].concat()
+}
+
+/// Letters of a thread, by the hash of its name, the oldest first.
 pub(crate) fn thread(hash: &[u8; 16]) -> Vec<u8> {
     [b"Lt", hash.as_slice()].concat()
+}
+
+pub(crate) fn in_thread(hash: &[u8; 16], hlc: Timestamp, letter: LetterId) -> Vec<u8> {
+    [b"Lt", hash.as_slice(), &hlc.as_u64().to_be_bytes(), letter.as_bytes()].concat()
+}
+
+/// How many of those there are; absent for none.
+pub(crate) fn thread_count(hash: &[u8; 16]) -> Vec<u8> {
+    [b"Lm", hash.as_slice()].concat()
 }
 
 /// Letters of a thread that no other letter of it names.
@@ -155,6 +177,16 @@ pub(crate) fn heads(hash: &[u8; 16]) -> Vec<u8> {
 /// Letters of a thread that name a letter.
 pub(crate) fn naming(letter: LetterId, thread: &[u8; 16]) -> Vec<u8> {
     [b"Ln", letter.as_bytes().as_slice(), thread].concat()
+}
+
+/// Returns under which key the letters of a list are counted, if they are.
+pub(crate) fn count_of(list: &[u8]) -> Option<Vec<u8>> {
+    let (kind, name) = list.split_at_checked(2)?;
+    match kind {
+        b"Lu" => Some([b"Lv", name].concat()),
+        b"Lt" => Some([b"Lm", name].concat()),
+        _ => None,
+    }
 }
 
 pub(crate) fn receipt(letter: LetterId, agent: AgentId, kind: ReceiptKind, author: NodeId) -> Vec<u8> {

@@ -39,6 +39,7 @@ mod mesh;
 mod notices;
 mod opening;
 mod orphans;
+mod searches;
 
 pub use door::{Input, LinkId, Output, RequestId};
 pub use event::Event;
@@ -53,6 +54,7 @@ pub(crate) use mesh::Control;
 use mesh::{Learned, Mesh};
 use notices::Notices;
 use orphans::Orphans;
+use searches::Searches;
 
 /// Entries folded between two commits of a rebuild.
 const REBUILD_COMMIT: u64 = 512;
@@ -128,12 +130,15 @@ pub struct Replica {
     links: Links,
     orphans: Orphans,
     notices: Notices,
+    searches: Searches,
     outputs: Vec<Output>,
     /// Entries of ours, staged since the last flush.
     authored: Vec<EntryId>,
     /// Entries of others, staged since the last flush, with the link they came by; a notice comes by none.
     taken: Vec<(EntryId, Option<LinkId>)>,
     compare_at: Instant,
+    /// When the next slice of what is left to do with mail is due.
+    mail_at: Instant,
     join_open: bool,
     failed: Option<String>,
 }
@@ -175,6 +180,7 @@ impl Replica {
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
         let window_bytes = config.window_bytes;
         let notices = Notices::new(config.seed);
+        let mail = Mail::open(&stage)?;
         let mut replica = Self {
             config,
             stage,
@@ -184,14 +190,16 @@ impl Replica {
             mesh,
             agents: Agents::default(),
             beads,
-            mail: Mail::default(),
+            mail,
             links: Links::new(window_bytes),
             orphans: Orphans::default(),
             notices,
+            searches: Searches::default(),
             outputs: Vec::new(),
             authored: Vec::new(),
             taken: Vec::new(),
             compare_at: now.mono.after(COMPARE_INTERVAL),
+            mail_at: now.mono,
             join_open: false,
             failed: None,
         };
@@ -266,7 +274,8 @@ impl Replica {
         }
         let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
         let notices = self.notices.next_wakeup().filter(|_| self.links.len() > 0);
-        [compare, notices, self.links.next_wakeup()].into_iter().flatten().min()
+        let mail = self.is_mail_left().then_some(self.mail_at);
+        [compare, notices, self.links.next_wakeup(), mail].into_iter().flatten().min()
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
@@ -303,12 +312,13 @@ impl Replica {
 
     fn on_command(&mut self, request: RequestId, command: Command) -> Result<(), StoreError> {
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
+        let search = command.search();
         let reply = match self.obey(command) {
             Ok(answer) => Ok(answer),
             Err(Failure::Command(error)) => Err(error),
             Err(Failure::Store(error)) => return Err(error),
         };
-        self.outputs.push(Output::Reply(request, Box::new(reply)));
+        self.reply(request, search, reply);
         Ok(())
     }
 
@@ -359,6 +369,7 @@ impl Replica {
             self.follow(link, orders)?;
         }
         self.on_notices_due()?;
+        self.on_mail_due()?;
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;

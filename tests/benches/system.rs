@@ -1,7 +1,7 @@
 //! The whole-system bench: real processes, sockets and disks, each figure beside its budget (DESIGN section 13).
 //!
 //! `cargo bench -p beadmesh-tests --bench system` runs it; after `--`, `--quick` takes small sizes, to see that it runs,
-//! and `--json` prints JSON. It ends with 1 when a row is short. Without `--bench`, which cargo adds, it does nothing.
+//! `--json` prints JSON, and `--only mail` measures one stage, by a start of its name. It ends with 1 when a row is short. Without `--bench`, which cargo adds, it does nothing.
 
 use std::error::Error;
 use std::fs::File;
@@ -24,10 +24,14 @@ use tempfile::TempDir;
 mod api;
 #[path = "system/bomb.rs"]
 mod bomb;
+#[path = "system/mail.rs"]
+mod mail;
 #[path = "system/node.rs"]
 mod node;
 #[path = "system/records.rs"]
 mod records;
+#[path = "system/stranger.rs"]
+mod stranger;
 #[path = "system/table.rs"]
 mod table;
 
@@ -60,16 +64,20 @@ struct Sizes {
     samples: usize,
     /// Times that the import is measured, on a new node each.
     imports: usize,
+    /// How long strangers are at the door, once while it is closed and once while it is open.
+    visit: Duration,
 }
 
-const FULL: Sizes = Sizes { middle: 10_000, large: 100_000, samples: 300, imports: 3 };
-const QUICK: Sizes = Sizes { middle: 1_000, large: 2_000, samples: 20, imports: 1 };
+const FULL: Sizes = Sizes { middle: 10_000, large: 100_000, samples: 300, imports: 3, visit: Duration::from_secs(30) };
+const QUICK: Sizes = Sizes { middle: 1_000, large: 2_000, samples: 20, imports: 1, visit: Duration::from_secs(3) };
 
 /// One run.
 struct Bench {
     sizes: Sizes,
     folder: TempDir,
     table: Table,
+    /// The start of the name of the stage that is measured alone.
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +89,8 @@ fn main() -> ExitCode {
     if !has("--bench") || has("--test") {
         return ExitCode::SUCCESS;
     }
-    match run(has("--quick"), has("--json")) {
+    let only = args.iter().skip_while(|arg| *arg != "--only").nth(1).cloned();
+    match run(has("--quick"), has("--json"), only) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -92,9 +101,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(quick: bool, json: bool) -> Result<bool, Box<dyn Error>> {
+fn run(quick: bool, json: bool, only: Option<String>) -> Result<bool, Box<dyn Error>> {
     let sizes = if quick { QUICK } else { FULL };
-    let mut bench = Bench { sizes, folder: folder()?, table: Table::new(quick) };
+    let mut bench = Bench { sizes, folder: folder()?, table: Table::new(quick), only };
     if quick {
         writeln!(stderr(), "Small sizes: this shows that the bench runs, and its figures prove nothing.")?;
     }
@@ -104,6 +113,8 @@ fn run(quick: bool, json: bool) -> Result<bool, Box<dyn Error>> {
     bench.stage("a middle node", Bench::middle);
     bench.stage("a large node and its first sync", Bench::large);
     bench.stage("a write seen elsewhere", Bench::visibility);
+    bench.stage("mail", Bench::mail);
+    bench.stage("strangers", Bench::strangers);
     bench.flatness();
     let mut out = stdout().lock();
     if json {
@@ -127,6 +138,9 @@ fn folder() -> Result<TempDir, Box<dyn Error>> {
 impl Bench {
     /// Measures some rows; what goes wrong becomes a row, and the other stages go on.
     fn stage(&mut self, name: &str, measure: fn(&mut Self) -> Outcome) {
+        if self.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
+            return;
+        }
         // Progress for whoever waits; a closed stderr changes no figure.
         let _ = writeln!(stderr(), "Measuring {name}.");
         if let Err(error) = measure(self) {
@@ -265,7 +279,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Compares figures that must not grow with the number of beads.
+    /// Compares figures that must not grow with the number of beads or letters.
     fn flatness(&mut self) {
         let Sizes { middle, large, .. } = self.sizes;
         let pairs = [
@@ -274,11 +288,14 @@ impl Bench {
             ("API list", middle),
             ("CLI ready", middle),
             ("CLI list", middle),
+            ("API inbox", middle),
+            ("API unread", middle),
+            ("API unread count", middle),
         ];
         for (name, least) in pairs {
-            let value = |beads: u64| self.table.value(&format!("{name} at {beads}"));
+            let value = |count: u64| self.table.value(&format!("{name} at {count}"));
             if let (Some(small), Some(great)) = (value(least), value(large)) {
-                let note = format!("{large} beads over {least}");
+                let note = format!("{large} over {least}");
                 self.table.add(&format!("{name}, growth"), great / small, "x", Budget::AtMost(FLAT_RATIO), note);
             }
         }

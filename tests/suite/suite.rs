@@ -5,6 +5,7 @@
 mod cli_bad_input;
 mod cli_demo;
 mod cli_mail;
+mod cli_pages;
 mod lab_link_cut;
 mod mesh_before_meeting;
 mod mesh_divergence;

@@ -2,7 +2,7 @@
 
 use beadmesh_node::api::model::{
     Empty, InboxQuery, LETTER_BODY_BYTES_MAX, Letter, LetterBody, LetterRequest, LettersBody, LettersQuery, ShowQuery,
-    ThreadBody, encode_segment,
+    ThreadBody, ThreadQuery, encode_segment,
 };
 use jiff::Timestamp;
 
@@ -11,6 +11,7 @@ use super::input::Input;
 use crate::args::{
     AckArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs, ThreadArgs,
 };
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::{Printer, letter, text};
@@ -19,6 +20,12 @@ mod wait;
 
 /// Letters that people are shown unless they ask for more.
 const SHOWN_DEFAULT: usize = 20;
+
+/// What is said while lists may change without a letter coming or going.
+const SETTLING: &str = "Letters are just being judged anew: some may be missing or about to go. Ask again in a while.";
+
+/// What is said where a search does not reach all letters.
+const TRUNCATED: &str = "The oldest letters were not looked through: memory holds the words of the newest alone.";
 
 /// Carries out what is to be done with letters.
 pub(super) async fn run(context: &mut Context, command: MailCommand) -> Result<(), Failure> {
@@ -87,20 +94,28 @@ fn recipients(letter: &Letter) -> String {
 /// Lists the letters to who asks.
 async fn inbox(context: &mut Context, args: InboxArgs) -> Result<(), Failure> {
     let InboxArgs { unread, urgent, since, page } = args;
-    let limit = Some(limit(&context.printer, &page));
-    let query = InboxQuery { unread, urgent, since, after: page.after, limit };
+    let limit = limit(&context.printer, &page);
+    let query = InboxQuery { unread, urgent, since, after: page.after, limit: None };
     let mut client = context.proven_client().await?;
-    let body: LettersBody = client.get(&format!("/v1/inbox{}", query.to_query())).await?;
+    let body = pages(&mut client, limit, |after, limit| {
+        let query = InboxQuery { after: after.or_else(|| query.after.clone()), limit, ..query.clone() };
+        format!("/v1/inbox{}", query.to_query())
+    });
+    let body = body.await?;
     let is_plain = !query.unread && !query.urgent && query.since.is_none();
     print(&mut context.printer, &body, if is_plain { "No letters." } else { "No such letters." })
 }
 
 /// Finds letters by words.
 async fn search(context: &mut Context, args: SearchArgs) -> Result<(), Failure> {
-    let limit = Some(limit(&context.printer, &args.page));
-    let query = LettersQuery { query: args.words.join(" "), after: args.page.after, limit };
+    let limit = limit(&context.printer, &args.page);
+    let query = LettersQuery { query: args.words.join(" "), after: args.page.after, limit: None };
     let mut client = context.proven_client().await?;
-    let body: LettersBody = client.get(&format!("/v1/letters{}", query.to_query())).await?;
+    let body = pages(&mut client, limit, |after, limit| {
+        let query = LettersQuery { after: after.or_else(|| query.after.clone()), limit, ..query.clone() };
+        format!("/v1/letters{}", query.to_query())
+    });
+    let body = body.await?;
     print(&mut context.printer, &body, "No letter holds all of that.")
 }
 
@@ -114,19 +129,26 @@ async fn show(context: &mut Context, args: ShowArgs) -> Result<(), Failure> {
     if printer.json {
         return printer.answer(&body);
     }
-    pages(printer, std::slice::from_ref(&body.letter))
+    in_full(printer, std::slice::from_ref(&body.letter))
 }
 
 /// Shows a thread.
 async fn thread(context: &mut Context, args: ThreadArgs) -> Result<(), Failure> {
     let path = path("threads", &args.thread)?;
     let mut client = context.proven_client().await?;
-    let body: ThreadBody = client.get(&path).await?;
+    let mut body: ThreadBody = client.get(&path).await?;
+    while let Some(after) = body.next.take() {
+        let query = ThreadQuery { after: Some(after), limit: None };
+        let page: ThreadBody = client.get(&format!("{path}{}", query.to_query())).await?;
+        body.letters.extend(page.letters);
+        (body.next, body.settling) = (page.next, body.settling || page.settling);
+    }
     let printer = &mut context.printer;
     if printer.json {
         return printer.answer(&body);
     }
-    pages(printer, &body.letters)
+    in_full(printer, &body.letters)?;
+    if body.settling { printer.note(SETTLING) } else { Ok(()) }
 }
 
 /// Acknowledges a letter.
@@ -141,10 +163,36 @@ async fn ack(context: &mut Context, args: AckArgs) -> Result<(), Failure> {
     if printer.quiet { Ok(()) } else { printer.line(format!("Acknowledged {}.", name(&body.letter))) }
 }
 
+/// Asks for pages until there are as many letters as are wanted, or all for 0: the node bounds each page.
+///
+/// `path` is given what to go on after, if that is not the beginning, and how many are still wanted.
+async fn pages(
+    client: &mut Client,
+    wanted: usize,
+    path: impl Fn(Option<String>, Option<usize>) -> String,
+) -> Result<LettersBody, Failure> {
+    let mut all: LettersBody = client.get(&path(None, Some(wanted))).await?;
+    while all.next.is_some() && (wanted == 0 || all.letters.len() < wanted) {
+        let left = wanted.saturating_sub(all.letters.len());
+        let page: LettersBody = client.get(&path(all.next.take(), Some(left))).await?;
+        all.letters.extend(page.letters);
+        all.next = page.next;
+        all.settling |= page.settling;
+        all.truncated |= page.truncated;
+    }
+    Ok(all)
+}
+
 /// Prints a list of letters, and how to go on where there are more.
 fn print(printer: &mut Printer, body: &LettersBody, none: &str) -> Result<(), Failure> {
     if printer.json {
         return printer.answer(body);
+    }
+    if body.settling {
+        printer.note(SETTLING)?;
+    }
+    if body.truncated {
+        printer.note(TRUNCATED)?;
     }
     if body.letters.is_empty() {
         return printer.note(none);
@@ -163,7 +211,7 @@ fn print(printer: &mut Printer, body: &LettersBody, none: &str) -> Result<(), Fa
 }
 
 /// Prints letters in full, with a rule between them.
-fn pages(printer: &mut Printer, letters: &[Letter]) -> Result<(), Failure> {
+fn in_full(printer: &mut Printer, letters: &[Letter]) -> Result<(), Failure> {
     for (at, letter) in letters.iter().enumerate() {
         if at > 0 {
             let rule = "─".repeat(printer.text_columns());

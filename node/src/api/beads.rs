@@ -309,7 +309,7 @@ async fn filter(api: &Api, query: ListQuery) -> Result<Filter, Problem> {
         assignee: query.assignee,
         parent: query.parent,
         after,
-        limit: query.limit.unwrap_or(PAGE_BEADS),
+        limit: super::page_size(query.limit, PAGE_BEADS),
     })
 }
 

@@ -14,7 +14,7 @@ use super::extract::{Caller, Json, Named, Said};
 use super::model::{
     self, Empty, InboxQuery, LetterBody, LetterRequest, LettersBody, LettersQuery, ShowQuery, ThreadBody, ThreadQuery,
 };
-use super::{Api, project_of, unexpected};
+use super::{Api, page_size, project_of, unexpected};
 
 /// Letters of a page when a query does not say how many.
 const PAGE_LETTERS: usize = 20;
@@ -61,19 +61,19 @@ async fn inbox(State(api): State<Api>, caller: Caller, query: InboxQuery) -> Tol
         urgent: query.urgent,
         since: since.transpose()?,
         after: after(&api, &caller, query.after).await?,
-        limit: query.limit.unwrap_or(PAGE_LETTERS),
+        limit: page_size(query.limit, PAGE_LETTERS),
     };
     letters(&api, caller, Command::MailInbox(filter)).await
 }
 
-/// Finds letters that hold every word, the newest first.
+/// Finds letters that hold every word, the newest first. The first search after a start waits until all letters are read.
 #[utoipa::path(get, path = "/v1/letters", tag = "mail", params(LettersQuery),
     responses((status = 200, body = model::Answer<LettersBody>)))]
 async fn search(State(api): State<Api>, caller: Caller, query: LettersQuery) -> Told<LettersBody> {
     let query = MailQuery {
         after: after(&api, &caller, query.after).await?,
         query: query.query,
-        limit: query.limit.unwrap_or(PAGE_LETTERS),
+        limit: page_size(query.limit, PAGE_LETTERS),
     };
     letters(&api, caller, Command::MailSearch(query)).await
 }
@@ -99,7 +99,7 @@ async fn ack(
     self::letter(&api, caller, Command::MailAck(letter)).await
 }
 
-/// Shows the letters of a thread, each after those it answers.
+/// Shows the letters of a thread, each after those it answers; a page ends early after long letters.
 #[utoipa::path(get, path = "/v1/threads/{thread}", tag = "mail",
     params(("thread" = String, Path, description = "A thread, or a letter in it"), ThreadQuery),
     responses((status = 200, body = model::Answer<ThreadBody>)))]

@@ -14,3 +14,8 @@ fn every_kind_of_problem_has_the_status_of_the_contract() {
     let problem = Problem::from(invalid);
     assert_eq!((problem.status.as_u16(), problem.info.field.as_deref()), (422, Some("title")));
 }
+
+#[test]
+fn no_page_is_larger_than_the_bound_whatever_is_asked_for() {
+    assert_eq!([None, Some(5), Some(0), Some(9_999)].map(|asked| page_size(asked, 20)), [20, 5, PAGE_MAX, PAGE_MAX]);
+}

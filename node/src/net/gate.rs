@@ -18,11 +18,11 @@ pub(super) const STRANGERS_MAX: usize = 8;
 const SOURCE_STRANGERS_MAX: usize = STRANGERS_MAX / 2;
 
 /// How fast strangers of one source may come.
-const SOURCE_PACE: Pace = Pace { burst: 8, refill: Duration::from_secs(2) };
+const SOURCE_PACE: Pace = Pace { burst: 8, refill: Duration::from_secs(2), gain: 1 };
 
 /// How fast strangers of all sources may come: far more than one source alone, and a bound on the sources that are
 /// remembered, since each is full again within `burst` times `refill` of its own.
-const ALL_PACE: Pace = Pace { burst: 64, refill: Duration::from_millis(250) };
+const ALL_PACE: Pace = Pace { burst: 64, refill: Duration::from_millis(250), gain: 1 };
 
 /// What a connection may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use libp2p::core::transport::PortUse;
 use libp2p::core::{ConnectedPoint, Endpoint};
-use libp2p::gossipsub::{
-    self, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, MessageAcceptance, MessageId, PublishError,
-};
+use libp2p::gossipsub::{self, IdentTopic, MaxCountSubscriptionFilter, MessageAcceptance, MessageId, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::{AddressChange, ConnectionClosed, ConnectionEstablished, FromSwarm};
 use libp2p::swarm::{
@@ -27,7 +25,7 @@ use handler::{Handler, Order};
 use settings::OnlyTopic;
 
 /// Gossipsub as we use it.
-type Inner = gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<OnlyTopic>>;
+type Inner = gossipsub::Behaviour<OnlyTopic, MaxCountSubscriptionFilter<OnlyTopic>>;
 
 /// A connection that stands.
 #[derive(Debug)]

@@ -14,13 +14,56 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::pace::{Pace, Tokens};
 
 /// How fast one node may speak; an honest one publishes at most 50 notices a second.
-const PACE: Pace = Pace { burst: 128, refill: Duration::from_millis(10) };
+const PACE: Allowance = Allowance {
+    notices: Pace { burst: 128, refill: Duration::from_millis(10), gain: 1 },
+    // Half a mebibyte a second. What an import says beyond that comes by links, as its entries do anyway.
+    kibibytes: Pace { burst: 1_024, refill: Duration::from_millis(100), gain: 51 },
+};
 
-/// How much faster it may speak, by its own mouth, before that is a violation.
-const PATIENCE: Pace = Pace { burst: 1_024, refill: Duration::from_millis(10) };
+/// How much faster it may speak, by its own mouth, before that is a violation: an honest one can not, with 50 notices of
+/// the greatest length a second.
+const PATIENCE: Allowance = Allowance {
+    notices: Pace { burst: 1_024, refill: Duration::from_millis(10), gain: 1 },
+    kibibytes: Pace { burst: 16 * 1_024, refill: Duration::from_millis(100), gain: 160 },
+};
 
-/// How much one node may bring of whatever sender, known or not, before that is a violation: a thousand notices a second.
-const BEARING: Pace = Pace { burst: 16_384, refill: Duration::from_millis(1) };
+/// How much one node may bring of whatever sender, known or not, before that is a violation: a thousand notices and 8 MiB
+/// a second.
+const BEARING: Allowance = Allowance {
+    notices: Pace { burst: 16_384, refill: Duration::from_millis(1), gain: 1 },
+    kibibytes: Pace { burst: 64 * 1_024, refill: Duration::from_millis(100), gain: 820 },
+};
+
+const _: () = assert!(NOTICE_BYTES_MAX <= 1_024 * 1_024, "the longest notice fits a burst");
+
+/// How many notices may come, and how much they may say.
+#[derive(Debug)]
+struct Allowance {
+    notices: Pace,
+    /// Each notice counts for one at least.
+    kibibytes: Pace,
+}
+
+/// What is left of an allowance.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    notices: Tokens,
+    kibibytes: Tokens,
+}
+
+impl Left {
+    fn full(allowance: &Allowance, now: Instant) -> Self {
+        let Allowance { notices, kibibytes } = allowance;
+        Self { notices: Tokens::full(notices, now), kibibytes: Tokens::full(kibibytes, now) }
+    }
+
+    /// Takes a notice of that many bytes; returns whether there was enough of both.
+    fn take(&mut self, allowance: &Allowance, bytes: usize, now: Instant) -> bool {
+        let kibibytes = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX).max(1);
+        let is_one_left = self.notices.take(&allowance.notices, now);
+        is_one_left && self.kibibytes.take_many(&allowance.kibibytes, kibibytes, now)
+    }
+}
 
 /// What becomes of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +150,17 @@ pub(super) struct Ears {
 
 #[derive(Debug)]
 struct Heard {
-    pace: Tokens,
+    pace: Left,
     /// What others bring of it has a pace of its own: who repeats old notices takes nothing from new ones.
-    brought: Tokens,
-    patience: Tokens,
-    bearing: Tokens,
+    brought: Left,
+    patience: Left,
+    bearing: Left,
 }
 
 impl Heard {
     fn new(now: Instant) -> Self {
-        let pace = Tokens::full(&PACE, now);
-        let (patience, bearing) = (Tokens::full(&PATIENCE, now), Tokens::full(&BEARING, now));
+        let pace = Left::full(&PACE, now);
+        let (patience, bearing) = (Left::full(&PATIENCE, now), Left::full(&BEARING, now));
         Self { pace, brought: pace, patience, bearing }
     }
 }
@@ -146,15 +189,15 @@ impl Ears {
         if bytes > NOTICE_BYTES_MAX {
             return Some(Verdict::Blame);
         }
-        if self.members.get_mut(&bearer).is_some_and(|heard| !heard.bearing.take(&BEARING, now)) {
+        if self.members.get_mut(&bearer).is_some_and(|heard| !heard.bearing.take(&BEARING, bytes, now)) {
             return Some(Verdict::Blame);
         }
         let Some(heard) = self.members.get_mut(&from) else { return Some(Verdict::Drop) };
         let pace = if bearer == from { &mut heard.pace } else { &mut heard.brought };
-        if pace.take(&PACE, now) {
+        if pace.take(&PACE, bytes, now) {
             return None;
         }
-        let is_flood = bearer == from && !heard.patience.take(&PATIENCE, now);
+        let is_flood = bearer == from && !heard.patience.take(&PATIENCE, bytes, now);
         Some(if is_flood { Verdict::Blame } else { Verdict::Drop })
     }
 
@@ -200,7 +243,27 @@ mod tests {
         let mut ears = ears(now);
         count(&mut ears, ADA, None);
         assert_eq!(ears.judge(BOB, BOB, 10, now), None, "others are heard meanwhile");
-        assert_eq!(ears.judge(ADA, ADA, 10, now + PACE.refill), None);
+        assert_eq!(ears.judge(ADA, ADA, 10, now + PACE.notices.refill), None);
+    }
+
+    #[test]
+    fn long_notices_are_fewer_and_a_flood_of_them_is_blamed_sooner() {
+        let now = Instant::now();
+        let count = |ears: &mut Ears, bearer, verdict| {
+            (0..5_000).filter(|_| ears.judge(ADA, bearer, NOTICE_BYTES_MAX, now) == verdict).count()
+        };
+        let mut heard = ears(now);
+        assert_eq!(count(&mut heard, ADA, None), 1024 / 32, "a mebibyte of 32 KiB each");
+        let second = now + Duration::from_secs(1);
+        let more = (0..100).filter(|_| heard.judge(ADA, ADA, NOTICE_BYTES_MAX, second).is_none()).count();
+        assert_eq!(more, 15, "half a mebibyte a second");
+        assert_eq!(count(&mut ears(now), ADA, Some(Verdict::Drop)), 16 * 1024 / 32);
+        assert_eq!(count(&mut ears(now), BOB, Some(Verdict::Blame)), 5_000 - 64 * 1024 / 32);
+        let mut honest = ears(now);
+        let at = |number: u32| now + Duration::from_millis(20) * number;
+        let blamed =
+            (0..5_000).filter(|number| honest.judge(ADA, ADA, NOTICE_BYTES_MAX, at(*number)) == Some(Verdict::Blame));
+        assert_eq!(blamed.count(), 0, "who says as much as an honest node can is never blamed");
     }
 
     #[test]

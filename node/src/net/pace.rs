@@ -1,4 +1,4 @@
-//! How fast somebody may do something: some in a burst, then one more after each refill.
+//! How fast somebody may do something: some in a burst, then more after each refill.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 pub(super) struct Pace {
     /// How many may come at once.
     pub(super) burst: u32,
-    /// After how long one more may; whole milliseconds.
+    /// After how long more may; whole milliseconds.
     pub(super) refill: Duration,
+    /// How many more.
+    pub(super) gain: u32,
 }
 
 /// What is left of a pace.
@@ -24,19 +26,27 @@ impl Tokens {
     }
 
     pub(super) fn refill(&mut self, pace: &Pace, now: Instant) {
-        let earned = now.saturating_duration_since(self.refilled).as_millis() / pace.refill.as_millis();
-        let earned = u32::try_from(earned).unwrap_or(pace.burst).min(pace.burst);
+        let refills = now.saturating_duration_since(self.refilled).as_millis() / pace.refill.as_millis();
+        let earned = u32::try_from(refills).unwrap_or(u32::MAX).saturating_mul(pace.gain);
         if earned > 0 {
-            self.left = (self.left + earned).min(pace.burst);
-            self.refilled = now;
+            self.left = self.left.saturating_add(earned).min(pace.burst);
+            // What is left of the span counts for the next refill.
+            let counted = u32::try_from(refills).ok().and_then(|refills| pace.refill.checked_mul(refills));
+            let refilled = counted.and_then(|counted| self.refilled.checked_add(counted));
+            self.refilled = refilled.map_or(now, |refilled| refilled.min(now));
         }
     }
 
     /// Takes one, after what was earned meanwhile; returns whether there was one.
     pub(super) fn take(&mut self, pace: &Pace, now: Instant) -> bool {
+        self.take_many(pace, 1, now)
+    }
+
+    /// Takes that many, after what was earned meanwhile, or none; returns whether there were as many.
+    pub(super) fn take_many(&mut self, pace: &Pace, many: u32, now: Instant) -> bool {
         self.refill(pace, now);
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or(0);
+        let left = self.left.checked_sub(many);
+        self.left = left.unwrap_or(self.left);
         left.is_some()
     }
 }
@@ -47,11 +57,23 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_and_then_one_after_each_refill() {
-        let (pace, now) = (Pace { burst: 3, refill: Duration::from_millis(10) }, Instant::now());
+        let (pace, now) = (Pace { burst: 3, refill: Duration::from_millis(10), gain: 1 }, Instant::now());
         let mut tokens = Tokens::full(&pace, now);
         assert_eq!((0..10).filter(|_| tokens.take(&pace, now)).count(), 3);
         assert!(tokens.take(&pace, now + pace.refill));
         assert!(!tokens.take(&pace, now + pace.refill));
         assert_eq!((0..10).filter(|_| tokens.take(&pace, now + pace.refill * 100)).count(), 3);
+    }
+
+    #[test]
+    fn many_are_taken_together_or_not_at_all() {
+        let (pace, now) = (Pace { burst: 10, refill: Duration::from_millis(10), gain: 4 }, Instant::now());
+        let mut tokens = Tokens::full(&pace, now);
+        assert!(tokens.take_many(&pace, 7, now));
+        assert!(!tokens.take_many(&pace, 7, now));
+        assert!(tokens.take_many(&pace, 3, now), "what did not suffice is still there");
+        assert!(!tokens.take_many(&pace, 5, now + pace.refill));
+        assert!(tokens.take_many(&pace, 8, now + pace.refill * 2));
+        assert!(!tokens.take_many(&pace, 11, now + pace.refill * 100), "more than a burst never comes");
     }
 }

@@ -1,6 +1,7 @@
 //! Which beads are ready and what holds up the others, computed again only where something changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::slot::Kind;
@@ -32,7 +33,7 @@ pub(super) struct Queue {
 }
 
 /// The alias is shared with the names; what stands for no bead has none.
-type Rank = (u8, Wall, Option<Arc<str>>, BeadId);
+pub(super) type Rank = (u8, Wall, Option<Arc<str>>, BeadId);
 
 impl Queue {
     pub(super) fn contains(&self, rank: &Rank) -> bool {
@@ -43,13 +44,13 @@ impl Queue {
         self.all.len()
     }
 
-    pub(super) fn iter(&self, project: Option<ProjectId>) -> impl Iterator<Item = BeadId> {
+    pub(super) fn iter_after(&self, project: Option<ProjectId>, after: Bound<Rank>) -> impl Iterator<Item = BeadId> {
         static NOTHING: BTreeSet<Rank> = BTreeSet::new();
         let ranks = match project {
             Some(project) => self.by_project.get(&project).unwrap_or(&NOTHING),
             None => &self.all,
         };
-        ranks.iter().map(|(.., id)| *id)
+        ranks.range((after, Bound::Unbounded)).map(|(.., id)| *id)
     }
 
     fn insert(&mut self, rank: Rank, project: Option<ProjectId>) {

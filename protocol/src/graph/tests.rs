@@ -209,6 +209,19 @@ fn beads_of_one_age_go_by_alias() {
 }
 
 #[test]
+fn a_list_goes_on_after_a_bead_that_has_left_it() {
+    let mut graph = graph([bead('a'), bead('b'), bead('c'), bead('d').blocks('a'), bead('e').blocks('a')]);
+    let ready = |graph: &Graph, after| letters(graph.ready_after(Some(HERE), Some(id(after)), NOW));
+    let blocked = |graph: &Graph, after| letters(graph.blocked_after(None, Some(id(after))));
+    assert_eq!((ready(&graph, b'a'), blocked(&graph, b'd')), ("bc".to_owned(), "e".to_owned()));
+    graph.upsert(bead('b').status(Status::Closed));
+    graph.upsert(bead('d').status(Status::Closed));
+    assert_eq!((ready(&graph, b'b'), blocked(&graph, b'd')), ("c".to_owned(), "e".to_owned()));
+    graph.remove(id(b'b'));
+    assert_eq!(ready(&graph, b'b'), "", "nobody knows where that was");
+}
+
+#[test]
 fn one_project_is_listed_by_itself() {
     let graph = graph([bead('a'), Node { project: Some(THERE), ..bead('b') }, Node { project: None, ..bead('c') }]);
     assert_eq!(letters(graph.ready(Some(THERE), NOW)), "b");

@@ -11,7 +11,8 @@ use super::ProjectContext;
 /// A letter to send.
 ///
 /// A recipient is `Name`, `Name@node`, `@thread` for all who have written or got a letter of the thread, or `@project`
-/// for all agents that work in the project; neither of the last two means the sender.
+/// for all agents that work in the project; neither of the last two means the sender. `@thread` is for threads of at most
+/// 512 letters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewLetter {
     /// Who is to act on it; of an answer, the sender of the letter that is answered when empty.
@@ -56,13 +57,16 @@ pub struct InboxFilter {
 }
 
 /// Which thread to show, and which page of it.
+///
+/// A page holds at most 100 letters, and ends earlier after long ones. The pages of a thread of more than 512 letters
+/// follow their times, and each is in order in itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ThreadQuery {
     /// The thread, or the id of a letter in it, or a start of one.
     pub thread: String,
     /// The last letter of the page before.
     pub after: Option<LetterId>,
-    /// How many to show; 0 shows all.
+    /// How many to show; as many as a page holds for 0.
     pub limit: usize,
 }
 
@@ -152,6 +156,10 @@ pub struct LetterPage {
     pub letters: Vec<LetterHead>,
     /// The letter to continue after; absent on the last page.
     pub next: Option<LetterId>,
+    /// Whether letters are just being judged or read: some may be missing or about to go, and a later answer tells.
+    pub settling: bool,
+    /// Whether a search left letters out, the oldest, because there are more words than memory is given for.
+    pub truncated: bool,
 }
 
 /// A page of a thread.
@@ -165,6 +173,8 @@ pub struct ThreadAnswer {
     pub total: u64,
     /// The letter to continue after; absent on the last page.
     pub next: Option<LetterId>,
+    /// Whether letters are just being judged: some may be missing or about to go, and a later answer tells.
+    pub settling: bool,
 }
 
 /// All mail that has effect here, whoever it is to.

@@ -246,10 +246,7 @@ impl Replica {
             index.rows.get(*id).is_some_and(|row| wanted.admits(row))
                 && children.as_ref().is_none_or(|children| children.contains(id))
         };
-        let mut ids = index.graph.ready(wanted.project, wall).filter(admits).peekable();
-        if let Some(after) = filter.after {
-            while ids.next().is_some_and(|id| id != after) {}
-        }
+        let ids = index.graph.ready_after(wanted.project, filter.after, wall).filter(admits);
         let (ids, next) = page(ids, filter.limit);
         self.beads_answer(&ids, None, next)
     }
@@ -258,10 +255,7 @@ impl Replica {
         let Ok(wanted) = self.wanted(filter) else { return Ok(Answer::Beads(empty_page())) };
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let admits = |id: &BeadId| index.rows.get(*id).is_some_and(|row| wanted.admits(row));
-        let mut ids = index.graph.blocked(wanted.project).map(|(id, _)| id).filter(admits).peekable();
-        if let Some(after) = filter.after {
-            while ids.next().is_some_and(|id| id != after) {}
-        }
+        let ids = index.graph.blocked_after(wanted.project, filter.after).filter(admits);
         let (ids, next) = page(ids, filter.limit);
         self.beads_answer(&ids, None, next)
     }

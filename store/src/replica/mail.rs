@@ -2,9 +2,9 @@
 //!
 //! Everything here is derived from entries and can be built anew. A letter has effect once an entry of the node of the
 //! agent it is from has brought it; before, as while that agent is not known, only where it lies is noted. What is done
-//! when a letter comes does not depend on how many there are.
+//! when a letter comes does not depend on how many there are, and what has to go through many is done in slices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use beadmesh_protocol::clock::Timestamp;
 use beadmesh_protocol::entry::Entry;
@@ -21,10 +21,15 @@ use crate::stage::{Stage, StoreError};
 
 mod check;
 mod lists;
+mod review;
 mod search;
+mod slice;
+mod thread;
+mod words;
 
 pub(super) use lists::FindLetterError;
 use search::Search;
+pub(super) use thread::THREAD_WHOLE_MAX;
 
 /// The first entry of an author that carries a letter, and which of its operations that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,15 +52,21 @@ pub(crate) struct LetterRecord {
 /// The mail of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
-    /// Words of all letters, read when first asked for.
+    /// Words of the newest letters, read when first asked for.
     search: Option<Search>,
-    /// How many letters an agent has not read, counted when first asked for.
-    unread: BTreeMap<AgentId, u64>,
     /// Letters that have had effect here since the last flush, and had none before.
     gained: BTreeSet<LetterId>,
+    /// Whether letters are under review.
+    reviewing: bool,
 }
 
 impl Mail {
+    /// Goes on with what a store holds.
+    pub(crate) fn open(stage: &Stage) -> Result<Self, StoreError> {
+        let reviewing = !stage.keys_from(keys::REVIEWS, keys::REVIEWS, 1)?.is_empty();
+        Ok(Self { reviewing, ..Self::default() })
+    }
+
     /// Gives effect to the letters and receipts of a stored entry.
     pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
         let content = entry.content();
@@ -82,14 +93,14 @@ impl Mail {
         (id, letter): (LetterId, &Letter),
         (author, carried): (NodeId, Carried),
     ) -> Result<(), StoreError> {
+        stage.put(keys::letters_from_in(letter.from, carried.entry), Vec::new());
         let key = keys::carried(id, author);
         let known: Option<Carried> = stage.record(&key)?;
         if known.is_some_and(|known| known <= carried) {
             return Ok(());
         }
         stage.put_record(key, &carried);
-        stage.put(keys::letter_from(letter.from, id), Vec::new());
-        self.refresh(stage, mesh, (id, letter.from), Some(letter))
+        self.refresh(stage, mesh, (id, letter.from), letter)
     }
 
     fn apply_receipt(
@@ -110,34 +121,13 @@ impl Mail {
         self.refresh_unread(stage, mesh, (letter, &record), agent)
     }
 
-    /// Shows anew what is from or to agents that have become known, or are known no more.
-    pub(crate) fn on_agents_turned(
-        &mut self,
-        stage: &mut Stage,
-        mesh: &Mesh,
-        turned: &BTreeSet<AgentId>,
-    ) -> Result<(), StoreError> {
-        for agent in turned.iter().filter(|_| !planted::is(Bug::EarlyLetterLost)) {
-            for letter in lists::letters(&stage.keys(&keys::letters_from(*agent))?) {
-                self.refresh(stage, mesh, (letter, *agent), None)?;
-            }
-            // Receipts of an agent count while it is known.
-            for letter in lists::letters(&stage.keys(&keys::inbox(*agent))?) {
-                if let Some(record) = self.record(stage, letter)? {
-                    self.refresh_unread(stage, mesh, (letter, &record), *agent)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Gives a letter effect, or takes it back, as is due by what is known.
     fn refresh(
         &mut self,
         stage: &mut Stage,
         mesh: &Mesh,
         (id, from): (LetterId, AgentId),
-        letter: Option<&Letter>,
+        letter: &Letter,
     ) -> Result<(), StoreError> {
         let before = self.record(stage, id)?;
         let due = due(stage, mesh, (id, from))?;
@@ -151,17 +141,13 @@ impl Mail {
             self.gained.remove(&id);
             return Ok(());
         };
-        let letter = match letter {
-            Some(letter) => letter.clone(),
-            None => load(stage, mesh, carried)?,
-        };
         if let Some(search) = &mut self.search {
-            search.add(id, carried.hlc, search::texts(mesh, &letter));
+            search.add(id, carried.hlc, search::texts(mesh, letter));
         }
         if before.is_none() {
             self.gained.insert(id);
         }
-        let record = LetterRecord { letter: Letter { body: String::new(), ..letter }, node, carried };
+        let record = LetterRecord { letter: Letter { body: String::new(), ..letter.clone() }, node, carried };
         self.establish(stage, mesh, (id, &record))
     }
 
@@ -180,6 +166,7 @@ impl Mail {
             self.refresh_unread(stage, mesh, (id, record), agent)?;
         }
         let thread = thread_hash(&record.letter.thread);
+        count(stage, keys::thread_count(&thread), Step::Up)?;
         for named in record.letter.named() {
             self.refresh_head(stage, named, &thread)?;
         }
@@ -197,6 +184,7 @@ impl Mail {
             self.set_unread(stage, key, agent, Unread::No)?;
         }
         let thread = thread_hash(&record.letter.thread);
+        count(stage, keys::thread_count(&thread), Step::Down)?;
         stage.delete(keys::newest_first(keys::heads(&thread), record.carried.hlc, id));
         for named in record.letter.named() {
             self.refresh_head(stage, named, &thread)?;
@@ -238,27 +226,19 @@ impl Mail {
         self.set_unread(stage, key, agent, unread)
     }
 
-    fn set_unread(
-        &mut self,
-        stage: &mut Stage,
-        key: Vec<u8>,
-        agent: AgentId,
-        unread: Unread,
-    ) -> Result<(), StoreError> {
+    fn set_unread(&self, stage: &mut Stage, key: Vec<u8>, agent: AgentId, unread: Unread) -> Result<(), StoreError> {
         let was = stage.get(&key)?.is_some();
-        let count = self.unread.get_mut(&agent);
         match unread {
             Unread::Yes if !was => {
                 stage.put(key, Vec::new());
-                count.into_iter().for_each(|count| *count += 1);
+                count(stage, keys::unread_count(agent), Step::Up)
             }
             Unread::No if was => {
                 stage.delete(key);
-                count.into_iter().for_each(|count| *count -= 1);
+                count(stage, keys::unread_count(agent), Step::Down)
             }
-            Unread::Yes | Unread::No => {}
+            Unread::Yes | Unread::No => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns a letter that has effect, without its body.
@@ -304,6 +284,28 @@ enum Unread {
     No,
 }
 
+/// Which way a count goes.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Up,
+    Down,
+}
+
+/// Counts one more or one less under a key, where nothing stands for none.
+fn count(stage: &mut Stage, key: Vec<u8>, step: Step) -> Result<(), StoreError> {
+    let before: u64 = stage.record(&key)?.unwrap_or(0);
+    let after = match step {
+        Step::Up => before.saturating_add(1),
+        Step::Down => before.saturating_sub(1),
+    };
+    if after == 0 {
+        stage.delete(key);
+    } else {
+        stage.put_record(key, &after);
+    }
+    Ok(())
+}
+
 /// Returns by which node a letter has effect, and where it lies; `None` while it has none.
 fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
     // An agent is known while its node may write.
@@ -315,15 +317,43 @@ fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Op
     Ok(carried.map(|carried| (sender.node, carried)))
 }
 
+/// Reads letters from the entries that carry them; those that lie side by side in one entry cost one reading of it.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    last: Option<Entry>,
+    bytes: usize,
+}
+
+impl Reader {
+    /// Reads a letter.
+    pub(crate) fn letter(&mut self, stage: &Stage, mesh: &Mesh, carried: Carried) -> Result<Letter, StoreError> {
+        let missing = || StoreError::Undecodable { key: carried.entry.to_string() };
+        let entry = match self.last.take().filter(|last| last.id() == carried.entry) {
+            Some(last) => last,
+            None => {
+                let entry = entries::load(stage, mesh.roster().mesh, carried.entry)?.ok_or_else(missing)?;
+                self.bytes += entry.bytes_len();
+                entry
+            }
+        };
+        let raw = usize::try_from(carried.op).ok().and_then(|op| entry.content().ops.get(op));
+        let letter = match raw.map(Op::decode) {
+            Some(Ok(Op::Letter(letter))) => Ok(*letter),
+            _ => Err(missing()),
+        };
+        self.last = Some(entry);
+        letter
+    }
+
+    /// Returns the bytes of the entries that were read.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// Reads a letter from the entry that carries it.
 pub(crate) fn load(stage: &Stage, mesh: &Mesh, carried: Carried) -> Result<Letter, StoreError> {
-    let missing = || StoreError::Undecodable { key: carried.entry.to_string() };
-    let entry = entries::load(stage, mesh.roster().mesh, carried.entry)?.ok_or_else(missing)?;
-    let raw = usize::try_from(carried.op).ok().and_then(|op| entry.content().ops.get(op));
-    match raw.map(Op::decode) {
-        Some(Ok(Op::Letter(letter))) => Ok(*letter),
-        _ => Err(missing()),
-    }
+    Reader::default().letter(stage, mesh, carried)
 }
 
 /// Returns when an agent did something with a letter, by a receipt that counts: one of the agent's node.

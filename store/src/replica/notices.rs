@@ -42,6 +42,9 @@ const IDS_LOOKED_AT_MAX: usize = 32;
 /// Time between two comparisons that notices set off, whatever links there are.
 const DOUBT_PAUSE: Duration = Duration::from_secs(2);
 
+/// Members whose doubts are kept, one each: so many may be wrong or lie, and another is still heard.
+const DOUBTS_MAX: usize = 64;
+
 /// The stream of the seed that draws for notices; the replica's own is the first.
 const STREAM: u64 = 1;
 
@@ -68,8 +71,8 @@ pub(super) struct Notices {
     news_at: Instant,
     /// The last presence of each member, and when it spoke: by its own clock, or by ours where its clock is ahead.
     heard: BTreeMap<NodeId, (Presence, Wall)>,
-    /// One doubt at a time, with when it is looked into and who gave rise to it.
-    doubt: Option<(Instant, NodeId, Doubt)>,
+    /// One doubt for each member that gave rise to one, with when it is looked into.
+    doubts: BTreeMap<NodeId, (Instant, Doubt)>,
     /// When the next doubt may be looked into.
     doubt_at: Instant,
 }
@@ -86,7 +89,7 @@ impl Notices {
             news: Vec::new(),
             news_at: Instant::default(),
             heard: BTreeMap::new(),
-            doubt: None,
+            doubts: BTreeMap::new(),
             doubt_at: Instant::default(),
         }
     }
@@ -102,12 +105,13 @@ impl Notices {
     pub(super) fn begin_anew(&mut self) {
         self.news.clear();
         self.heard.clear();
-        self.doubt = None;
+        self.doubts.clear();
     }
 
     /// Forgets who is no member any more.
     pub(super) fn retain(&mut self, roster: &Roster) {
         self.heard.retain(|node, _| roster.members.contains_key(node));
+        self.doubts.retain(|node, _| roster.members.contains_key(node));
     }
 
     /// Returns when a member last said that it is there.
@@ -118,7 +122,8 @@ impl Notices {
     /// Says when something is due, while there is a link.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let news = (!self.news.is_empty()).then_some(self.news_at);
-        [news, self.presence_at, self.doubt.map(|(due, ..)| due)].into_iter().flatten().min()
+        let doubt = self.doubts.values().map(|(due, _)| (*due).max(self.doubt_at)).min();
+        [news, self.presence_at, doubt].into_iter().flatten().min()
     }
 
     /// Takes the entries to publish now.
@@ -139,10 +144,11 @@ impl Notices {
         newer
     }
 
-    /// Remembers a doubt, unless there is one already.
+    /// Remembers a doubt, unless its sender has given rise to one already, or too many have.
     fn doubt(&mut self, now: Instant, of: NodeId, doubt: Doubt) {
-        let due = now.after(DOUBT_WAIT).max(self.doubt_at);
-        self.doubt.get_or_insert((due, of, doubt));
+        if self.doubts.len() < DOUBTS_MAX {
+            self.doubts.entry(of).or_insert((now.after(DOUBT_WAIT), doubt));
+        }
     }
 
     /// Draws a span below `most`, in milliseconds.
@@ -151,10 +157,17 @@ impl Notices {
         Duration::from_millis(self.rng.next_u64() % millis)
     }
 
-    /// Takes the doubt that is to be looked into now.
+    /// Takes the doubt that is to be looked into now: the one that has waited longest, whoever gave rise to it.
     fn take_doubt(&mut self, now: Instant) -> Option<(NodeId, Doubt)> {
-        let (_, of, doubt) = self.doubt.take_if(|(due, ..)| *due <= now)?;
-        Some((of, doubt))
+        if now < self.doubt_at {
+            return None;
+        }
+        let (of, (due, _)) = self.doubts.iter().min_by_key(|(_, (due, _))| *due)?;
+        if *due > now {
+            return None;
+        }
+        let of = *of;
+        self.doubts.remove(&of).map(|(_, doubt)| (of, doubt))
     }
 }
 
@@ -204,14 +217,16 @@ impl Replica {
             self.notices.presence_at = Some(now.after(wait));
             self.publish_presence();
         }
-        let Some((of, doubt)) = self.notices.take_doubt(now) else { return Ok(()) };
-        if self.is_warranted(doubt)? {
-            self.notices.doubt_at = now.after(DOUBT_PAUSE);
-            let links = self.links.ids();
-            let any = usize::try_from(self.notices.rng.next_u32()).unwrap_or(0) % links.len();
-            let link = self.links.id_of(of).unwrap_or(links[any]);
-            let orders = self.with_session(link, |session, holdings| session.compare(holdings))?;
-            self.follow(link, orders)?;
+        // What turned out to be nothing costs no pause.
+        while let Some((of, doubt)) = self.notices.take_doubt(now) {
+            if self.is_warranted(doubt)? {
+                self.notices.doubt_at = now.after(DOUBT_PAUSE);
+                let links = self.links.ids();
+                let any = usize::try_from(self.notices.rng.next_u32()).unwrap_or(0) % links.len();
+                let link = self.links.id_of(of).unwrap_or(links[any]);
+                let orders = self.with_session(link, |session, holdings| session.compare(holdings))?;
+                self.follow(link, orders)?;
+            }
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ const EVENTS_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Api {
     stream: BufReader<UnixStream>,
+    /// Headers that say who asks.
+    caller: String,
 }
 
 /// A bead that a node told of, and when it did.
@@ -40,7 +42,12 @@ impl Api {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
         stream.set_write_timeout(Some(ANSWER_PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(stream), caller: String::new() })
+    }
+
+    /// Asks as an agent from now on.
+    pub(crate) fn act_as(&mut self, name: &str, token: &str) {
+        self.caller = format!("\r\nbeadmesh-agent: {name}\r\nauthorization: Bearer {token}");
     }
 
     /// Asks, and reads the answer as JSON.
@@ -90,7 +97,7 @@ impl Api {
     fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), Box<dyn Error>> {
         let bytes = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json");
-        let request = format!("{head}\r\ncontent-length: {bytes}\r\n\r\n{body}");
+        let request = format!("{head}{}\r\ncontent-length: {bytes}\r\n\r\n{body}", self.caller);
         Ok(self.stream.get_mut().write_all(request.as_bytes())?)
     }
 

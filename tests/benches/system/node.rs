@@ -72,15 +72,14 @@ impl Node {
 
     /// Runs a command of the command line on this node, and returns the time from its start to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Result<Duration, Box<dyn Error>> {
+        timed(command(&self.home), args)
+    }
+
+    /// Runs a command as an agent of this node, and returns the time from its start to its end.
+    pub(crate) fn run_as(&self, name: &str, token: &str, args: &[&str]) -> Result<Duration, Box<dyn Error>> {
         let mut command = command(&self.home);
-        command.args(["--project", PROJECT, "--json"]).args(args);
-        let started = Instant::now();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let Some(end) = Watchdog::over(&child, COMMAND_PATIENCE).wait(&mut child)? else {
-            return Err(format!("{args:?} took longer than {} s", COMMAND_PATIENCE.as_secs()).into());
-        };
-        let took = started.elapsed();
-        if end.success() { Ok(took) } else { Err(format!("{args:?} ended with {end}").into()) }
+        command.env("BEADMESH_AGENT", name).env("BEADMESH_TOKEN", token);
+        timed(command, args)
     }
 
     /// Returns a figure of the node's `/proc/PID/status` in bytes.
@@ -140,6 +139,18 @@ impl Watchdog {
         let late = self.dog.join().map_err(|_| "the watchdog panicked")?;
         Ok((!late).then_some(end))
     }
+}
+
+/// Runs a command to its end.
+fn timed(mut command: Command, args: &[&str]) -> Result<Duration, Box<dyn Error>> {
+    command.args(["--project", PROJECT, "--json"]).args(args);
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let Some(end) = Watchdog::over(&child, COMMAND_PATIENCE).wait(&mut child)? else {
+        return Err(format!("{args:?} took longer than {} s", COMMAND_PATIENCE.as_secs()).into());
+    };
+    let took = started.elapsed();
+    if end.success() { Ok(took) } else { Err(format!("{args:?} ended with {end}").into()) }
 }
 
 fn command(home: &Path) -> Command {

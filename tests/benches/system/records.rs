@@ -12,6 +12,13 @@ const WORDS: [&str; 24] = [
     "change", "was", "sealed", "so", "that", "views", "stay", "equal", "on", "every", "node",
 ];
 
+/// Returns 20 to 60 words, the same ones for one number.
+pub(crate) fn text(number: u64) -> String {
+    let mut dice = Dice(number);
+    let length = 20 + dice.roll(40);
+    dice.words(length)
+}
+
 /// Writes `count` records as JSONL.
 pub(crate) fn write(out: &mut impl Write, count: u64) -> io::Result<()> {
     for number in 0..count {
@@ -26,12 +33,11 @@ fn record(number: u64) -> serde_json::Value {
     let closed = dice.roll(10) < 4;
     let at = format!("2026-01-{:02}T{:02}:{:02}:00Z", dice.roll(28) + 1, dice.roll(24), dice.roll(60));
     let length = 20 + dice.roll(180);
-    let words: Vec<&str> =
-        (0..length).filter_map(|_| WORDS.get(usize::try_from(dice.roll(24)).ok()?).copied()).collect();
+    let description = dice.words(length);
     let mut record = json!({
         "id": alias(number),
         "title": format!("Make part {number} do what its page says"),
-        "description": words.join(" "),
+        "description": description,
         "status": if closed { "closed" } else if dice.roll(10) == 0 { "in_progress" } else { "open" },
         "priority": dice.roll(5),
         "issue_type": if number % 3 == 1 { "bug" } else { "task" },
@@ -59,6 +65,11 @@ fn alias(number: u64) -> String {
 struct Dice(u64);
 
 impl Dice {
+    fn words(&mut self, length: u64) -> String {
+        let words = (0..length).filter_map(|_| WORDS.get(usize::try_from(self.roll(24)).ok()?).copied());
+        words.collect::<Vec<&str>>().join(" ")
+    }
+
     fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -4,6 +4,7 @@ use beadmesh_node::api::model::{BeadPage, ListQuery};
 
 use super::super::Context;
 use crate::args::ListArgs;
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::list::{self, Kind};
 use crate::output::text;
@@ -23,7 +24,7 @@ pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Re
         Kind::Blocked => "/v1/blocked",
     };
     let mut client = context.client().await?;
-    let body: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;
+    let body = pages(&mut client, path, &query).await?;
     let printer = &mut context.printer;
     if printer.json {
         return printer.answer(&body);
@@ -38,6 +39,20 @@ pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Re
         Some(sentence) => printer.note(sentence),
         None => Ok(()),
     }
+}
+
+/// Asks for pages until there are as many beads as are wanted, or all for 0: the node bounds each page.
+async fn pages(client: &mut Client, path: &str, query: &ListQuery) -> Result<BeadPage, Failure> {
+    let wanted = query.limit.unwrap_or(0);
+    let mut all: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;
+    while all.next.is_some() && (wanted == 0 || all.beads.len() < wanted) {
+        let limit = Some(wanted.saturating_sub(all.beads.len()));
+        let query = ListQuery { after: all.next.take(), limit, ..query.clone() };
+        let page: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;
+        all.beads.extend(page.beads);
+        all.next = page.next;
+    }
+    Ok(all)
 }
 
 fn query(args: ListArgs, project: &Project, limit: usize) -> ListQuery {

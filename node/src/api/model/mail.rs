@@ -92,6 +92,12 @@ pub struct LettersBody {
     /// The id to go on after; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Whether letters are just being judged or read: some may be missing or about to go, and a later answer tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settling: bool,
+    /// Whether a search left the oldest letters out, because memory holds the words of the newest alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// A thread.
@@ -106,6 +112,9 @@ pub struct ThreadBody {
     /// The id to go on after; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Whether letters are just being judged: some may be missing or about to go, and a later answer tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settling: bool,
 }
 
 /// A letter to write. Recipients are written `NAME`, `NAME@node`, `@thread` or `@project`.
@@ -199,15 +208,16 @@ impl From<mail::Attachment> for Attachment {
 
 impl From<LetterPage> for LettersBody {
     fn from(page: LetterPage) -> Self {
-        let LetterPage { letters, next } = page;
-        Self { letters: letters.into_iter().map(Letter::from).collect(), next: next.map(|letter| letter.to_string()) }
+        let LetterPage { letters, next, settling, truncated } = page;
+        let letters = letters.into_iter().map(Letter::from).collect();
+        Self { letters, next: next.map(|letter| letter.to_string()), settling, truncated }
     }
 }
 
 impl From<ThreadAnswer> for ThreadBody {
     fn from(answer: ThreadAnswer) -> Self {
-        let ThreadAnswer { thread, letters, total, next } = answer;
+        let ThreadAnswer { thread, letters, total, next, settling } = answer;
         let letters = letters.into_iter().map(Letter::from).collect();
-        Self { thread, letters, total, next: next.map(|letter| letter.to_string()) }
+        Self { thread, letters, total, next: next.map(|letter| letter.to_string()), settling }
     }
 }

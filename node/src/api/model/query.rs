@@ -36,7 +36,7 @@ pub struct ListQuery {
     pub parent: Option<String>,
     /// The bead that the page before ended with: its id, its alias or another name of it.
     pub after: Option<String>,
-    /// How many to list; 0 lists all.
+    /// How many to list, 100 when absent; 0 or more than 1,000 lists 1,000.
     pub limit: Option<usize>,
 }
 

@@ -1,13 +1,14 @@
 //! How gossipsub is set up: what it lets in, what it remembers, and when it no longer listens to a peer.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beadmesh_protocol::notice;
 use libp2p::gossipsub::{
-    ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId,
-    PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, TopicSubscriptionFilter, ValidationMode,
-    score_parameter_decay,
+    ConfigBuilder, DataTransform, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId,
+    PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, TopicSubscriptionFilter,
+    ValidationMode, score_parameter_decay,
 };
 use libp2p::identity::Keypair;
 
@@ -36,7 +37,8 @@ const VIOLATION_DECAY: Duration = Duration::from_secs(600);
 /// Lapses of manners, such as asking for what was just refused, that count for nothing.
 const LAPSES_FREE: f64 = 6.0;
 
-/// The one topic that may be subscribed to, here and by peers.
+/// The one topic that there is: others can not be subscribed to, here or by peers, and what is published on them is thrown
+/// away unread.
 #[derive(Debug, Clone, Default)]
 pub(in crate::net) struct OnlyTopic(Arc<Mutex<Option<TopicHash>>>);
 
@@ -45,11 +47,31 @@ impl OnlyTopic {
         // Nothing panics while it is held.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(topic.hash());
     }
+
+    fn is(&self, topic: &TopicHash) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(topic)
+    }
 }
 
 impl TopicSubscriptionFilter for OnlyTopic {
     fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(topic)
+        self.is(topic)
+    }
+}
+
+impl DataTransform for OnlyTopic {
+    // Gossipsub keeps every message for five heartbeats, and its id for longer, also those on topics that nobody here is
+    // on; nobody is asked about those. This comes before it keeps anything, whoever speaks as fast as it can.
+    fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
+        let RawMessage { source, data, sequence_number, topic, .. } = raw;
+        if !self.is(&topic) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is on another topic"));
+        }
+        Ok(Message { source, data, sequence_number, topic })
+    }
+
+    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, io::Error> {
+        Ok(data)
     }
 }
 
@@ -68,12 +90,12 @@ pub(super) fn gossipsub(key: &Keypair, only: OnlyTopic, places: usize) -> Inner 
         .build()
         .expect("the settings are constant and fit each other");
     let filter = MaxCountSubscriptionFilter {
-        filter: only,
+        filter: only.clone(),
         max_subscribed_topics: TOPICS_MAX,
         max_subscriptions_per_request: TOPICS_MAX,
     };
     let author = MessageAuthenticity::Signed(key.clone());
-    let mut inner = Inner::new_with_subscription_filter_and_transform(author, config, filter, IdentityTransform)
+    let mut inner = Inner::new_with_subscription_filter_and_transform(author, config, filter, only)
         .expect("messages are signed, as strict validation wants it");
     inner.with_peer_score(peer_score(), thresholds()).expect("the parameters are constant and fit each other");
     inner
@@ -140,5 +162,25 @@ mod tests {
         only.set(&ours);
         assert!(only.can_subscribe(&ours.hash()));
         assert!(!only.can_subscribe(&other.hash()));
+    }
+
+    #[test]
+    fn what_comes_on_another_topic_is_thrown_away_before_anything_keeps_it() {
+        let only = OnlyTopic::default();
+        let (ours, other) = (IdentTopic::new("ours"), IdentTopic::new("other"));
+        let raw = |topic: &IdentTopic| RawMessage {
+            source: None,
+            data: vec![1, 2, 3],
+            sequence_number: Some(7),
+            topic: topic.hash(),
+            signature: None,
+            key: None,
+            validated: false,
+        };
+        assert!(only.inbound_transform(raw(&ours)).is_err());
+        only.set(&ours);
+        let message = only.inbound_transform(raw(&ours)).unwrap();
+        assert_eq!((message.data, message.sequence_number, message.topic), (vec![1, 2, 3], Some(7), ours.hash()));
+        assert!(only.inbound_transform(raw(&other)).is_err());
     }
 }

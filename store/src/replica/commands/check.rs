@@ -76,6 +76,7 @@ impl Replica {
 
     /// Looks for letters that are listed otherwise than the entries say.
     fn stale_mail(&mut self) -> Result<Option<Finding>, Failure> {
+        self.mail.finish_review(&mut self.stage, &self.mesh)?;
         let mut stale = 0;
         for id in self.entries.data_ids() {
             // What can not be read is a finding of its own.

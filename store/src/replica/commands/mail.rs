@@ -5,9 +5,9 @@ use beadmesh_protocol::limits::LETTER_BODY_BYTES_MAX;
 use beadmesh_protocol::mail::{Letter, Receipt, ReceiptKind};
 use beadmesh_protocol::op::Op;
 
-use super::super::mail::{FindLetterError, LetterRecord, load, read_at, receipt_at};
+use super::super::mail::{FindLetterError, LetterRecord, Reader, read_at, receipt_at};
 use super::agent::refused;
-use super::{Failure, Replica, count};
+use super::{Failure, Replica};
 use crate::command::{
     Answer, CommandError, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, Party, ReceiptAnswer,
     ThreadAnswer, ThreadQuery,
@@ -17,11 +17,16 @@ mod export;
 mod recipients;
 mod send;
 
+/// Bytes of entries that are read for one page of a thread before it ends early: a page of short letters is whole, and
+/// one of the longest takes a few milliseconds.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
 impl Replica {
     /// Lists the letters that have come to an agent.
     pub(super) fn inbox(&mut self, agent: AgentId, filter: &InboxFilter) -> Result<Answer, Failure> {
         let (ids, next) = self.mail.inbox(&self.stage, agent, filter)?;
-        self.letters_answer(agent, &ids, next)
+        let (settling, truncated) = (self.mail.is_reviewing(), false);
+        Ok(Answer::Letters(LetterPage { letters: self.heads(agent, &ids)?, next, settling, truncated }))
     }
 
     /// Finds letters by their words.
@@ -30,9 +35,11 @@ impl Replica {
             let problem = format!("it has {} bytes, at most {LETTER_BODY_BYTES_MAX} are allowed", query.query.len());
             return Err(super::value::invalid("query", &problem, "look for fewer words").into());
         }
-        let found = self.mail.search(&self.stage, &self.mesh, &query.query)?;
-        let (ids, next) = page_after(&found, query.after, query.limit);
-        self.letters_answer(agent, ids, next)
+        let found = self.mail.search(&self.stage, &self.mesh, query)?;
+        let next = found.letters.last().copied().filter(|_| found.is_more);
+        let settling = self.mail.is_reviewing() || self.mail.is_reading();
+        let letters = self.heads(agent, &found.letters)?;
+        Ok(Answer::Letters(LetterPage { letters, next, settling, truncated: found.is_cut }))
     }
 
     /// Counts the letters that an agent has not read.
@@ -77,10 +84,24 @@ impl Replica {
             })?;
             thread = record.letter.thread;
         }
-        let order = self.mail.thread(&self.stage, &thread)?;
-        let (ids, next) = page_after(&order, query.after, query.limit);
-        let letters = ids.iter().map(|id| self.letter(agent, *id)).collect::<Result<_, _>>()?;
-        Ok(Answer::Thread(ThreadAnswer { thread, letters, total: count(order.len()), next }))
+        let page = self.mail.thread_page(&self.stage, (&thread, query.after), query.limit)?;
+        let (mut reader, mut letters) = (Reader::default(), Vec::new());
+        for id in &page.letters {
+            if reader.bytes() >= PAGE_BYTES_MAX {
+                break;
+            }
+            letters.push(self.letter(agent, *id, &mut reader)?);
+        }
+        let shown = &page.letters[..letters.len()];
+        let is_more = page.is_more || shown.len() < page.letters.len();
+        let next = shown.last().copied().filter(|_| is_more);
+        if page.by_time {
+            let order = self.mail.in_order(&self.stage, shown)?;
+            letters.sort_by_key(|letter| order.iter().position(|id| *id == letter.head.id));
+        }
+        let total = self.mail.thread_total(&self.stage, &thread)?;
+        let settling = self.mail.is_reviewing();
+        Ok(Answer::Thread(ThreadAnswer { thread, letters, total, next, settling }))
     }
 
     /// Finds the letter that a person means.
@@ -100,25 +121,25 @@ impl Replica {
         Ok((id, record))
     }
 
-    fn letters_answer(&self, agent: AgentId, ids: &[LetterId], next: Option<LetterId>) -> Result<Answer, Failure> {
+    fn heads(&self, agent: AgentId, ids: &[LetterId]) -> Result<Vec<LetterHead>, Failure> {
         let mut letters = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(record) = self.mail.record(&self.stage, *id)? {
                 letters.push(self.head(agent, (*id, &record))?);
             }
         }
-        Ok(Answer::Letters(LetterPage { letters, next }))
+        Ok(letters)
     }
 
     /// Answers with a letter and what became of it.
     fn letter_answer(&self, agent: AgentId, id: LetterId) -> Result<Answer, Failure> {
-        Ok(Answer::Letter(Box::new(self.letter(agent, id)?)))
+        Ok(Answer::Letter(Box::new(self.letter(agent, id, &mut Reader::default())?)))
     }
 
-    fn letter(&self, agent: AgentId, id: LetterId) -> Result<LetterAnswer, Failure> {
+    fn letter(&self, agent: AgentId, id: LetterId, reader: &mut Reader) -> Result<LetterAnswer, Failure> {
         let missing = || CommandError::NotFound { what: "letter", name: id.to_string() };
         let record = self.mail.record(&self.stage, id)?.ok_or_else(missing)?;
-        let Letter { body, .. } = load(&self.stage, &self.mesh, record.carried)?;
+        let Letter { body, .. } = reader.letter(&self.stage, &self.mesh, record.carried)?;
         let receipts = self.receipts(id, &record.letter)?;
         Ok(LetterAnswer { head: self.head(agent, (id, &record))?, body, receipts })
     }
@@ -168,16 +189,6 @@ impl Replica {
     fn party(&self, agent: AgentId) -> Party {
         Party { agent, address: self.mesh.address(agent) }
     }
-}
-
-/// Takes a page from letters: those after one, `limit` of them (all for 0), and the letter to continue after.
-fn page_after(letters: &[LetterId], after: Option<LetterId>, limit: usize) -> (&[LetterId], Option<LetterId>) {
-    let start = after
-        .map_or(0, |after| letters.iter().position(|letter| *letter == after).map_or(letters.len(), |place| place + 1));
-    let rest = &letters[start..];
-    let wanted = if limit == 0 { rest.len() } else { limit.min(rest.len()) };
-    let next = (wanted < rest.len()).then(|| rest[..wanted].last().copied()).flatten();
-    (&rest[..wanted], next)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Comparing what is kept of mail with what it is derived from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use beadmesh_protocol::entry::Entry;
@@ -23,11 +23,10 @@ impl Mail {
         for raw in content.ops.iter().filter(|raw| Op::is_mail(raw)) {
             let key = match Op::decode(raw) {
                 Ok(Op::Letter(letter)) => {
-                    let id = letter_id(&raw.body);
-                    if stage.get(&keys::letter_from(letter.from, id))?.is_none() {
+                    if stage.get(&keys::letters_from_in(letter.from, entry.id()))?.is_none() {
                         return Ok(false);
                     }
-                    keys::carried(id, content.author)
+                    keys::carried(letter_id(&raw.body), content.author)
                 }
                 Ok(Op::Receipt(receipt)) => keys::receipt(receipt.letter, receipt.agent, receipt.kind, content.author),
                 Ok(_) | Err(_) => continue,
@@ -42,15 +41,28 @@ impl Mail {
     /// Counts the letters that are listed otherwise than they should be; rows that belong to none count as one.
     pub(crate) fn stale(&self, stage: &Stage, mesh: &Mesh) -> Result<u64, StoreError> {
         let (mut stale, mut rows) = (0, 0_u64);
+        let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         for id in carried(stage)? {
-            match self.due_rows(stage, mesh, id)? {
-                Some(due) => rows += due.len() as u64,
-                None => stale += 1,
+            let Some(due) = self.due_rows(stage, mesh, id)? else {
+                stale += 1;
+                continue;
+            };
+            rows += due.len() as u64;
+            for row in due {
+                // A list is named by what stands before time and letter.
+                let list = &row[..row.len().saturating_sub(keys::TIME_BYTES + LetterId::BYTES)];
+                if let Some(count) = keys::count_of(list) {
+                    *counts.entry(count).or_default() += 1;
+                }
             }
+        }
+        for (key, count) in &counts {
+            stale += u64::from(stage.record::<u64>(key)? != Some(*count));
         }
         if stale > 0 {
             return Ok(stale);
         }
+        rows += counts.len() as u64;
         let mut kept = stage.count(keys::MAIL)?;
         for notes in NOTES {
             kept -= stage.count(notes)?;

@@ -3,7 +3,6 @@
 use beadmesh_protocol::clock::Timestamp;
 use beadmesh_protocol::id::{AgentId, LetterId};
 use beadmesh_protocol::limits::LETTER_SEEN_MAX;
-use beadmesh_protocol::mail::thread::{Place, order};
 
 use super::{LetterRecord, Mail, is_pressing, thread_hash};
 use crate::command::InboxFilter;
@@ -18,6 +17,9 @@ const START_CHARS_MIN: usize = 4;
 
 /// Rows that are read at once where not each is wanted.
 const ROWS_AT_ONCE: usize = 256;
+
+/// Letters of an inbox that a page may pass over; one that has passed over so many ends before it is full.
+const PASSED_OVER_MAX: usize = 4_096;
 
 /// Letters that are named when several are meant.
 const CANDIDATES_MAX: usize = 10;
@@ -40,7 +42,7 @@ impl From<StoreError> for FindLetterError {
 }
 
 impl Mail {
-    /// Returns a page of an agent's inbox, the newest first, and the letter to continue after if there are more.
+    /// Returns a page of an agent's inbox, the newest first, and the letter to continue after if there may be more.
     pub(crate) fn inbox(
         &self,
         stage: &Stage,
@@ -58,7 +60,7 @@ impl Mail {
             let Some(record) = self.record(stage, after)? else { return Ok((Vec::new(), None)) };
             from = past(keys::newest_first(list.clone(), record.carried.hlc, after));
         }
-        let mut page = Vec::new();
+        let (mut page, mut passed_over) = (Vec::new(), 0);
         loop {
             let rows = stage.keys_from(&list, &from, wanted.saturating_add(1).min(ROWS_AT_ONCE))?;
             let Some(last) = rows.last() else { return Ok((page, None)) };
@@ -70,6 +72,10 @@ impl Mail {
                 }
                 let key = || keys::newest_first(keys::unread(agent), hlc, letter);
                 if filter.urgent && filter.unread && stage.get(&key())?.is_none() {
+                    passed_over += 1;
+                    if passed_over == PASSED_OVER_MAX {
+                        return Ok((page, Some(letter)));
+                    }
                     continue;
                 }
                 if page.len() == wanted {
@@ -86,24 +92,9 @@ impl Mail {
         Ok(letters(&stage.keys(keys::LETTERS)?))
     }
 
-    /// Counts the letters that an agent has not read: reads them all once, then keeps count.
-    pub(crate) fn unread(&mut self, stage: &Stage, agent: AgentId) -> Result<u64, StoreError> {
-        if let Some(count) = self.unread.get(&agent) {
-            return Ok(*count);
-        }
-        let count = stage.count(&keys::unread(agent))?;
-        self.unread.insert(agent, count);
-        Ok(count)
-    }
-
-    /// Returns the letters of a thread, each after those it names.
-    pub(crate) fn thread(&self, stage: &Stage, thread: &str) -> Result<Vec<LetterId>, StoreError> {
-        let mut places = Vec::new();
-        for letter in letters(&stage.keys(&keys::thread(&thread_hash(thread)))?) {
-            let Some(record) = self.record(stage, letter)? else { continue };
-            places.push(Place { letter, hlc: record.carried.hlc, named: record.letter.named() });
-        }
-        Ok(order(places))
+    /// Counts the letters that an agent has not read.
+    pub(crate) fn unread(&self, stage: &Stage, agent: AgentId) -> Result<u64, StoreError> {
+        Ok(stage.record(&keys::unread_count(agent))?.unwrap_or(0))
     }
 
     /// Returns whether there is a thread of that name.
@@ -162,7 +153,7 @@ pub(super) fn rows(id: LetterId, record: &LetterRecord) -> Vec<Vec<u8>> {
         }
     }
     let thread = thread_hash(&letter.thread);
-    rows.push([keys::thread(&thread), id.as_bytes().to_vec()].concat());
+    rows.push(keys::in_thread(&thread, hlc, id));
     let named = letter.named().into_iter().filter(|named| *named != id);
     rows.extend(named.map(|named| [keys::naming(named, &thread), id.as_bytes().to_vec()].concat()));
     rows
@@ -187,7 +178,7 @@ fn dated(row: &[u8]) -> Option<(Timestamp, LetterId)> {
 }
 
 /// Returns the first key after another.
-fn past(mut key: Vec<u8>) -> Vec<u8> {
+pub(super) fn past(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }

@@ -28,7 +28,7 @@ pub struct InboxQuery {
     pub since: Option<String>,
     /// The letter that the page before ended with: its id, or the start of it.
     pub after: Option<String>,
-    /// How many to list, 20 when absent; 0 lists all.
+    /// How many to list, 20 when absent; 0 or more than 1,000 lists 1,000.
     pub limit: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ pub struct LettersQuery {
     pub query: String,
     /// The letter that the page before ended with: its id, or the start of it.
     pub after: Option<String>,
-    /// How many to list, 20 when absent; 0 lists all.
+    /// How many to list, 20 when absent; 0 or more than 1,000 lists 1,000.
     pub limit: Option<usize>,
 }
 
@@ -60,7 +60,7 @@ pub struct ShowQuery {
 pub struct ThreadQuery {
     /// The letter that the page before ended with: its id, or the start of it.
     pub after: Option<String>,
-    /// How many to show; all when absent or 0.
+    /// How many to show; 100 when absent, 0 or more than that.
     pub limit: Option<usize>,
 }
 
@@ -181,6 +181,11 @@ impl ThreadQuery {
             }
         }
         Ok(query)
+    }
+
+    /// Writes the query with its question mark, or nothing when it asks for nothing.
+    pub fn to_query(&self) -> String {
+        write(&page(self.after.as_ref(), self.limit))
     }
 }
 

@@ -10,7 +10,8 @@ use crate::command::{Answer, ExportedInbox, ExportedLetter, InboxFilter, MailExp
 
 impl Replica {
     /// Reads every letter that has effect, every thread and every inbox.
-    pub(in super::super) fn export_mail(&self) -> Result<Answer, Failure> {
+    pub(in super::super) fn export_mail(&mut self) -> Result<Answer, Failure> {
+        self.mail.finish_review(&mut self.stage, &self.mesh)?;
         let mut export = MailExport::default();
         let mut agents: BTreeSet<AgentId> = self.mesh.directory().all().map(|(id, _)| id).collect();
         for id in self.mail.all(&self.stage)? {

@@ -6,6 +6,7 @@ use beadmesh_protocol::agent::Agent;
 use beadmesh_protocol::id::{AgentId, ProjectId};
 use beadmesh_protocol::near::is_near;
 
+use super::super::super::mail::THREAD_WHOLE_MAX;
 use super::super::agent::{is_called, refused};
 use super::super::value::invalid;
 use super::super::{Failure, Replica};
@@ -54,7 +55,11 @@ impl Replica {
     /// Returns all who have written or got a letter of the thread.
     fn of_thread(&self, about: &About<'_>) -> Result<Vec<AgentId>, Failure> {
         let mut all = BTreeSet::new();
-        for letter in self.mail.thread(&self.stage, about.thread)? {
+        let Some(letters) = self.mail.whole_thread(&self.stage, about.thread)? else {
+            let problem = format!("@thread stands for nobody in a thread of more than {THREAD_WHOLE_MAX} letters");
+            return Err(invalid("to", &problem, "name the agents").into());
+        };
+        for letter in letters {
             let Some(record) = self.mail.record(&self.stage, letter)? else { continue };
             all.insert(record.letter.from);
             all.extend(record.letter.recipients());

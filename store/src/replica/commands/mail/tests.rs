@@ -15,6 +15,8 @@ use crate::keys;
 use crate::replica::Event;
 use crate::testing::Net;
 
+mod bounds;
+
 fn to(names: &[&str], subject: &str) -> NewLetter {
     let to = names.iter().map(|name| (*name).to_owned()).collect();
     NewLetter { to, subject: subject.to_owned(), body: format!("About {subject}."), ..NewLetter::default() }
