@@ -28,6 +28,7 @@ mod slot;
 
 pub use node::{Edge, Node};
 pub use readiness::Hold;
+pub use slot::is_blocking;
 
 use readiness::Queue;
 use slot::{Kinds, Name, Names, Slot, SlotId, Standing, State};
