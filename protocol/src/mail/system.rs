@@ -12,7 +12,7 @@ use crate::id::{AgentId, BeadId, ChangeHash, LetterId};
 /// Time that a recipient has to acknowledge a letter before its sender is told: a night and a day of work.
 pub const ACK_OVERDUE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What stands as the sender of a system letter; no agent can be registered under it.
+/// What stands as the sender of a system letter. The address of an agent also says its node, so it is none of those.
 pub const SENDER: &str = "system";
 
 /// The BLAKE3 context under which a system letter's id is derived from what it tells of, and to whom.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
 use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
@@ -22,9 +22,11 @@ use crate::stage::{Stage, StoreError};
 mod check;
 mod lists;
 mod search;
+mod system;
 
 pub(super) use lists::FindLetterError;
 use search::Search;
+pub(super) use system::SystemRecord;
 
 /// The first entry of an author that carries a letter, and which of its operations that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,6 +55,8 @@ pub(crate) struct Mail {
     unread: BTreeMap<AgentId, u64>,
     /// Letters that have had effect here since the last flush, and had none before.
     gained: BTreeSet<LetterId>,
+    /// From when on the next acknowledgement is overdue, or some time before.
+    overdue_at: Option<Wall>,
 }
 
 impl Mail {
@@ -106,8 +110,24 @@ impl Mail {
             return Ok(());
         }
         stage.put_record(key, &hlc);
-        let Some(record) = self.record(stage, letter)? else { return Ok(()) };
-        self.refresh_unread(stage, mesh, (letter, &record), agent)
+        self.refresh_receipts(stage, mesh, letter, agent)
+    }
+
+    /// Gives effect to the receipts of an agent on a letter, as is due by what is known.
+    fn refresh_receipts(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        letter: LetterId,
+        agent: AgentId,
+    ) -> Result<(), StoreError> {
+        if let Some(record) = self.record(stage, letter)? {
+            return self.refresh_recipient(stage, mesh, (letter, &record), agent);
+        }
+        match self.system(stage, letter)? {
+            Some(record) if record.agent == agent => self.refresh_system(stage, mesh, &record),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Shows anew what is from or to agents that have become known, or are known no more.
@@ -123,9 +143,7 @@ impl Mail {
             }
             // Receipts of an agent count while it is known.
             for letter in lists::letters(&stage.keys(&keys::inbox(*agent))?) {
-                if let Some(record) = self.record(stage, letter)? {
-                    self.refresh_unread(stage, mesh, (letter, &record), *agent)?;
-                }
+                self.refresh_receipts(stage, mesh, letter, *agent)?;
             }
         }
         Ok(())
@@ -149,7 +167,7 @@ impl Mail {
         }
         let Some((node, carried)) = due else {
             self.gained.remove(&id);
-            return Ok(());
+            return before.map_or(Ok(()), |record| self.forget_acks(stage, mesh, (id, &record)));
         };
         let letter = match letter {
             Some(letter) => letter.clone(),
@@ -177,7 +195,7 @@ impl Mail {
             stage.put(key, Vec::new());
         }
         for agent in record.letter.recipients() {
-            self.refresh_unread(stage, mesh, (id, record), agent)?;
+            self.refresh_recipient(stage, mesh, (id, record), agent)?;
         }
         let thread = thread_hash(&record.letter.thread);
         for named in record.letter.named() {
@@ -222,8 +240,8 @@ impl Mail {
         Ok(())
     }
 
-    /// Puts a letter among those that a recipient has not read, or takes it out.
-    fn refresh_unread(
+    /// Puts a letter among those that a recipient has not read, or takes it out, and notes whether it is to acknowledge it.
+    fn refresh_recipient(
         &mut self,
         stage: &mut Stage,
         mesh: &Mesh,
@@ -235,7 +253,8 @@ impl Mail {
         }
         let unread = if read_at(stage, mesh, id, agent)?.is_some() { Unread::No } else { Unread::Yes };
         let key = keys::newest_first(keys::unread(agent), record.carried.hlc, id);
-        self.set_unread(stage, key, agent, unread)
+        self.set_unread(stage, key, agent, unread)?;
+        self.refresh_ack(stage, mesh, (id, record), agent)
     }
 
     fn set_unread(
@@ -266,11 +285,18 @@ impl Mail {
         stage.record(&keys::letter(id))
     }
 
-    /// Tells of the letters that have come to have effect since this was last asked.
-    pub(crate) fn take_gained(&mut self, stage: &Stage, mesh: &Mesh) -> Result<Vec<Event>, StoreError> {
-        let mut events = Vec::new();
+    /// Tells of the letters that have come to have effect since this was last asked; system letters are only named.
+    pub(crate) fn take_gained(
+        &mut self,
+        stage: &Stage,
+        mesh: &Mesh,
+    ) -> Result<(Vec<Event>, Vec<LetterId>), StoreError> {
+        let (mut events, mut system) = (Vec::new(), Vec::new());
         for letter in std::mem::take(&mut self.gained) {
-            let Some(record) = self.record(stage, letter)? else { continue };
+            let Some(record) = self.record(stage, letter)? else {
+                system.push(letter);
+                continue;
+            };
             events.push(Event::Letter {
                 letter,
                 from: mesh.address(record.letter.from),
@@ -280,7 +306,7 @@ impl Mail {
                 importance: record.letter.importance,
             });
         }
-        Ok(events)
+        Ok((events, system))
     }
 
     /// Drops everything derived; returns the letters that are still to be told of.

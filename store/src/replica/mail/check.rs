@@ -13,8 +13,8 @@ use super::{Carried, LetterRecord, Mail, due, lists, load, read_at, thread_hash}
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
-/// Rows that are there whether a letter has effect or not.
-const NOTES: [&[u8]; 3] = [keys::CARRIED, b"Lf", b"Lr"];
+/// Rows that are there whether a letter has effect or not, or that time takes away.
+const NOTES: [&[u8]; 4] = [keys::CARRIED, b"Lf", b"Lr", keys::AWAITED];
 
 impl Mail {
     /// Returns whether it is noted where the letters and receipts of an entry are.
@@ -48,6 +48,15 @@ impl Mail {
                 None => stale += 1,
             }
         }
+        for record in self.all_system(stage)? {
+            let mut due = record.rows();
+            due.push(keys::system(record.id()));
+            if read_at(stage, mesh, record.id(), record.agent)?.is_none() {
+                due.push(keys::newest_first(keys::unread(record.agent), record.hlc(), record.id()));
+            }
+            rows += due.len() as u64;
+            stale += u64::from(!are_there(stage, &due)?);
+        }
         if stale > 0 {
             return Ok(stale);
         }
@@ -79,13 +88,19 @@ impl Mail {
         if !lists::is_named(stage, id, &thread)? {
             rows.push(keys::newest_first(keys::heads(&thread), carried.hlc, id));
         }
-        for row in &rows {
-            if stage.get(row)?.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok((stored == Some(record)).then_some(rows))
+        let is_sound = stored == Some(record) && are_there(stage, &rows)?;
+        Ok(is_sound.then_some(rows))
     }
+}
+
+/// Returns whether all rows are kept.
+fn are_there(stage: &Stage, rows: &[Vec<u8>]) -> Result<bool, StoreError> {
+    for row in rows {
+        if stage.get(row)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Returns every letter that an entry here carries.

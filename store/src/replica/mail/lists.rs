@@ -55,8 +55,8 @@ impl Mail {
         let wanted = if filter.limit == 0 { usize::MAX } else { filter.limit };
         let mut from = list.clone();
         if let Some(after) = filter.after {
-            let Some(record) = self.record(stage, after)? else { return Ok((Vec::new(), None)) };
-            from = past(keys::newest_first(list.clone(), record.carried.hlc, after));
+            let Some(hlc) = self.hlc(stage, after)? else { return Ok((Vec::new(), None)) };
+            from = past(keys::newest_first(list.clone(), hlc, after));
         }
         let mut page = Vec::new();
         loop {
@@ -81,6 +81,14 @@ impl Mail {
         }
     }
 
+    /// Returns where a letter of either kind stands in lists that are ordered by time.
+    fn hlc(&self, stage: &Stage, id: LetterId) -> Result<Option<Timestamp>, StoreError> {
+        if let Some(record) = self.record(stage, id)? {
+            return Ok(Some(record.carried.hlc));
+        }
+        Ok(self.system(stage, id)?.map(|record| record.hlc()))
+    }
+
     /// Returns every letter that has effect, in the order of ids.
     pub(crate) fn all(&self, stage: &Stage) -> Result<Vec<LetterId>, StoreError> {
         Ok(letters(&stage.keys(keys::LETTERS)?))
@@ -98,18 +106,34 @@ impl Mail {
 
     /// Returns the letters of a thread, each after those it names.
     pub(crate) fn thread(&self, stage: &Stage, thread: &str) -> Result<Vec<LetterId>, StoreError> {
+        Ok(order(self.places(stage, thread)?))
+    }
+
+    /// Returns the letters of a thread with the system letters that an agent has in it, each after those it names.
+    pub(crate) fn thread_of(&self, stage: &Stage, thread: &str, agent: AgentId) -> Result<Vec<LetterId>, StoreError> {
+        let mut places = self.places(stage, thread)?;
+        places.extend(self.system_places(stage, (thread, agent))?);
+        Ok(order(places))
+    }
+
+    fn places(&self, stage: &Stage, thread: &str) -> Result<Vec<Place>, StoreError> {
         let mut places = Vec::new();
         for letter in letters(&stage.keys(&keys::thread(&thread_hash(thread)))?) {
             let Some(record) = self.record(stage, letter)? else { continue };
             places.push(Place { letter, hlc: record.carried.hlc, named: record.letter.named() });
         }
-        Ok(order(places))
+        Ok(places)
     }
 
-    /// Returns whether there is a thread of that name.
-    pub(crate) fn is_thread(&self, stage: &Stage, thread: &str) -> Result<bool, StoreError> {
-        let list = keys::thread(&thread_hash(thread));
-        Ok(!stage.keys_from(&list, &list, 1)?.is_empty())
+    /// Returns whether there is a thread of that name for an agent: system letters of its own make one, too.
+    pub(crate) fn is_thread(&self, stage: &Stage, thread: &str, agent: AgentId) -> Result<bool, StoreError> {
+        let hash = thread_hash(thread);
+        for list in [keys::thread(&hash), keys::system_in(&hash, agent)] {
+            if !stage.keys_from(&list, &list, 1)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the letters of a thread that no other names, the latest first: as many as a letter may name.
@@ -131,11 +155,11 @@ impl Mail {
         Ok(text.chars().take(chars).collect())
     }
 
-    /// Finds the letter that a person means: by its id, or a start of it that no other has.
+    /// Finds the letter, of either kind, that a person means: by its id, or a start of it that no other has.
     pub(crate) fn find(&self, stage: &Stage, text: &str) -> Result<LetterId, FindLetterError> {
         let text = text.trim().to_ascii_lowercase();
         if let Ok(id) = text.parse() {
-            return self.record(stage, id)?.map(|_| id).ok_or(FindLetterError::None);
+            return self.hlc(stage, id)?.map(|_| id).ok_or(FindLetterError::None);
         }
         let is_base32 = text.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte));
         if text.len() < START_CHARS_MIN || !is_base32 {
@@ -192,10 +216,10 @@ fn past(mut key: Vec<u8>) -> Vec<u8> {
     key
 }
 
-/// Returns the letters whose ids have the whole bytes of a start in base32, and perhaps no more than those.
+/// Returns the letters of both kinds whose ids have the whole bytes of a start in base32, and perhaps no more than those.
 fn starting_with(stage: &Stage, start: &str) -> Result<Vec<LetterId>, StoreError> {
     // Five bits a character; what does not fill a byte is left to the caller.
-    let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, keys::LETTERS.to_vec());
+    let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, Vec::new());
     for char in start.bytes().take(LetterId::BYTES * 8 / 5) {
         let value = if char.is_ascii_digit() { char - b'2' + 26 } else { char - b'a' };
         bits = (bits << 5) | u32::from(value);
@@ -206,5 +230,7 @@ fn starting_with(stage: &Stage, start: &str) -> Result<Vec<LetterId>, StoreError
             bits &= (1 << held) - 1;
         }
     }
-    Ok(letters(&stage.keys(&bytes)?))
+    let mut found = letters(&stage.keys(&[keys::LETTERS, &bytes].concat())?);
+    found.extend(letters(&stage.keys(&[keys::SYSTEM, &bytes].concat())?));
+    Ok(found)
 }

@@ -6,7 +6,7 @@ use beadmesh_protocol::agent::Agent;
 use beadmesh_protocol::id::{AgentId, ProjectId};
 use beadmesh_protocol::near::is_near;
 
-use super::super::agent::{is_called, refused};
+use super::super::agent::refused;
 use super::super::value::invalid;
 use super::super::{Failure, Replica};
 use crate::command::CommandError;
@@ -91,7 +91,7 @@ impl Replica {
         let directory = self.mesh.directory();
         let named: Vec<AgentId> = match name.split_once('@') {
             Some((local, node)) => {
-                let nodes = self.mesh.roster().members.keys().filter(|id| is_called(&self.mesh, **id, node));
+                let nodes = self.mesh.roster().members.keys().filter(|id| self.mesh.is_called(**id, node));
                 nodes.filter_map(|node| directory.named(*node, local)).map(|(id, _)| id).collect()
             }
             None => {
