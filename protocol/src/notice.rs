@@ -258,7 +258,16 @@ mod tests {
     fn presence(counter: u64, millis: u64) -> Presence {
         let (control, data) = (Summary::of([EntryId::from_bytes([1; 32])]), Summary::default());
         let wall = Wall::from_millis(millis);
-        Presence { node: Author::seeded(1).node(), instance: HERE, opening: 1, counter, wall, control, data, agents: Vec::new() }
+        Presence {
+            node: Author::seeded(1).node(),
+            instance: HERE,
+            opening: 1,
+            counter,
+            wall,
+            control,
+            data,
+            agents: Vec::new(),
+        }
     }
 
     fn acted(agent: u8, seconds_ago: u32) -> Acted {
@@ -349,7 +358,10 @@ mod tests {
     fn of_two_presences_the_newer_is_told_by_counts_and_between_stores_by_the_clock() {
         let opened = |opening, said: Presence| Presence { opening, ..said };
         assert!(presence(2, 5).is_newer_than(&presence(1, 9)), "the clock was put back");
-        assert!(opened(2, presence(1, 5)).is_newer_than(&presence(8, 9)), "the store was opened again, and the clock mended");
+        assert!(
+            opened(2, presence(1, 5)).is_newer_than(&presence(8, 9)),
+            "the store was opened again, and the clock mended"
+        );
         assert!(!presence(1, 9).is_newer_than(&presence(8, 5)), "an old one by a clock that was ahead");
         assert!(!presence(1, 5).is_newer_than(&presence(1, 5)), "the same once more");
         assert!(!presence(1, 5).is_newer_than(&presence(2, 9)), "an old one");
@@ -402,7 +414,8 @@ mod tests {
         let said = (any::<[u8; 8]>(), counts, summaries(), summaries(), agents);
         said.prop_map(|(instance, (opening, counter, millis), control, data, agents)| {
             let (instance, wall) = (InstanceId::from_bytes(instance), Wall::from_millis(millis));
-            let agents = agents.into_iter().map(|(agent, ago)| Acted { seconds_ago: ago, agent: AgentId::from_bytes(agent) });
+            let agents =
+                agents.into_iter().map(|(agent, ago)| Acted { seconds_ago: ago, agent: AgentId::from_bytes(agent) });
             let mut agents: Vec<Acted> = agents.collect();
             agents.sort_unstable();
             Presence { node: Author::seeded(1).node(), instance, opening, counter, wall, control, data, agents }

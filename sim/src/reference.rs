@@ -173,8 +173,10 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
 
 /// Returns agents in the order of ids, without what their own node alone says of them.
 fn seen_from_afar(agents: Vec<AgentAnswer>) -> Vec<AgentAnswer> {
-    let mut agents: Vec<AgentAnswer> =
-        agents.into_iter().map(|agent| AgentAnswer { here: false, last_used: None, in_reach: false, ..agent }).collect();
+    let mut agents: Vec<AgentAnswer> = agents
+        .into_iter()
+        .map(|agent| AgentAnswer { here: false, last_used: None, in_reach: false, ..agent })
+        .collect();
     agents.sort_by_key(|agent| agent.id);
     agents
 }

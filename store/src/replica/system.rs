@@ -85,10 +85,7 @@ impl Replica {
     }
 
     /// Returns the change that closed a bead, and when that was: as the bead says, else as the change does.
-    fn close_of(
-        &mut self,
-        closed: &Bead,
-    ) -> Result<Option<(ChangeHash, Wall)>, StoreError> {
+    fn close_of(&mut self, closed: &Bead) -> Result<Option<(ChangeHash, Wall)>, StoreError> {
         let writer = self.beads.writer(&self.stage, &self.mesh, (closed.id, Field::Status))?;
         let said_at = closed.closed_at.as_deref().and_then(Wall::parse);
         Ok(writer.map(|(close, at)| (close, said_at.unwrap_or(at))))

@@ -298,6 +298,7 @@ fn an_agent_is_told_of_by_its_own_node_alone() {
     let mut net = Net::joined(3);
     net.register(0, "Ada");
     net.link(0, 1);
+    net.settle();
     net.link(1, 2);
     net.settle();
     let Ok(Answer::Agents(agents)) = net.ask(1, Command::AgentList { all: true }) else { panic!("agents") };
@@ -315,6 +316,7 @@ fn who_was_heard_lately_is_in_reach_without_a_link() {
     let mut net = Net::joined(3);
     net.register(0, "Ada");
     let first = net.link(0, 1);
+    net.settle();
     net.link(1, 2);
     net.settle();
     net.cut(first);

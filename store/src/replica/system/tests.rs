@@ -19,19 +19,19 @@ use crate::testing::{Net, bead, edit};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two linked replicas; Ada is an agent of the first, to whom a bead is assigned that waits for another.
+/// Two linked replicas; Lea is an agent of the first, to whom a bead is assigned that waits for another.
 fn waiting() -> (Net, Credential) {
     let mut net = Net::joined(2);
-    let ada = net.register(0, "Ada");
+    let lea = net.register(0, "Lea");
     net.elapse(SECOND);
     net.create(1, "D1");
     net.link(0, 1);
     net.settle();
     let deps = vec![("blocks".to_owned(), "D1".to_owned())];
-    let fields = [bead("D2").fields, vec![assignee("Ada")]].concat();
+    let fields = [bead("D2").fields, vec![assignee("Lea")]].concat();
     net.ask(0, Command::Create(Box::new(NewBead { deps, fields, ..bead("D2") }))).unwrap();
     net.settle();
-    (net, ada)
+    (net, lea)
 }
 
 fn assignee(name: &str) -> (Field, FieldValue) {
@@ -98,26 +98,26 @@ fn assert_sound(net: &mut Net, at: usize) {
 
 #[test]
 fn who_waits_for_a_bead_is_told_once_that_it_is_closed() {
-    let (mut net, ada) = waiting();
+    let (mut net, lea) = waiting();
     told(&mut net, 0);
     let entries = net.status(0).entries;
     close(&mut net, 1, "D1");
-    let letters = inbox(&mut net, &ada, InboxFilter::default());
+    let letters = inbox(&mut net, &lea, InboxFilter::default());
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!((letter.subject.as_str(), letter.thread.as_str()), ("D1 is closed: D2 is ready", "D2"));
-    assert_eq!((letter.from.address.as_str(), letter.to[0].address.as_str()), ("system", "Ada@node"));
+    assert_eq!((letter.from.address.as_str(), letter.to[0].address.as_str()), ("system", "Lea@node"));
     assert!(letter.unread && !letter.ack_due && letter.importance == Importance::Normal);
     assert!(matches!(letter.cause, Some(Cause::BeadClosed { .. })) && letter.project.is_some());
     assert_eq!(told(&mut net, 0), [letter.id]);
     assert!(system(&mut net, 1).is_empty() && told(&mut net, 1).is_empty());
     // Only the close came; that it was read is told to the others as of any letter.
     assert_eq!(net.status(0).entries, entries + 1);
-    assert_eq!(inbox(&mut net, &ada, InboxFilter { unread: true, ..InboxFilter::default() }).len(), 1);
-    let shown = show(&mut net, &ada, letter.id);
+    assert_eq!(inbox(&mut net, &lea, InboxFilter { unread: true, ..InboxFilter::default() }).len(), 1);
+    let shown = show(&mut net, &lea, letter.id);
     assert!(shown.body.contains("`D1` (title of D1) was closed") && shown.body.contains("> done"), "{}", shown.body);
-    assert!(!show(&mut net, &ada, letter.id).head.unread);
+    assert!(!show(&mut net, &lea, letter.id).head.unread);
     assert_eq!(net.status(0).entries, entries + 2);
-    assert_eq!(inbox(&mut net, &ada, InboxFilter { unread: true, ..InboxFilter::default() }), []);
+    assert_eq!(inbox(&mut net, &lea, InboxFilter { unread: true, ..InboxFilter::default() }), []);
     net.settle();
     assert_eq!(net.status(1).digest, net.status(0).digest);
     assert_sound(&mut net, 0);
@@ -128,26 +128,26 @@ fn who_waits_for_a_bead_is_told_once_that_it_is_closed() {
 
 #[test]
 fn what_a_letter_says_is_so_when_it_is_read() {
-    let (mut net, ada) = waiting();
+    let (mut net, lea) = waiting();
     net.create(0, "D3");
     act(&mut net, 0, "D2", Action::AddDep("waits-for".to_owned(), "D3".to_owned()));
     close(&mut net, 1, "D1");
-    assert_eq!(subjects(&mut net, &ada), ["D1 is closed: D2 still waits for 1"]);
+    assert_eq!(subjects(&mut net, &lea), ["D1 is closed: D2 still waits for 1"]);
     close(&mut net, 0, "D3");
-    assert_eq!(subjects(&mut net, &ada), ["D3 is closed: D2 is ready", "D1 is closed: D2 is ready"]);
+    assert_eq!(subjects(&mut net, &lea), ["D3 is closed: D2 is ready", "D1 is closed: D2 is ready"]);
     close(&mut net, 0, "D2");
-    assert_eq!(subjects(&mut net, &ada), ["D3 is closed: D2 is done", "D1 is closed: D2 is done"]);
+    assert_eq!(subjects(&mut net, &lea), ["D3 is closed: D2 is done", "D1 is closed: D2 is done"]);
     assert_sound(&mut net, 0);
 }
 
 #[test]
 fn a_reopened_bead_takes_its_letter_back_and_a_new_close_is_another() {
-    let (mut net, ada) = waiting();
+    let (mut net, lea) = waiting();
     close(&mut net, 1, "D1");
     let first: Vec<LetterId> = system(&mut net, 0).into_keys().collect();
     act(&mut net, 1, "D1", Action::Reopen);
     net.settle();
-    assert!(system(&mut net, 0).is_empty() && subjects(&mut net, &ada).is_empty());
+    assert!(system(&mut net, 0).is_empty() && subjects(&mut net, &lea).is_empty());
     assert_sound(&mut net, 0);
     close(&mut net, 1, "D1");
     let second: Vec<LetterId> = system(&mut net, 0).into_keys().collect();
@@ -158,7 +158,7 @@ fn a_reopened_bead_takes_its_letter_back_and_a_new_close_is_another() {
 #[test]
 fn who_came_later_than_the_close_is_told_nothing() {
     let (mut net, _) = waiting();
-    for (alias, name) in [("E1", "Bob"), ("E2", "nobody"), ("E3", "Ada@joined"), ("E4", "Ada@elsewhere")] {
+    for (alias, name) in [("E1", "Bob"), ("E2", "nobody"), ("E3", "Lea@joined"), ("E4", "Lea@elsewhere")] {
         net.create(0, alias);
         act(&mut net, 0, alias, Action::Set(vec![assignee(name)]));
         act(&mut net, 0, alias, Action::AddDep("blocks".to_owned(), "D1".to_owned()));
@@ -166,12 +166,12 @@ fn who_came_later_than_the_close_is_told_nothing() {
     // One that is done by then, one that does not block, and one that depends on it later.
     act(&mut net, 0, "D2", Action::Close(None));
     net.create(0, "E5");
-    act(&mut net, 0, "E5", Action::Set(vec![assignee("Ada")]));
+    act(&mut net, 0, "E5", Action::Set(vec![assignee("Lea")]));
     act(&mut net, 0, "E5", Action::AddDep("related".to_owned(), "D1".to_owned()));
     close(&mut net, 1, "D1");
     net.elapse(SECOND);
     net.register(0, "Bob");
-    act(&mut net, 0, "E2", Action::Set(vec![assignee("Ada")]));
+    act(&mut net, 0, "E2", Action::Set(vec![assignee("Lea")]));
     act(&mut net, 0, "E5", Action::AddDep("blocks".to_owned(), "D1".to_owned()));
     act(&mut net, 0, "D2", Action::Close(None));
     assert!(system(&mut net, 0).is_empty());
@@ -193,29 +193,30 @@ fn who_came_later_than_the_close_is_told_nothing() {
 #[test]
 fn an_agent_is_named_with_its_node_or_without() {
     let mut net = Net::joined(2);
-    let ada = net.register(1, "Ada");
+    let lea = net.register(1, "Lea");
     net.elapse(SECOND);
     net.create(1, "D1");
-    for (alias, name) in [("D2", "ada"), ("D3", "Ada@joined"), ("D4", "Ada@node")] {
+    for (alias, name) in [("D2", "lea"), ("D3", "Lea@joined"), ("D4", "Lea@node")] {
         net.create(1, alias);
         act(&mut net, 1, alias, Action::Set(vec![assignee(name)]));
         act(&mut net, 1, alias, Action::AddDep("conditional-blocks".to_owned(), "D1".to_owned()));
     }
     close(&mut net, 1, "D1");
     assert_eq!(system(&mut net, 1).len(), 2);
-    assert!(net.ask_as(1, &ada, Command::MailUnread).is_ok_and(|answer| matches!(answer, Answer::Unread(2))));
+    assert!(net.ask_as(1, &lea, Command::MailUnread).is_ok_and(|answer| matches!(answer, Answer::Unread(2))));
     assert_sound(&mut net, 1);
 }
 
 #[test]
 fn a_system_letter_is_neither_answered_nor_acknowledged() {
-    let (mut net, ada) = waiting();
+    let (mut net, lea) = waiting();
     close(&mut net, 1, "D1");
-    let letter = inbox(&mut net, &ada, InboxFilter::default()).remove(0);
+    let letter = inbox(&mut net, &lea, InboxFilter::default()).remove(0);
     let entries = net.status(0).entries;
-    let reply = NewLetter { in_reply_to: Some(letter.short.clone()), body: "Thanks.".to_owned(), ..NewLetter::default() };
+    let reply =
+        NewLetter { in_reply_to: Some(letter.short.clone()), body: "Thanks.".to_owned(), ..NewLetter::default() };
     for command in [Command::MailSend(Box::new(reply)), Command::MailAck(letter.short.clone())] {
-        let Err(CommandError::Refused { problem, .. }) = net.ask_as(0, &ada, command) else { panic!("refused") };
+        let Err(CommandError::Refused { problem, .. }) = net.ask_as(0, &lea, command) else { panic!("refused") };
         assert!(problem.starts_with(&format!("{} is a system letter", letter.short)), "{problem}");
     }
     assert_eq!(net.status(0).entries, entries);
@@ -227,13 +228,13 @@ fn a_system_letter_is_neither_answered_nor_acknowledged() {
         ..NewLetter::default()
     };
     assert!(matches!(
-        net.ask_as(0, &ada, Command::MailSend(Box::new(new.clone()))),
+        net.ask_as(0, &lea, Command::MailSend(Box::new(new.clone()))),
         Err(CommandError::Invalid { field, .. }) if field == "to"
     ));
-    let new = NewLetter { to: vec!["Ada".to_owned()], ..new };
-    let Ok(Answer::Letter(sent)) = net.ask_as(0, &ada, Command::MailSend(Box::new(new))) else { panic!("sent") };
+    let new = NewLetter { to: vec!["Lea".to_owned()], ..new };
+    let Ok(Answer::Letter(sent)) = net.ask_as(0, &lea, Command::MailSend(Box::new(new))) else { panic!("sent") };
     let query = ThreadQuery { thread: "D2".to_owned(), ..ThreadQuery::default() };
-    let Ok(Answer::Thread(thread)) = net.ask_as(0, &ada, Command::MailThread(query)) else { panic!("a thread") };
+    let Ok(Answer::Thread(thread)) = net.ask_as(0, &lea, Command::MailThread(query)) else { panic!("a thread") };
     let ids: Vec<LetterId> = thread.letters.iter().map(|letter| letter.head.id).collect();
     assert_eq!((ids, thread.total), (vec![letter.id, sent.head.id], 2));
     let Ok(Answer::MailExport(mail)) = net.ask(0, Command::MailExport) else { panic!("mail") };
@@ -241,25 +242,25 @@ fn a_system_letter_is_neither_answered_nor_acknowledged() {
     assert_eq!(mail.threads["D2"], [sent.head.id]);
 }
 
-/// Has Ada write to an agent of the other replica, who is to acknowledge it.
-fn asked(net: &mut Net, ada: &Credential) -> (Credential, LetterId) {
-    let bob = net.register(1, "Bob");
-    net.settle();
+/// Has Lea write to an agent of the other replica, who is to acknowledge it.
+fn asked(net: &mut Net, lea: &Credential) -> LetterId {
     let new = NewLetter {
-        to: vec!["Bob".to_owned(), "Ada".to_owned()],
+        to: vec!["Bob".to_owned(), "Lea".to_owned()],
         subject: "The roof".to_owned(),
         ack_required: true,
         ..NewLetter::default()
     };
-    let Ok(Answer::Letter(sent)) = net.ask_as(0, ada, Command::MailSend(Box::new(new))) else { panic!("sent") };
+    let Ok(Answer::Letter(sent)) = net.ask_as(0, lea, Command::MailSend(Box::new(new))) else { panic!("sent") };
     net.settle();
-    (bob, sent.head.id)
+    sent.head.id
 }
 
 #[test]
 fn the_sender_is_told_once_of_an_acknowledgement_that_is_overdue() {
-    let (mut net, ada) = waiting();
-    let (bob, letter) = asked(&mut net, &ada);
+    let (mut net, lea) = waiting();
+    let bob = net.register(1, "Bob");
+    net.settle();
+    let letter = asked(&mut net, &lea);
     told(&mut net, 0);
     net.elapse(ACK_OVERDUE - SECOND * 30);
     net.wake();
@@ -271,7 +272,7 @@ fn the_sender_is_told_once_of_an_acknowledgement_that_is_overdue() {
     let late = told(&mut net, 0);
     assert_eq!(late, system(&mut net, 0).into_keys().collect::<Vec<_>>());
     let [id] = late.as_slice() else { panic!("{late:?}") };
-    let shown = show(&mut net, &ada, *id);
+    let shown = show(&mut net, &lea, *id);
     assert_eq!(shown.head.subject, "No acknowledgement from Bob@joined: The roof");
     assert_eq!((shown.head.in_reply_to, shown.head.unread), (Some(letter), false));
     net.settle();
@@ -280,31 +281,25 @@ fn the_sender_is_told_once_of_an_acknowledgement_that_is_overdue() {
     // It is history once the acknowledgement is there.
     net.ask_as(1, &bob, Command::MailAck(letter.to_string())).unwrap();
     net.settle();
-    assert_eq!(show(&mut net, &ada, *id).head.subject, "Late acknowledgement from Bob@joined: The roof");
+    assert_eq!(show(&mut net, &lea, *id).head.subject, "Late acknowledgement from Bob@joined: The roof");
     assert_sound(&mut net, 0);
     assert_eq!(told(&mut net, 0), []);
 }
 
 #[test]
 fn an_acknowledgement_in_time_is_told_of_by_nobody_and_one_that_travelled_long_takes_the_letter_back() {
-    let (mut net, ada) = waiting();
-    let (bob, letter) = asked(&mut net, &ada);
-    let (_, other) = (net.ask_as(1, &bob, Command::MailAck(letter.to_string())).unwrap(), letter);
+    let (mut net, lea) = waiting();
+    let bob = net.register(1, "Bob");
+    net.settle();
+    let letter = asked(&mut net, &lea);
+    net.ask_as(1, &bob, Command::MailAck(letter.to_string())).unwrap();
     net.settle();
     net.elapse(ACK_OVERDUE * 2);
     net.wake();
-    assert!(system(&mut net, 0).is_empty(), "{other}");
-    let (_, letter) = {
-        let new = NewLetter {
-            to: vec!["Bob".to_owned()],
-            subject: "The door".to_owned(),
-            ack_required: true,
-            ..NewLetter::default()
-        };
-        let Ok(Answer::Letter(sent)) = net.ask_as(0, &ada, Command::MailSend(Box::new(new))) else { panic!("sent") };
-        (0, sent.head.id)
-    };
     net.settle();
+    assert!(system(&mut net, 0).is_empty());
+    let letter = asked(&mut net, &lea);
+    // What the other writes from now on is on its way for a day.
     net.ask_as(1, &bob, Command::MailAck(letter.to_string())).unwrap();
     net.elapse(ACK_OVERDUE);
     net.handle(0, Input::Wakeup);
@@ -354,12 +349,12 @@ fn a_history_of_closed_beads_makes_no_letters_and_notes_nothing() {
 #[test]
 fn a_bead_that_is_waited_for_by_name_may_come_last() {
     let mut net = Net::alone(1);
-    net.register(0, "Ada");
+    net.register(0, "Lea");
     net.elapse(SECOND * 60);
     let mut late = record(1, "late");
     (late.status, late.closed_at) = (Status::Closed, Some(net.now(0).wall.to_string()));
     let mut waiting = record(2, "waits");
-    waiting.assignee = Some("Ada".to_owned());
+    waiting.assignee = Some("Lea".to_owned());
     let key = DepKey { kind: "blocks".to_owned(), target: Target::Alias("late".to_owned()) };
     waiting.deps.insert(key, Dep::default());
     import(&mut net, 0, waiting);
@@ -375,11 +370,15 @@ type Step = (u8, bool, u8);
 /// Carries a history out on two replicas that meet at times.
 fn carried_out(steps: &[Step]) -> Net {
     let mut net = Net::joined(2);
-    net.register(0, "Ada");
+    net.register(0, "Lea");
     net.register(0, "Bob");
     net.elapse(SECOND);
     let names = ["D0", "D1", "D2", "D3"];
     names.iter().for_each(|name| net.create(0, name));
+    for (waiting, on, name) in [("D0", "D1", "Lea"), ("D2", "D1", "Bob"), ("D2", "D3", "Bob")] {
+        act(&mut net, 0, waiting, Action::AddDep("blocks".to_owned(), on.to_owned()));
+        act(&mut net, 0, waiting, Action::Set(vec![assignee(name)]));
+    }
     let link = net.link(0, 1);
     net.settle();
     net.cut(link);
@@ -389,7 +388,7 @@ fn carried_out(steps: &[Step]) -> Net {
         let action = match what % 7 {
             0 | 1 => Action::Close(None),
             2 => Action::Reopen,
-            3 => Action::Set(vec![assignee("Ada")]),
+            3 => Action::Set(vec![assignee("Lea")]),
             4 => Action::Set(vec![assignee("Bob@node")]),
             5 => Action::RemoveDep(None, other.to_owned()),
             _ => Action::AddDep("blocks".to_owned(), other.to_owned()),

@@ -128,12 +128,7 @@ impl Replica {
         Ok(Told { subject: format!("{closed} is closed: {ours} {state}"), body, project, in_reply_to: None })
     }
 
-    fn told_of_ack(
-        &mut self,
-        record: &SystemRecord,
-        letter: LetterId,
-        recipient: AgentId,
-    ) -> Result<Told, StoreError> {
+    fn told_of_ack(&mut self, record: &SystemRecord, letter: LetterId, recipient: AgentId) -> Result<Told, StoreError> {
         let about = self.mail.record(&self.stage, letter)?.map(|record| record.letter);
         let subject = about.as_ref().map_or("", |letter| letter.subject.as_str());
         let (who, short) = (self.mesh.address(recipient), self.mail.short(&self.stage, letter)?);
@@ -145,8 +140,9 @@ impl Replica {
         };
         let hours = ACK_OVERDUE.as_secs() / 3_600;
         let asked = format!("{who} was to acknowledge this letter of yours by {}, {hours} h after it", record.at);
-        let body =
-            format!("{asked} was written, and had not:\n\n> {subject}\n\n{then}\n\n`beadmesh mail show {short}` shows it.");
+        let body = format!(
+            "{asked} was written, and had not:\n\n> {subject}\n\n{then}\n\n`beadmesh mail show {short}` shows it."
+        );
         let project = about.as_ref().and_then(|letter| letter.project).map(|project| self.mesh.canonical(project));
         Ok(Told { subject: format!("{lead} from {who}: {subject}"), body, project, in_reply_to: Some(letter) })
     }
