@@ -17,12 +17,12 @@ use crate::output::{text, time};
 /// The columns of the list.
 const LAYOUT: [Column; 7] = [
     Column::new("AGENT"),
-    Column::new("PROGRAM").spare(3),
-    Column::new("MODEL").spare(4),
-    Column::new("PROJECT").spare(2),
+    Column::new("PROGRAM").spare(4),
+    Column::new("MODEL").spare(5),
+    Column::new("PROJECT").spare(3),
     Column::new("TASK").flexible(),
     Column::new("LAST SEEN").spare(1),
-    Column::new("NODE").spare(5),
+    Column::new("NODE").spare(2),
 ];
 
 /// Carries out what is to be done with agents.
@@ -198,8 +198,15 @@ mod tests {
         let gone = Agent { here: false, node_in_reach: false, last_used_at: None, ..agent("RedFox", "vps") };
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let rows: Vec<_> = [retired, there, gone].iter().map(|agent| row(agent, now)).collect();
-        let lines = table::lines(&LAYOUT, &rows, Some(80)).join("\n");
-        insta::assert_snapshot!(anstream::adapter::strip_str(&lines), @"");
+        let lines = table::lines(&LAYOUT, &rows, None).join("\n");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&lines), @r"
+        AGENT                          PROGRAM      PROJECT              TASK                                                     LAST SEEN  NODE
+        Green�Castle@laptop (retired)  claude-code  github.com/ada/tool
+        BlueLake@gpu-box               claude-code  github.com/ada/tool  Rotate the signing keys of every node before they lapse  1 h ago    in reach
+        RedFox@vps                     claude-code  github.com/ada/tool  Rotate the signing keys of every node before they lapse             not in reach
+        ");
+        let narrow = table::lines(&LAYOUT, &rows, Some(80)).join("\n");
+        assert!(narrow.contains("not in reach") && !narrow.contains("PROGRAM"), "{narrow}");
     }
 
     #[test]
