@@ -135,10 +135,11 @@ impl Directory {
         self.agents.iter().map(|(id, agent)| (*id, agent))
     }
 
-    /// Returns the agents that are in one of two directories alone.
+    /// Returns the agents that are in one of two directories alone, or registered at another time there.
     pub fn turned<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = AgentId> + 'a {
-        let ours = self.agents.keys().filter(|id| !other.agents.contains_key(id));
-        ours.chain(other.agents.keys().filter(|id| !self.agents.contains_key(id))).copied()
+        let since = |agent: &Agent| agent.registered_at;
+        let ours = self.agents.iter().filter(move |(id, agent)| other.agents.get(id).map(since) != Some(since(agent)));
+        ours.map(|(id, _)| id).chain(other.agents.keys().filter(|id| !self.agents.contains_key(id))).copied()
     }
 }
 

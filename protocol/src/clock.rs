@@ -56,6 +56,16 @@ impl Wall {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Returns the reading `span` earlier, or the first one there is.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Returns the time from this reading to a later one, zero if that is earlier.
+    pub const fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+
     /// Reads an RFC 3339 date and time; fractions below a millisecond are dropped, years before 1970 are 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let instant: jiff::Timestamp = text.trim().parse().ok()?;

@@ -29,6 +29,7 @@ mod slot;
 
 pub use node::{Edge, Node};
 pub use readiness::Hold;
+pub use slot::is_blocking;
 
 use readiness::{Queue, Rank};
 use slot::{Kinds, Name, Names, Slot, SlotId, Standing, State};

@@ -25,6 +25,9 @@ pub const FRAME_IDS_MAX: usize = 16 * 1024;
 /// Bytes of a notice: gossipsub loses what comes near its own 64 KiB.
 pub const NOTICE_BYTES_MAX: usize = 32 * 1024;
 
+/// Agents that one presence tells of: those of a busy node, in 2 KiB.
+pub const PRESENCE_AGENTS_MAX: usize = 64;
+
 /// Bytes of a letter's body.
 pub const LETTER_BODY_BYTES_MAX: usize = 64 * 1024;
 

@@ -10,6 +10,7 @@ use crate::id::{AgentId, LetterId, ProjectId};
 use crate::op::Op;
 
 pub mod secret;
+pub mod system;
 pub mod thread;
 
 /// The BLAKE3 context under which a letter's id is derived from what it says.

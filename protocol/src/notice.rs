@@ -3,12 +3,15 @@
 //! A notice may be lost, come late or come twice, and nothing rests on one: links carry all that matters. What it brings is
 //! judged like what a link brings, so decoding checks every entry in it.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
 use crate::entry::{Entry, EntryError, Sealed};
-use crate::id::{EntryId, InstanceId, MeshId, NodeId};
-use crate::limits::{NOTICE_BYTES_MAX, WIRE_VERSION};
+use crate::id::{AgentId, EntryId, InstanceId, MeshId, NodeId};
+use crate::limits::{NOTICE_BYTES_MAX, PRESENCE_AGENTS_MAX, WIRE_VERSION};
 use crate::reconcile::Summary;
 
 /// The BLAKE3 context under which a mesh gives the name of its topic.
@@ -41,14 +44,16 @@ pub struct News {
     pub ids: Vec<EntryId>,
 }
 
-/// That a node is there, and how much it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// That a node is there, how much it holds, and which of its agents have acted lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// The node; it signs the notice, too.
     pub node: NodeId,
     /// The instance of its store.
     pub instance: InstanceId,
-    /// Counts what it has said of itself since its store was opened, from 1.
+    /// Counts the openings of that store in which it has said something of itself, from 1.
+    pub opening: u64,
+    /// Counts what it has said of itself in this opening, from 1.
     pub counter: u64,
     /// Its wall clock.
     pub wall: Wall,
@@ -56,6 +61,17 @@ pub struct Presence {
     pub control: Summary,
     /// What it holds of the data set.
     pub data: Summary,
+    /// Its agents that acted last, those that did so latest first; of others nothing is said.
+    pub agents: Vec<Acted>,
+}
+
+/// That an agent has acted on the node that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Acted {
+    /// How long ago, in seconds.
+    pub seconds_ago: u32,
+    /// The agent.
+    pub agent: AgentId,
 }
 
 /// Why bytes are not a notice of a node.
@@ -79,6 +95,9 @@ pub enum NoticeError {
     /// The notice says that a node is there which did not sign it.
     #[error("presence of node {0}, which is not who says so")]
     Foreign(NodeId),
+    /// The notice tells of too many agents, of one twice, or not of the latest first.
+    #[error("presence tells of {0} agents: at most {PRESENCE_AGENTS_MAX} may be told of, each once, the latest first")]
+    Agents(usize),
     /// An entry in the notice is not sound.
     #[error("unsound entry: {0}")]
     Entry(#[from] EntryError),
@@ -103,7 +122,7 @@ impl Notice {
     pub fn encode(&self) -> Vec<u8> {
         let encoded = match self {
             Self::News(News { entries, ids }) => Encoded::News(entries.iter().map(Entry::seal).collect(), ids.clone()),
-            Self::Presence(presence) => Encoded::Presence(*presence),
+            Self::Presence(presence) => Encoded::Presence(presence.clone()),
         };
         encoded.bytes()
     }
@@ -148,6 +167,7 @@ impl Notice {
                 Ok(Self::News(News { entries, ids }))
             }
             Encoded::Presence(presence) if presence.node != from => Err(NoticeError::Foreign(presence.node)),
+            Encoded::Presence(presence) if !presence.is_in_order() => Err(NoticeError::Agents(presence.agents.len())),
             Encoded::Presence(presence) => Ok(Self::Presence(presence)),
         }
     }
@@ -186,12 +206,24 @@ impl News {
 }
 
 impl Presence {
-    /// Returns whether this was said after `before`, as far as that can be told: the counter rose, or the wall clock.
-    ///
-    /// A counter begins anew with each opening, and a wall clock may be put back, but hardly both at one time.
+    /// Returns whether this was said after `before`, as far as that can be told: a store counts its openings, and in each
+    /// what it says. Two stores of one node share no count, so there the wall clock tells.
     pub fn is_newer_than(&self, before: &Self) -> bool {
-        let same = self.instance == before.instance;
-        (same && self.counter > before.counter) || self.wall > before.wall
+        if self.instance == before.instance {
+            return (self.opening, self.counter) > (before.opening, before.counter);
+        }
+        self.wall > before.wall
+    }
+
+    /// Returns how long before it was said an agent had acted; `None` where that is not said.
+    pub fn acted(&self, agent: AgentId) -> Option<Duration> {
+        let acted = self.agents.iter().find(|acted| acted.agent == agent)?;
+        Some(Duration::from_secs(acted.seconds_ago.into()))
+    }
+
+    fn is_in_order(&self) -> bool {
+        let distinct: BTreeSet<AgentId> = self.agents.iter().map(|acted| acted.agent).collect();
+        self.agents.len() <= PRESENCE_AGENTS_MAX && distinct.len() == self.agents.len() && self.agents.is_sorted()
     }
 }
 
@@ -226,7 +258,20 @@ mod tests {
     fn presence(counter: u64, millis: u64) -> Presence {
         let (control, data) = (Summary::of([EntryId::from_bytes([1; 32])]), Summary::default());
         let wall = Wall::from_millis(millis);
-        Presence { node: Author::seeded(1).node(), instance: HERE, counter, wall, control, data }
+        Presence {
+            node: Author::seeded(1).node(),
+            instance: HERE,
+            opening: 1,
+            counter,
+            wall,
+            control,
+            data,
+            agents: Vec::new(),
+        }
+    }
+
+    fn acted(agent: u8, seconds_ago: u32) -> Acted {
+        Acted { seconds_ago, agent: AgentId::from_bytes([agent; 16]) }
     }
 
     /// An entry with a change of about that many bytes.
@@ -310,13 +355,37 @@ mod tests {
     }
 
     #[test]
-    fn of_two_presences_the_newer_is_told_by_counter_or_clock() {
+    fn of_two_presences_the_newer_is_told_by_counts_and_between_stores_by_the_clock() {
+        let opened = |opening, said: Presence| Presence { opening, ..said };
         assert!(presence(2, 5).is_newer_than(&presence(1, 9)), "the clock was put back");
-        assert!(presence(1, 9).is_newer_than(&presence(8, 5)), "the store was opened again");
+        assert!(
+            opened(2, presence(1, 5)).is_newer_than(&presence(8, 9)),
+            "the store was opened again, and the clock mended"
+        );
+        assert!(!presence(1, 9).is_newer_than(&presence(8, 5)), "an old one by a clock that was ahead");
         assert!(!presence(1, 5).is_newer_than(&presence(1, 5)), "the same once more");
         assert!(!presence(1, 5).is_newer_than(&presence(2, 9)), "an old one");
-        let elsewhere = Presence { instance: InstanceId::from_bytes([4; 8]), ..presence(3, 5) };
-        assert!(!elsewhere.is_newer_than(&presence(2, 5)), "counters of two instances have no order");
+        let elsewhere = |said: Presence| Presence { instance: InstanceId::from_bytes([4; 8]), ..said };
+        assert!(!elsewhere(presence(3, 5)).is_newer_than(&presence(2, 5)), "counts of two instances have no order");
+        assert!(elsewhere(presence(1, 6)).is_newer_than(&presence(2, 5)), "another store");
+    }
+
+    #[test]
+    fn a_presence_tells_of_few_agents_each_once_and_the_latest_first() {
+        let mesh = MeshFixture::founded().mesh;
+        let told = |agents: Vec<Acted>| {
+            let said = Notice::Presence(Presence { agents, ..presence(1, 1) });
+            Notice::decode(mesh, Author::seeded(1).node(), &said.encode()).map(|_| ())
+        };
+        assert_eq!(told(vec![acted(9, 0), acted(1, 5), acted(2, 5)]), Ok(()));
+        assert_eq!(told(vec![acted(1, 5), acted(9, 0)]), Err(NoticeError::Agents(2)));
+        assert_eq!(told(vec![acted(1, 5), acted(2, 5), acted(1, 6)]), Err(NoticeError::Agents(3)));
+        let many = |count: u8| (0..count).map(|at| acted(at, 0)).collect::<Vec<_>>();
+        assert_eq!(told(many(64)), Ok(()));
+        assert_eq!(told(many(65)), Err(NoticeError::Agents(65)));
+        let said = Presence { agents: vec![acted(9, 0), acted(1, 5)], ..presence(1, 1) };
+        let ago = |agent| said.acted(AgentId::from_bytes([agent; 16]));
+        assert_eq!((ago(1), ago(2)), (Some(Duration::from_secs(5)), None));
     }
 
     #[test]
@@ -340,18 +409,24 @@ mod tests {
     }
 
     fn presences() -> impl Strategy<Value = Presence> {
-        let said = (any::<[u8; 8]>(), any::<u64>(), any::<u64>(), summaries(), summaries());
-        said.prop_map(|(instance, counter, millis, control, data)| {
+        let counts = (any::<u64>(), any::<u64>(), any::<u64>());
+        let agents = proptest::collection::btree_map(any::<[u8; 16]>(), any::<u32>(), 0..=PRESENCE_AGENTS_MAX);
+        let said = (any::<[u8; 8]>(), counts, summaries(), summaries(), agents);
+        said.prop_map(|(instance, (opening, counter, millis), control, data, agents)| {
             let (instance, wall) = (InstanceId::from_bytes(instance), Wall::from_millis(millis));
-            Presence { node: Author::seeded(1).node(), instance, counter, wall, control, data }
+            let agents =
+                agents.into_iter().map(|(agent, ago)| Acted { seconds_ago: ago, agent: AgentId::from_bytes(agent) });
+            let mut agents: Vec<Acted> = agents.collect();
+            agents.sort_unstable();
+            Presence { node: Author::seeded(1).node(), instance, opening, counter, wall, control, data, agents }
         })
     }
 
     proptest! {
         #[test]
         fn every_presence_reads_back(presence in presences()) {
-            let (mesh, notice) = (MeshId::from_bytes([9; 32]), Notice::Presence(presence));
-            prop_assert_eq!(Notice::decode(mesh, presence.node, &notice.encode()), Ok(notice));
+            let (mesh, node, notice) = (MeshId::from_bytes([9; 32]), presence.node, Notice::Presence(presence));
+            prop_assert_eq!(Notice::decode(mesh, node, &notice.encode()), Ok(notice));
         }
 
         #[test]

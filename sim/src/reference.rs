@@ -144,7 +144,8 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
     let Answer::ExportIndex(ids) = ask(Command::ExportIndex(None))? else { return None };
     let Answer::Lines(lines) = ask(Command::ExportLines(ids))? else { return None };
     let Answer::Agents(agents) = ask(Command::AgentList { all: true })? else { return None };
-    let Answer::MailExport(mail) = ask(Command::MailExport)? else { return None };
+    let Answer::MailExport(mut mail) = ask(Command::MailExport)? else { return None };
+    let system = std::mem::take(&mut mail.system);
     let findings = match how {
         Look::Shown => Vec::new(),
         Look::Checked => {
@@ -164,6 +165,7 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
         lines,
         agents: seen_from_afar(agents),
         mail: *mail,
+        system,
         findings,
         stored_bytes: 0,
     })
@@ -171,8 +173,10 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
 
 /// Returns agents in the order of ids, without what their own node alone says of them.
 fn seen_from_afar(agents: Vec<AgentAnswer>) -> Vec<AgentAnswer> {
-    let mut agents: Vec<AgentAnswer> =
-        agents.into_iter().map(|agent| AgentAnswer { here: false, last_used: None, ..agent }).collect();
+    let mut agents: Vec<AgentAnswer> = agents
+        .into_iter()
+        .map(|agent| AgentAnswer { here: false, last_used: None, in_reach: false, ..agent })
+        .collect();
     agents.sort_by_key(|agent| agent.id);
     agents
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, NodeId};
-use beadmesh_store::command::{AgentAnswer, BeadAnswer, Finding, MailExport, MemberAnswer, PeerAnswer};
+use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, LetterId, NodeId};
+use beadmesh_store::command::{
+    AgentAnswer, BeadAnswer, ExportedSystemLetter, Finding, MailExport, MemberAnswer, PeerAnswer,
+};
 
 /// What a node shows.
 #[derive(Debug, Clone)]
@@ -28,8 +30,10 @@ pub struct View {
     pub lines: Vec<String>,
     /// The agents it knows, in the order of ids, told of as any node would.
     pub agents: Vec<AgentAnswer>,
-    /// All mail that has effect there.
+    /// All mail that has effect there, apart from system letters.
     pub mail: MailExport,
+    /// The system letters of its agents.
+    pub system: BTreeMap<LetterId, ExportedSystemLetter>,
     /// What its own check found.
     pub findings: Vec<Finding>,
     /// Bytes that its store takes.

@@ -24,8 +24,8 @@ mod mail;
 pub use agent::{AgentAnswer, Credential, NewAgent};
 pub use error::CommandError;
 pub use mail::{
-    ExportedInbox, ExportedLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailExport, MailQuery, NewLetter,
-    Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
+    ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailExport,
+    MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
 
 /// A wish of the API.

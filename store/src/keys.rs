@@ -1,6 +1,6 @@
 //! Where records lie: one letter, then what names the record. Entries are the truth; views are derived from them.
 
-use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::id::{AgentId, BeadId, ChangeHash, EntryId, InstanceId, InviteId, LetterId, NodeId};
 use beadmesh_protocol::mail::ReceiptKind;
 
@@ -9,6 +9,9 @@ pub(crate) const IDENTITY: &[u8] = b"M/identity";
 
 /// How far our own entries have come.
 pub(crate) const COUNTER: &[u8] = b"M/counter";
+
+/// In how many openings of this store something was said of this node to the mesh.
+pub(crate) const OPENINGS: &[u8] = b"M/openings";
 
 /// What peers brought of this node's own entries.
 pub(crate) const COPIES: &[u8] = b"M/copies";
@@ -40,6 +43,9 @@ pub(crate) const CHANGES: &[u8] = b"C";
 /// Beads as shown: derived.
 pub(crate) const BEADS: &[u8] = b"B";
 
+/// What the beads of this node's agents wait for: derived.
+pub(crate) const WAITS: &[u8] = b"W";
+
 /// What is kept of the tokens of this node's agents.
 pub(crate) const TOKENS: &[u8] = b"T";
 
@@ -54,6 +60,12 @@ pub(crate) const LETTERS: &[u8] = b"Ls";
 
 /// Agents whose letters are under review.
 pub(crate) const REVIEWS: &[u8] = b"La";
+
+/// System letters: derived, and of this node alone.
+pub(crate) const SYSTEM: &[u8] = b"Lk";
+
+/// Acknowledgements that this node's agents wait for, by when they are overdue: derived.
+pub(crate) const AWAITED: &[u8] = b"Lo";
 
 /// Bytes of a time in keys.
 pub(crate) const TIME_BYTES: usize = 8;
@@ -98,6 +110,10 @@ pub(crate) fn change(bead: BeadId, change: ChangeHash) -> Vec<u8> {
 
 pub(crate) fn bead(id: BeadId) -> Vec<u8> {
     [BEADS, id.as_bytes()].concat()
+}
+
+pub(crate) fn waits(id: BeadId) -> Vec<u8> {
+    [WAITS, id.as_bytes()].concat()
 }
 
 pub(crate) fn token(agent: AgentId) -> Vec<u8> {
@@ -160,8 +176,9 @@ pub(crate) fn thread(hash: &[u8; 16]) -> Vec<u8> {
     [b"Lt", hash.as_slice()].concat()
 }
 
-pub(crate) fn in_thread(hash: &[u8; 16], hlc: Timestamp, letter: LetterId) -> Vec<u8> {
-    [b"Lt", hash.as_slice(), &hlc.as_u64().to_be_bytes(), letter.as_bytes()].concat()
+/// Puts a letter behind the list of a thread, or of an agent's system letters in one, the oldest first.
+pub(crate) fn oldest_first(list: Vec<u8>, hlc: Timestamp, letter: LetterId) -> Vec<u8> {
+    [list, hlc.as_u64().to_be_bytes().to_vec(), letter.as_bytes().to_vec()].concat()
 }
 
 /// How many of those there are; absent for none.
@@ -185,8 +202,41 @@ pub(crate) fn count_of(list: &[u8]) -> Option<Vec<u8>> {
     match kind {
         b"Lu" => Some([b"Lv", name].concat()),
         b"Lt" => Some([b"Lm", name].concat()),
+        b"Lj" => Some([b"Lx", name].concat()),
         _ => None,
     }
+}
+
+pub(crate) fn system(id: LetterId) -> Vec<u8> {
+    [SYSTEM, id.as_bytes()].concat()
+}
+
+/// System letters about what a bead waits for.
+pub(crate) fn system_on(waiting: BeadId) -> Vec<u8> {
+    [b"Lw", waiting.as_bytes().as_slice()].concat()
+}
+
+/// System letters of an agent in a thread, the oldest first.
+pub(crate) fn system_in(hash: &[u8; 16], agent: AgentId) -> Vec<u8> {
+    [b"Lj", hash.as_slice(), agent.as_bytes()].concat()
+}
+
+/// How many of those there are; absent for none.
+pub(crate) fn system_count(hash: &[u8; 16], agent: AgentId) -> Vec<u8> {
+    [b"Lx", hash.as_slice(), agent.as_bytes()].concat()
+}
+
+/// An acknowledgement that is overdue from a time on.
+pub(crate) fn awaited(due: Wall, letter: LetterId, recipient: AgentId) -> Vec<u8> {
+    [AWAITED, &due.as_millis().to_be_bytes(), letter.as_bytes(), recipient.as_bytes()].concat()
+}
+
+/// Returns the time, the letter and the recipient that a key made by `awaited` names.
+pub(crate) fn awaited_of(key: &[u8]) -> Option<(Wall, LetterId, AgentId)> {
+    let (due, rest) = key.get(AWAITED.len()..)?.split_first_chunk()?;
+    let (letter, recipient) = rest.split_first_chunk()?;
+    let due = Wall::from_millis(u64::from_be_bytes(*due));
+    Some((due, LetterId::from_bytes(*letter), AgentId::from_slice(recipient)?))
 }
 
 pub(crate) fn receipt(letter: LetterId, agent: AgentId, kind: ReceiptKind, author: NodeId) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! The replica: the state machines of the protocol joined to storage. One door for the node and for the simulator.
 //!
 //! It only routes. Each part below owns its state and its rules: `entries` the replicated sets, `mesh` the roster and
-//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `links` the
-//! conversations with peers, `notices` what is said to all of them.
+//! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `system` what this node
+//! itself tells its agents, `links` the conversations with peers, `notices` what is said to all of them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -40,6 +40,7 @@ mod notices;
 mod opening;
 mod orphans;
 mod searches;
+mod system;
 
 pub use door::{Input, LinkId, Output, RequestId};
 pub use event::Event;
@@ -207,6 +208,7 @@ impl Replica {
         if replica.beads.needs_rebuild(&replica.stage)? {
             replica.rebuild()?;
         }
+        replica.mail.note_awaited(&replica.stage)?;
         replica.join_open = replica.mesh.join_open(&mut replica.stage, now.wall)?;
         replica.outputs.push(Output::Mesh(replica.mesh()));
         replica.outputs.push(Output::Members(replica.mesh.peers()));
@@ -274,17 +276,22 @@ impl Replica {
         }
         let compare = (self.links.len() > 0 || self.join_open).then_some(self.compare_at);
         let notices = self.notices.next_wakeup().filter(|_| self.links.len() > 0);
+        // By the clock as it stood last: whatever comes before looks at it again.
+        let overdue = self.mail.overdue_at().map(|at| self.now.mono.after(self.now.wall.until(at)));
         let mail = self.is_mail_left().then_some(self.mail_at);
-        [compare, notices, self.links.next_wakeup(), mail].into_iter().flatten().min()
+        [compare, notices, overdue, self.links.next_wakeup(), mail].into_iter().flatten().min()
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
-        self.beads.catch_up(&mut self.stage, &self.mesh)?;
+        self.settle_views()?;
         for (bead, alias, author) in self.beads.take_changed(&self.stage, &self.mesh)? {
             self.outputs.push(Output::Event(Event::Bead { bead, alias, author }));
         }
-        for event in self.mail.take_gained(&self.stage, &self.mesh)? {
-            self.outputs.push(Output::Event(event));
+        let (events, system) = self.mail.take_gained(&self.stage, &self.mesh)?;
+        self.outputs.extend(events.into_iter().map(Output::Event));
+        for letter in system {
+            let event = self.system_event(letter)?;
+            self.outputs.extend(event.map(Output::Event));
         }
         self.stage.commit()?;
         for id in self.authored.drain(..) {
@@ -311,7 +318,7 @@ impl Replica {
     }
 
     fn on_command(&mut self, request: RequestId, command: Command) -> Result<(), StoreError> {
-        self.beads.catch_up(&mut self.stage, &self.mesh)?;
+        self.settle_views()?;
         let search = command.search();
         let reply = match self.obey(command) {
             Ok(answer) => Ok(answer),
@@ -479,7 +486,7 @@ impl Replica {
 
     /// Folds new control entries into the roster, and acts on what changes.
     fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let Learned { before, renamed, turned: agents, agents: is_told } = self.mesh.extend(control);
+        let Learned { before, renamed, turned: agents, agents: is_told, assignable } = self.mesh.extend(control);
         let (before, after) = (&before.roster, self.mesh.roster());
         let roles =
             |roster: &Roster| roster.members.iter().map(|(node, member)| (*node, member.role)).collect::<Vec<_>>();
@@ -493,6 +500,11 @@ impl Replica {
         self.beads.on_writers_changed(&self.stage, &turned)?;
         if renamed {
             self.beads.forget_index();
+        }
+        if assignable {
+            self.beads.stir(&self.stage, &self.mesh)?;
+        } else if renamed {
+            self.beads.stir_waiting(&self.stage)?;
         }
         self.mail.on_agents_turned(&mut self.stage, &self.mesh, &agents)?;
         if is_told {
@@ -556,7 +568,8 @@ impl Replica {
                 self.stage.commit()?;
             }
         }
-        self.beads.catch_up(&mut self.stage, &self.mesh)?;
+        self.settle_views()?;
+        self.mail.finish_overdue(&mut self.stage, &self.mesh, self.now.wall)?;
         self.beads.mark_built(&mut self.stage);
         self.mail.forget_gained(gained);
         Ok(folded)

@@ -142,6 +142,11 @@ impl Rows {
         self.bearers(alias).next().is_some()
     }
 
+    /// Returns every bead that has an assignee, with who that is.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = (BeadId, &str)> {
+        self.rows.iter().filter_map(|(place, row)| Some((place.id, row.assignee.as_deref()?)))
+    }
+
     /// Returns a bead's alias as stored, which others may bear too.
     pub(crate) fn alias(&self, id: BeadId) -> Option<&str> {
         Some(&self.places.get(&id)?.alias)

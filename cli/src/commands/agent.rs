@@ -15,13 +15,14 @@ use crate::output::table::{self, Column, Painted};
 use crate::output::{text, time};
 
 /// The columns of the list.
-const LAYOUT: [Column; 6] = [
+const LAYOUT: [Column; 7] = [
     Column::new("AGENT"),
-    Column::new("PROGRAM").spare(3),
-    Column::new("MODEL").spare(4),
-    Column::new("PROJECT").spare(2),
+    Column::new("PROGRAM").spare(4),
+    Column::new("MODEL").spare(5),
+    Column::new("PROJECT").spare(3),
     Column::new("TASK").flexible(),
-    Column::new("SEEN").spare(1),
+    Column::new("LAST SEEN").spare(1),
+    Column::new("NODE").spare(2),
 ];
 
 /// Carries out what is to be done with agents.
@@ -145,7 +146,18 @@ fn row(agent: &Agent, now: Timestamp) -> Vec<Painted> {
         told(&agent.project_key),
         told(&agent.task),
         (Paint::Faint, seen),
+        reach(agent),
     ]
+}
+
+/// Says whether an agent's node can be reached; of this node that goes without saying.
+fn reach(agent: &Agent) -> Painted {
+    let (paint, word) = match agent {
+        Agent { here: true, .. } => (Paint::Plain, ""),
+        Agent { node_in_reach: true, .. } => (Paint::Good, "in reach"),
+        Agent { .. } => (Paint::Faint, "not in reach"),
+    };
+    (paint, word.to_owned())
 }
 
 /// Returns the address of an agent, ready to be printed.
@@ -175,20 +187,26 @@ mod tests {
             retired: false,
             registered_at: "2026-03-01T09:00:00Z".into(),
             last_used_at: Some("2026-03-01T11:00:00Z".into()),
+            node_in_reach: true,
         }
     }
 
     #[test]
     fn agents_are_listed_one_a_line() {
+        let there = Agent { here: false, ..agent("BlueLake", "gpu-box") };
         let retired = Agent { retired: true, last_used_at: None, task: None, ..agent("Green\u{1b}Castle", "laptop") };
+        let gone = Agent { here: false, node_in_reach: false, last_used_at: None, ..agent("RedFox", "vps") };
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
-        let rows: Vec<_> = [agent("BlueLake", "gpu-box"), retired].iter().map(|agent| row(agent, now)).collect();
-        let lines = table::lines(&LAYOUT, &rows, Some(80)).join("\n");
+        let rows: Vec<_> = [retired, there, gone].iter().map(|agent| row(agent, now)).collect();
+        let lines = table::lines(&LAYOUT, &rows, None).join("\n");
         insta::assert_snapshot!(anstream::adapter::strip_str(&lines), @r"
-        AGENT                          TASK                                      SEEN
-        BlueLake@gpu-box               Rotate the signing keys of every node…    1 h ago
-        Green�Castle@laptop (retired)
+        AGENT                          PROGRAM      PROJECT              TASK                                                     LAST SEEN  NODE
+        Green�Castle@laptop (retired)  claude-code  github.com/ada/tool
+        BlueLake@gpu-box               claude-code  github.com/ada/tool  Rotate the signing keys of every node before they lapse  1 h ago    in reach
+        RedFox@vps                     claude-code  github.com/ada/tool  Rotate the signing keys of every node before they lapse             not in reach
         ");
+        let narrow = table::lines(&LAYOUT, &rows, Some(80)).join("\n");
+        assert!(narrow.contains("not in reach") && !narrow.contains("PROGRAM"), "{narrow}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn page(letter: &Letter, columns: usize, now: Timestamp) -> Vec<Strin
     facts.push(("Sent", format!("{} ({})", time::minute(&letter.sent_at), time::ago(&letter.sent_at, now))));
     facts.push(("Thread", letter.thread.clone()));
     if let Some(answered) = &letter.in_reply_to {
-        facts.push(("Answers", answered.clone()));
+        facts.push((if letter.system { "About" } else { "Answers" }, answered.clone()));
     }
     for attachment in &letter.attachments {
         facts.push(("File", format!("{} ({} bytes)", attachment.name, attachment.bytes)));
@@ -145,6 +145,8 @@ mod tests {
             node: "n".into(),
             unread: true,
             ack_due: true,
+            system: false,
+            kind: None,
             receipts: vec![Receipt {
                 agent: "tim@desk".into(),
                 read_at: "2026-03-01T10:30:00Z".into(),

@@ -14,7 +14,7 @@ use super::genesis::Container;
 use super::intake::Change;
 use super::{Bead, Conflict, Field, FieldValue, Status, item};
 use crate::clock::Wall;
-use crate::id::BeadId;
+use crate::id::{BeadId, ChangeHash};
 use crate::limits::PRIORITY_MAX;
 use crate::planted::{self, Bug};
 
@@ -104,6 +104,24 @@ impl Document {
             }
         }
         conflicts
+    }
+
+    /// Returns the change that wrote the shown value of a field, and when it says it was made: at 0 if it is an import.
+    ///
+    /// Costs what looking the field up does, however many changes there are.
+    pub fn writer(&self, field: Field) -> Option<(ChangeHash, Wall)> {
+        let standing = self.doc.get_all(object_id(Object::Root), field.as_str()).ok()?;
+        let precedence = |value: &Value<'_>| match of_value(value) {
+            FieldValue::Text(word) => Some(Status::from(word).precedence()),
+            FieldValue::Absent | FieldValue::Number(_) => None,
+        };
+        let (_, id) = match field {
+            Field::Status => standing.into_iter().max_by_key(|(value, _)| precedence(value)),
+            _ => standing.into_iter().last(),
+        }?;
+        let hash = self.doc.hash_for_opid(&id)?;
+        let time = self.doc.get_change_meta_by_hash(&hash)?.timestamp;
+        Some((ChangeHash::from_bytes(hash.0), Wall::from_millis(u64::try_from(time).unwrap_or(0))))
     }
 
     pub(super) fn range(&self, container: Container) -> MapRange<'_> {

@@ -15,6 +15,11 @@ pub(super) fn is_ordering(kind: &str) -> bool {
     ORDERING.contains(&kind)
 }
 
+/// Returns whether a bead waits until what edges of the type point at is done.
+pub fn is_blocking(kind: &str) -> bool {
+    ORDERING.split_last().is_some_and(|(_, blocking)| blocking.contains(&kind))
+}
+
 /// The number of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SlotId(u32);

@@ -1,5 +1,5 @@
 //! Mail: what was acknowledged is there, once in each inbox; threads are in the order of what was seen; nobody writes or
-//! reads for an agent of another node.
+//! reads for an agent of another node; a node tells its own agents once of what is so.
 //!
 //! It knows the rules and the journal, and nothing of how the store keeps letters.
 
@@ -16,6 +16,8 @@ use crate::outcome::Violation;
 use crate::view::View;
 use crate::workload::marked;
 
+mod system;
+
 /// Finds mail that was lost, doubled, out of order, or written by who may not.
 pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
     let mut report = Report::new("mail", ending);
@@ -31,6 +33,7 @@ pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
         check_lists(view, &mut report);
         check_threads(view, &mut report);
         check_authors(ending, view, &causes, &mut report);
+        system::check(ending, view, &mut report);
     }
     report.finish()
 }
@@ -220,7 +223,7 @@ mod tests {
     use super::*;
     use crate::check::tests::{Scene, key, told};
 
-    fn agent(node: u8) -> AgentId {
+    pub(super) fn agent(node: u8) -> AgentId {
         AgentId::of(key(node), "Oak")
     }
 
@@ -240,6 +243,7 @@ mod tests {
             retired: false,
             registered_at: Wall::default(),
             last_used: None,
+            in_reach: false,
         }
     }
 
@@ -269,10 +273,11 @@ mod tests {
                 (agent(0), ExportedInbox { letters: vec![other], unread: vec![other] }),
                 (agent(1), ExportedInbox { letters: vec![one], unread: Vec::new() }),
             ]),
+            system: BTreeMap::new(),
         }
     }
 
-    fn scene() -> Scene {
+    pub(super) fn scene() -> Scene {
         let mut scene = Scene::sound();
         scene.change_all(|view| {
             view.agents = vec![shown_agent(0), shown_agent(1)];

@@ -237,6 +237,7 @@ fn view(place: Option<u32>) -> View {
         lines: vec!["{\"id\":\"bm-1\"}".to_owned(), "{\"id\":\"bm-2\"}".to_owned()],
         agents: Vec::new(),
         mail: MailExport::default(),
+        system: BTreeMap::new(),
         findings: Vec::new(),
         stored_bytes: 4_000,
     }

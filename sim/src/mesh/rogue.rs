@@ -114,10 +114,12 @@ impl Mesh<'_> {
             let presence = Presence {
                 node: self.nodes[at(node)].id,
                 instance: InstanceId::from_bytes(hand.stream.bytes()),
+                opening: counter,
                 counter,
                 wall: Wall::from_millis(hand.stream.number()),
                 control: much,
                 data: much,
+                agents: Vec::new(),
             };
             self.publish(node, Notice::Presence(presence).encode());
         }

@@ -10,7 +10,7 @@ use super::{Asked, Draw};
 use crate::journal::MailEffect;
 
 /// Names of agents; none of them is one that beads are said to be written by, which would ask for a token.
-const NAMES: [&str; 4] = ["BlueLake", "RedFox", "OldOak", "human"];
+pub(super) const NAMES: [&str; 4] = ["BlueLake", "RedFox", "OldOak", "human"];
 
 /// Threads that many write in.
 const THREADS: [&str; 4] = ["task-1", "plan", "review of the store", "größer"];

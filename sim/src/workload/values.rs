@@ -9,6 +9,7 @@ use beadmesh_protocol::limits::{
 };
 use beadmesh_store::command::ProjectContext;
 
+use super::mail::NAMES;
 use super::{Draw, records};
 use crate::journal::Effect;
 
@@ -115,7 +116,10 @@ impl Draw<'_> {
             Field::Title => FieldValue::Text(self.title()),
             Field::Status => FieldValue::Text(self.status()),
             Field::Kind => FieldValue::Text(self.word(&KINDS, "kind")),
-            Field::Assignee => FieldValue::Text(self.word(&AGENTS, "agent")),
+            Field::Assignee => {
+                let names = if self.stream.chance(500) { &NAMES[..] } else { &AGENTS[..] };
+                FieldValue::Text(self.word(names, "agent"))
+            }
             Field::ExternalRef => FieldValue::Text(self.word(&["gh-1", "gh-2"], "gh")),
             Field::Alias => FieldValue::Text(self.alias()),
             Field::DueAt | Field::DeferUntil => FieldValue::Text(self.date()),

@@ -59,6 +59,9 @@ pub struct AgentAnswer {
     pub retired: bool,
     /// When it was registered, by the clock of its node.
     pub registered_at: Wall,
-    /// When it last proved itself here, to within a quarter of an hour; absent for agents of other nodes.
+    /// When it last acted: of an agent of this node when it last proved itself, to within a quarter of an hour; of another
+    /// what its node has said of it lately. `None` where that is not known.
     pub last_used: Option<Wall>,
+    /// Whether its node can be reached, as far as is known: linked, or heard a short while ago. Always so of this node.
+    pub in_reach: bool,
 }

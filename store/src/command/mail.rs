@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{AgentId, LetterId, NodeId, ProjectId};
+use beadmesh_protocol::mail::system::Cause;
 use beadmesh_protocol::mail::{Attachment, Importance, Letter};
 
 use super::ProjectContext;
@@ -125,6 +126,8 @@ pub struct LetterHead {
     pub unread: bool,
     /// Whether the asking agent is to acknowledge it, and has not.
     pub ack_due: bool,
+    /// What it tells of, if it is a system letter: made here, for one agent, and never sent.
+    pub cause: Option<Cause>,
 }
 
 /// A letter with all that it says.
@@ -184,8 +187,25 @@ pub struct MailExport {
     pub letters: BTreeMap<LetterId, ExportedLetter>,
     /// The letters of each thread, each after those it names.
     pub threads: BTreeMap<String, Vec<LetterId>>,
-    /// What has come to each agent that is known, or that a letter goes to.
+    /// What has come to each agent that is known, or that a letter goes to; system letters apart.
     pub inboxes: BTreeMap<AgentId, ExportedInbox>,
+    /// The system letters of this node's agents. Each node has its own.
+    pub system: BTreeMap<LetterId, ExportedSystemLetter>,
+}
+
+/// A system letter, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportedSystemLetter {
+    /// Whom it tells.
+    pub agent: AgentId,
+    /// What it tells of.
+    pub cause: Cause,
+    /// When that came about.
+    pub at: Wall,
+    /// How often it is in the agent's inbox.
+    pub listed: usize,
+    /// Whether it is among what the agent has not read.
+    pub unread: bool,
 }
 
 /// A letter as it was written, and what became of it.

@@ -38,6 +38,8 @@ pub(crate) enum Proof {
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     used: BTreeMap<AgentId, Wall>,
+    /// Whether what is kept of all tokens has been read.
+    is_read: bool,
 }
 
 impl Agents {
@@ -50,6 +52,7 @@ impl Agents {
     /// Forgets an agent's token.
     pub(crate) fn forget(&mut self, stage: &mut Stage, agent: AgentId) {
         stage.delete(keys::token(agent));
+        self.used.remove(&agent);
     }
 
     /// Returns what a token proves, and notes that the agent has used it.
@@ -70,6 +73,19 @@ impl Agents {
             stage.put_record(key, &TokenRecord { last_used: wall, ..record });
         }
         Ok(Proof::Right)
+    }
+
+    /// Returns when each agent that has a token here last used it.
+    pub(crate) fn all_used(&mut self, stage: &Stage) -> Result<impl Iterator<Item = (AgentId, Wall)>, StoreError> {
+        if !self.is_read {
+            for (key, record) in stage.records::<TokenRecord>(keys::TOKENS)? {
+                if let Some(agent) = AgentId::from_slice(&key[keys::TOKENS.len()..]) {
+                    self.used.entry(agent).or_insert(record.last_used);
+                }
+            }
+            self.is_read = true;
+        }
+        Ok(self.used.iter().map(|(agent, at)| (*agent, *at)))
     }
 
     /// Returns when an agent last used its token here.

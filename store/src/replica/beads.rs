@@ -10,11 +10,11 @@ use std::sync::Arc;
 use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::bead::intake::{Change, hash_of_wire};
-use beadmesh_protocol::bead::{Bead, Conflict, Edit};
+use beadmesh_protocol::bead::{Bead, Conflict, Edit, Field, Target};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
-use beadmesh_protocol::id::{BeadId, NodeId, base32};
+use beadmesh_protocol::id::{BeadId, ChangeHash, NodeId, base32};
 use beadmesh_protocol::op::{BeadChange, Op};
 use beadmesh_protocol::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
@@ -28,14 +28,16 @@ use crate::rows::Rows;
 use crate::stage::{Stage, StoreError};
 
 mod changes;
+mod waits;
 mod warm;
 
 use changes::{ChangeRecord, Known, change_in, has_changes, note, op_of};
+use waits::Waits;
 use warm::Shown;
 pub(crate) use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 5;
+const LAYOUT: u32 = 6;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,13 +73,15 @@ pub(crate) struct Beads {
     changed: BTreeMap<BeadId, NodeId>,
     /// Beads whose views are behind their changes: however many came at once, each is derived once.
     behind: BTreeSet<BeadId>,
+    waits: Waits,
 }
 
 impl Beads {
     /// Begins with nothing in memory; `secret` is drawn for this opening and makes its automerge actors.
     pub(crate) fn new(secret: [u8; 32], documents_max: usize, folds: Option<Folds>) -> Self {
         let (warm, changed, behind) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { secret, documents_max, warm, uses: 0, folds, index: None, changed, behind }
+        let waits = Waits::default();
+        Self { secret, documents_max, warm, uses: 0, folds, index: None, changed, behind, waits }
     }
 
     /// Gives effect to the bead operations of a stored entry; `catch_up` derives the views.
@@ -131,8 +135,7 @@ impl Beads {
         }
         self.changed.insert(bead, author);
         if alone && let Some(bead) = Bead::of_first(bead, change) {
-            self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new() }));
-            return Ok(());
+            return self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new() }));
         }
         self.behind.insert(bead);
         self.receive(bead, change);
@@ -168,22 +171,22 @@ impl Beads {
     fn show(&mut self, stage: &mut Stage, mesh: &Mesh, id: BeadId) -> Result<(), StoreError> {
         let shown = self.document(stage, mesh, id)?.shown();
         if let Some(shown) = shown {
-            self.put(stage, mesh, &shown);
-        } else {
-            stage.delete(keys::bead(id));
-            if let Some(index) = &mut self.index {
-                index.rows.remove(id);
-                index.graph.remove(id);
-            }
+            return self.put(stage, mesh, &shown);
         }
-        Ok(())
+        stage.delete(keys::bead(id));
+        if let Some(index) = &mut self.index {
+            index.rows.remove(id);
+            index.graph.remove(id);
+        }
+        self.waits.on_gone(stage, id)
     }
 
-    fn put(&mut self, stage: &mut Stage, mesh: &Mesh, shown: &Shown) {
+    fn put(&mut self, stage: &mut Stage, mesh: &Mesh, shown: &Shown) -> Result<(), StoreError> {
         stage.put(keys::bead(shown.record.bead.id), shown.value.clone());
         if let Some(index) = &mut self.index {
             index.upsert(&shown.record.bead, mesh);
         }
+        self.waits.on_shown(stage, mesh, &shown.record.bead)
     }
 
     /// Returns the document of a bead, folded from its changes if it is not in memory.
@@ -283,7 +286,7 @@ impl Beads {
         };
         self.warm.remove(&id);
         self.changed.insert(id, author);
-        self.put(stage, mesh, &Shown::of(record));
+        self.put(stage, mesh, &Shown::of(record))?;
         Ok(Some(changes.iter().map(|change| op_of(id, change)).collect()))
     }
 
@@ -328,6 +331,44 @@ impl Beads {
             self.index = Some(index);
         }
         Ok(self.index.as_ref().expect("just read"))
+    }
+
+    /// Notes that the beads of some agents of this node, and all that wait, are to be looked at again.
+    pub(crate) fn stir(&mut self, stage: &Stage, mesh: &Mesh) -> Result<(), StoreError> {
+        self.index(stage, mesh)?;
+        let Some(index) = &self.index else { return Ok(()) };
+        let ours = index.rows.assigned().filter(|(_, assignee)| mesh.agent_here(assignee).is_some());
+        self.waits.stir(stage, ours.map(|(id, _)| id))
+    }
+
+    /// Notes that all beads that wait are to be looked at again.
+    pub(crate) fn stir_waiting(&mut self, stage: &Stage) -> Result<(), StoreError> {
+        self.waits.stir(stage, std::iter::empty())
+    }
+
+    /// Takes a bead of which it is to be seen anew what its agent is to be told.
+    pub(crate) fn take_stirred(&mut self) -> Option<BeadId> {
+        self.waits.take()
+    }
+
+    /// Notes what a bead of an agent of this node waits for.
+    pub(crate) fn note_waits(&mut self, stage: &mut Stage, id: BeadId, targets: &[Target]) -> Result<(), StoreError> {
+        self.waits.note(stage, id, targets)
+    }
+
+    /// Returns the beads of agents of this node that wait for something, or once did.
+    pub(crate) fn waiting(&mut self, stage: &Stage) -> Result<Vec<BeadId>, StoreError> {
+        self.waits.all(stage)
+    }
+
+    /// Returns the change that wrote what a bead shows in a field, and when that says it was made.
+    pub(crate) fn writer(
+        &mut self,
+        stage: &Stage,
+        mesh: &Mesh,
+        (id, field): (BeadId, Field),
+    ) -> Result<Option<(ChangeHash, Wall)>, StoreError> {
+        Ok(self.document(stage, mesh, id)?.document.writer(field))
     }
 
     /// Forgets rows and graph, as when projects were united; they are read again when asked for.
@@ -389,7 +430,7 @@ impl Beads {
         self.warm.clear();
         self.behind.clear();
         self.index = None;
-        Ok(())
+        self.waits.clear(stage)
     }
 
     /// Notes that everything is derived.

@@ -326,8 +326,8 @@ impl Replica {
         for entry in &entries {
             self.apply_data(entry)?;
         }
+        self.settle_views()?;
         self.mail.forget_gained(BTreeSet::new());
-        self.beads.catch_up(&mut self.stage, &self.mesh)?;
         self.beads.mark_built(&mut self.stage);
         self.outputs.push(Output::Mesh(mesh));
         self.outputs.push(Output::Members(self.mesh.peers()));

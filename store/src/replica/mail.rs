@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use beadmesh_protocol::clock::Timestamp;
+use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
 use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
@@ -24,11 +24,13 @@ mod lists;
 mod review;
 mod search;
 mod slice;
+mod system;
 mod thread;
 mod words;
 
 pub(super) use lists::FindLetterError;
 use search::Search;
+pub(super) use system::SystemRecord;
 pub(super) use thread::THREAD_WHOLE_MAX;
 
 /// The first entry of an author that carries a letter, and which of its operations that is.
@@ -58,6 +60,8 @@ pub(crate) struct Mail {
     gained: BTreeSet<LetterId>,
     /// Whether letters are under review.
     reviewing: bool,
+    /// From when on the next acknowledgement is overdue, or some time before.
+    overdue_at: Option<Wall>,
 }
 
 impl Mail {
@@ -117,8 +121,24 @@ impl Mail {
             return Ok(());
         }
         stage.put_record(key, &hlc);
-        let Some(record) = self.record(stage, letter)? else { return Ok(()) };
-        self.refresh_unread(stage, mesh, (letter, &record), agent)
+        self.refresh_receipts(stage, mesh, letter, agent)
+    }
+
+    /// Gives effect to the receipts of an agent on a letter, as is due by what is known.
+    fn refresh_receipts(
+        &mut self,
+        stage: &mut Stage,
+        mesh: &Mesh,
+        letter: LetterId,
+        agent: AgentId,
+    ) -> Result<(), StoreError> {
+        if let Some(record) = self.record(stage, letter)? {
+            return self.refresh_recipient(stage, mesh, (letter, &record), agent);
+        }
+        match self.system(stage, letter)? {
+            Some(record) if record.agent == agent => self.refresh_system(stage, mesh, &record),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Gives a letter effect, or takes it back, as is due by what is known.
@@ -139,7 +159,7 @@ impl Mail {
         }
         let Some((node, carried)) = due else {
             self.gained.remove(&id);
-            return Ok(());
+            return before.map_or(Ok(()), |record| self.forget_acks(stage, mesh, (id, &record)));
         };
         if let Some(search) = &mut self.search {
             search.add(id, carried.hlc, search::texts(mesh, letter));
@@ -163,7 +183,7 @@ impl Mail {
             stage.put(key, Vec::new());
         }
         for agent in record.letter.recipients() {
-            self.refresh_unread(stage, mesh, (id, record), agent)?;
+            self.refresh_recipient(stage, mesh, (id, record), agent)?;
         }
         let thread = thread_hash(&record.letter.thread);
         count(stage, keys::thread_count(&thread), Step::Up)?;
@@ -210,8 +230,8 @@ impl Mail {
         Ok(())
     }
 
-    /// Puts a letter among those that a recipient has not read, or takes it out.
-    fn refresh_unread(
+    /// Puts a letter among those that a recipient has not read, or takes it out, and notes whether it is to acknowledge it.
+    fn refresh_recipient(
         &mut self,
         stage: &mut Stage,
         mesh: &Mesh,
@@ -223,7 +243,8 @@ impl Mail {
         }
         let unread = if read_at(stage, mesh, id, agent)?.is_some() { Unread::No } else { Unread::Yes };
         let key = keys::newest_first(keys::unread(agent), record.carried.hlc, id);
-        self.set_unread(stage, key, agent, unread)
+        self.set_unread(stage, key, agent, unread)?;
+        self.refresh_ack(stage, mesh, (id, record), agent)
     }
 
     fn set_unread(&self, stage: &mut Stage, key: Vec<u8>, agent: AgentId, unread: Unread) -> Result<(), StoreError> {
@@ -246,11 +267,18 @@ impl Mail {
         stage.record(&keys::letter(id))
     }
 
-    /// Tells of the letters that have come to have effect since this was last asked.
-    pub(crate) fn take_gained(&mut self, stage: &Stage, mesh: &Mesh) -> Result<Vec<Event>, StoreError> {
-        let mut events = Vec::new();
+    /// Tells of the letters that have come to have effect since this was last asked; system letters are only named.
+    pub(crate) fn take_gained(
+        &mut self,
+        stage: &Stage,
+        mesh: &Mesh,
+    ) -> Result<(Vec<Event>, Vec<LetterId>), StoreError> {
+        let (mut events, mut system) = (Vec::new(), Vec::new());
         for letter in std::mem::take(&mut self.gained) {
-            let Some(record) = self.record(stage, letter)? else { continue };
+            let Some(record) = self.record(stage, letter)? else {
+                system.push(letter);
+                continue;
+            };
             events.push(Event::Letter {
                 letter,
                 from: mesh.address(record.letter.from),
@@ -260,7 +288,7 @@ impl Mail {
                 importance: record.letter.importance,
             });
         }
-        Ok(events)
+        Ok((events, system))
     }
 
     /// Drops everything derived; returns the letters that are still to be told of.

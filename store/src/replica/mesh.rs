@@ -59,10 +59,12 @@ pub(crate) struct Learned {
     pub(crate) before: Arc<Control>,
     /// Whether projects known before go by other ids now.
     pub(crate) renamed: bool,
-    /// Agents that are known now and were not before, or the other way round.
+    /// Agents that are known now and were not before, the other way round, or since another time.
     pub(crate) turned: BTreeSet<AgentId>,
     /// Whether anything about agents is otherwise than before.
     pub(crate) agents: bool,
+    /// Whether beads may be assigned to agents of this node otherwise than before.
+    pub(crate) assignable: bool,
 }
 
 impl Control {
@@ -138,9 +140,15 @@ impl Mesh {
         });
         let before = std::mem::replace(&mut self.control, control);
         let renamed = before.projects.is_renamed_in(&self.control.projects);
-        let turned = before.directory.turned(self.directory()).collect();
+        let turned: BTreeSet<AgentId> = before.directory.turned(self.directory()).collect();
         let agents = before.directory != *self.directory();
-        Learned { before, renamed, turned, agents }
+        let here = |agent: &AgentId| {
+            let known = before.directory.agent(*agent).or_else(|| self.directory().agent(*agent));
+            known.is_some_and(|agent| agent.node == self.node)
+        };
+        let name = |roster: &Roster| roster.members.contains_key(&self.node).then(|| roster.display_name(self.node));
+        let assignable = turned.iter().any(here) || name(&before.roster) != name(self.roster());
+        Learned { before, renamed, turned, agents, assignable }
     }
 
     /// Returns the operations on projects, to take along into another mesh.
@@ -160,6 +168,29 @@ impl Mesh {
         let known = self.directory().agent(agent);
         known
             .map_or_else(|| agent.short(), |agent| format!("{}@{}", agent.name, self.roster().display_name(agent.node)))
+    }
+
+    /// Returns the agent of this node that a text names: `Name`, or `Name@node` where that is this node.
+    pub(crate) fn agent_here(&self, text: &str) -> Option<AgentId> {
+        let text = text.trim();
+        let name = match text.split_once('@') {
+            Some((name, node)) if self.is_called(self.node, node.trim()) => name.trim_end(),
+            Some(_) => return None,
+            None => text,
+        };
+        self.directory().named(self.node, name).map(|(id, _)| id)
+    }
+
+    /// Returns whether people call a node so, or it is its id.
+    pub(crate) fn is_called(&self, node: NodeId, text: &str) -> bool {
+        let name = self.roster().members.get(&node).map(|member| member.name.as_str());
+        let named = |name: &str| name.eq_ignore_ascii_case(text);
+        named(&self.roster().display_name(node)) || name.is_some_and(named) || text.parse() == Ok(node)
+    }
+
+    /// Returns the node that this mesh is seen from.
+    pub(crate) fn here(&self) -> NodeId {
+        self.node
     }
 
     /// Returns every control entry in its stored form, the founding entry first.

@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use beadmesh_protocol::clock::{Instant, Wall};
-use beadmesh_protocol::id::{EntryId, NodeId};
-use beadmesh_protocol::notice::{News, Notice, Presence};
+use beadmesh_protocol::clock::{Instant, Now, Wall};
+use beadmesh_protocol::id::{AgentId, EntryId, NodeId};
+use beadmesh_protocol::limits::PRESENCE_AGENTS_MAX;
+use beadmesh_protocol::notice::{Acted, News, Notice, Presence};
 use beadmesh_protocol::roster::Roster;
 use beadmesh_protocol::wire::Hello;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use super::{Output, Replica};
+use crate::keys;
 use crate::stage::StoreError;
 
 /// The shortest time between two presences of ours; the longest is `PRESENCE_JITTER` more, 30 s on average.
@@ -45,6 +47,12 @@ const DOUBT_PAUSE: Duration = Duration::from_secs(2);
 /// Members whose doubts are kept, one each: so many may be wrong or lie, and another is still heard.
 const DOUBTS_MAX: usize = 64;
 
+/// How long who has said that it is there counts as in reach: two presences may be lost, and the third be late.
+const THERE_WITHIN: Duration = Duration::from_secs(110);
+
+/// How long ago an agent may have acted to be told of: who did nothing for a day is not about.
+const ACTED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The stream of the seed that draws for notices; the replica's own is the first.
 const STREAM: u64 = 1;
 
@@ -57,11 +65,23 @@ enum Doubt {
     Counted(u64, u64),
 }
 
+/// What a member said of itself last.
+#[derive(Debug)]
+struct Heard {
+    presence: Presence,
+    /// When it spoke: by its own clock, or by ours where its clock is ahead.
+    wall: Wall,
+    /// When that came here.
+    at: Instant,
+}
+
 /// The state of notices.
 #[derive(Debug)]
 pub(super) struct Notices {
     /// Draws apart from the replica's own, so that talking shifts nothing else.
     rng: ChaCha20Rng,
+    /// Which of the store's openings this is, by the count of those that said something; known once this one does.
+    opening: Option<u64>,
     /// Presences published since the store was opened.
     counter: u64,
     presence_at: Option<Instant>,
@@ -69,8 +89,8 @@ pub(super) struct Notices {
     news: Vec<EntryId>,
     /// When the next of them may be published.
     news_at: Instant,
-    /// The last presence of each member, and when it spoke: by its own clock, or by ours where its clock is ahead.
-    heard: BTreeMap<NodeId, (Presence, Wall)>,
+    /// The last presence of each member.
+    heard: BTreeMap<NodeId, Heard>,
     /// One doubt for each member that gave rise to one, with when it is looked into.
     doubts: BTreeMap<NodeId, (Instant, Doubt)>,
     /// When the next doubt may be looked into.
@@ -84,6 +104,7 @@ impl Notices {
         rng.set_stream(STREAM);
         Self {
             rng,
+            opening: None,
             counter: 0,
             presence_at: None,
             news: Vec::new(),
@@ -116,7 +137,18 @@ impl Notices {
 
     /// Returns when a member last said that it is there.
     pub(super) fn last_heard(&self, node: NodeId) -> Option<Wall> {
-        self.heard.get(&node).map(|&(_, at)| at)
+        self.heard.get(&node).map(|heard| heard.wall)
+    }
+
+    /// Returns whether a member has said so lately that it is there.
+    fn is_there(&self, node: NodeId, now: Instant) -> bool {
+        self.heard.get(&node).is_some_and(|heard| now.since(heard.at) <= THERE_WITHIN)
+    }
+
+    /// Returns when an agent of another node last acted, as far as its own node has said so lately.
+    pub(super) fn last_acted(&self, node: NodeId, agent: AgentId) -> Option<Wall> {
+        let heard = self.heard.get(&node)?;
+        Some(heard.wall.before(heard.presence.acted(agent)?))
     }
 
     /// Says when something is due, while there is a link.
@@ -136,10 +168,12 @@ impl Notices {
     }
 
     /// Takes note of what a member said of itself; returns whether that is newer than what it said before.
-    fn hear(&mut self, presence: &Presence, wall: Wall) -> bool {
-        let newer = self.heard.get(&presence.node).is_none_or(|(before, _)| presence.is_newer_than(before));
+    fn hear(&mut self, presence: Presence, now: Now) -> bool {
+        let before = self.heard.get(&presence.node);
+        let newer = before.is_none_or(|before| presence.is_newer_than(&before.presence));
         if newer {
-            self.heard.insert(presence.node, (*presence, presence.wall.min(wall)));
+            let wall = presence.wall.min(now.wall);
+            self.heard.insert(presence.node, Heard { presence, wall, at: now.mono });
         }
         newer
     }
@@ -192,12 +226,17 @@ impl Replica {
             }
             Notice::Presence(presence) => {
                 let counted = Doubt::Counted(presence.control.count, presence.data.count);
-                if self.notices.hear(&presence, now.wall) && self.is_warranted(counted)? {
+                if self.notices.hear(presence, now) && self.is_warranted(counted)? {
                     self.notices.doubt(now.mono, from, counted);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Returns whether a node can be reached, as far as is known: it is linked, or was heard lately.
+    pub(super) fn is_in_reach(&self, node: NodeId) -> bool {
+        self.links.of(node).is_some() || (self.links.len() > 0 && self.notices.is_there(node, self.now.mono))
     }
 
     /// Gets ready to say that this node is there, soon after it has its first link.
@@ -215,7 +254,7 @@ impl Replica {
         if self.notices.presence_at.is_some_and(|due| due <= now) {
             let wait = PRESENCE_INTERVAL_MIN + self.notices.drawn(PRESENCE_JITTER);
             self.notices.presence_at = Some(now.after(wait));
-            self.publish_presence();
+            self.publish_presence()?;
         }
         // What turned out to be nothing costs no pause.
         while let Some((of, doubt)) = self.notices.take_doubt(now) {
@@ -257,18 +296,45 @@ impl Replica {
         Ok(())
     }
 
-    fn publish_presence(&mut self) {
+    fn publish_presence(&mut self) -> Result<(), StoreError> {
+        let opening = match self.notices.opening {
+            Some(opening) => opening,
+            None => {
+                // Counted where something is said: most openings are those of a single command, and need not write for it.
+                let opening = self.stage.record::<u64>(keys::OPENINGS)?.unwrap_or(0) + 1;
+                self.stage.put_record(keys::OPENINGS.to_vec(), &opening);
+                *self.notices.opening.insert(opening)
+            }
+        };
         self.notices.counter += 1;
         let Hello { control, data, .. } = self.entries.hello();
         let presence = Presence {
             node: self.entries.node(),
             instance: self.entries.identity().instance,
+            opening,
             counter: self.notices.counter,
             wall: self.now.wall,
             control,
             data,
+            agents: self.acted()?,
         };
         self.outputs.push(Output::Notice(Notice::Presence(presence).encode()));
+        Ok(())
+    }
+
+    /// Returns the agents of this node that acted last, as many as a presence tells of.
+    fn acted(&mut self) -> Result<Vec<Acted>, StoreError> {
+        let mut agents = Vec::new();
+        for (agent, at) in self.agents.all_used(&self.stage)? {
+            let ago = at.until(self.now.wall);
+            let is_active = self.mesh.directory().agent(agent).is_some_and(|agent| !agent.retired);
+            if is_active && ago <= ACTED_WITHIN {
+                agents.push(Acted { seconds_ago: u32::try_from(ago.as_secs()).unwrap_or(u32::MAX), agent });
+            }
+        }
+        agents.sort_unstable();
+        agents.truncate(PRESENCE_AGENTS_MAX);
+        Ok(agents)
     }
 
     /// Returns whether somebody holds what we lack, as far as a doubt tells.

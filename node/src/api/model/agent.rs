@@ -38,9 +38,14 @@ pub struct Agent {
     pub retired: bool,
     /// When it was registered, by the clock of its node.
     pub registered_at: String,
-    /// When it last proved itself here, to within a quarter of an hour; absent for agents of other nodes.
+    /// When it last acted, absent where that is not known: of an agent of this node when it last proved itself, to within
+    /// a quarter of an hour; of another what its node has said of it within a day, to within a minute, by its clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
+    /// Whether its node can be reached, as far as is known: this node, one that is linked, or one that was heard within two
+    /// minutes.
+    #[serde(default)]
+    pub node_in_reach: bool,
 }
 
 /// One agent.
@@ -106,6 +111,7 @@ impl From<AgentAnswer> for Agent {
             retired: agent.retired,
             registered_at: agent.registered_at.to_string(),
             last_used_at: agent.last_used.map(|wall| wall.to_string()),
+            node_in_reach: agent.in_reach,
         }
     }
 }

@@ -49,6 +49,12 @@ pub struct Letter {
     pub unread: bool,
     /// Whether who asks is to acknowledge it, and has not.
     pub ack_due: bool,
+    /// Whether it is a system letter: made by this node for one of its agents, sent by nobody, answered by nobody.
+    #[serde(default)]
+    pub system: bool,
+    /// What a system letter tells of: `bead_closed` or `ack_overdue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// What its recipients did with it, as far as is known here; absent in lists, and while nobody did anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
@@ -177,6 +183,8 @@ impl From<LetterHead> for Letter {
             node: head.node.to_string(),
             unread: head.unread,
             ack_due: head.ack_due,
+            system: head.cause.is_some(),
+            kind: head.cause.map(|cause| cause.kind().to_owned()),
             receipts: Vec::new(),
         }
     }

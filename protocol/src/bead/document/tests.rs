@@ -54,6 +54,19 @@ fn a_new_document_shows_an_open_task() {
 }
 
 #[test]
+fn the_writer_of_a_field_is_the_change_whose_value_is_shown() {
+    let (begun, all) = begun();
+    let mut closed = begun.clone();
+    let close = closed.edit(ADA, at(5_000), &[set(Field::Status, "closed")]).unwrap();
+    let claim = begun.clone().edit(BOB, at(7_000), &[set(Field::Status, "in_progress")]).unwrap();
+    let document = Document::fold(ID, all.iter().chain(&close).chain(&claim).cloned()).0;
+    assert_eq!(document.bead().status, Status::Closed);
+    assert_eq!(document.writer(Field::Status), Some((close[0].hash(), at(5_000))));
+    assert_eq!(document.writer(Field::Title), Some((all[0].hash(), at(1_000))));
+    assert_eq!(document.writer(Field::Assignee), None);
+}
+
+#[test]
 fn of_concurrent_scalars_one_wins_everywhere_and_the_other_stays_readable() {
     let (ada, bob) = ([set(Field::Notes, "from ada")], [set(Field::Notes, "from bob")]);
     let merged = concurrent(&[(ADA, &ada), (BOB, &bob)]);
@@ -540,6 +553,9 @@ proptest! {
             prop_assert_eq!(folded.changes().collect::<Vec<_>>(), other.changes().collect::<Vec<_>>());
             prop_assert_eq!(folded.bead(), other.bead());
             prop_assert_eq!(folded.conflicts(), other.conflicts());
+            for field in [Field::Status, Field::Assignee] {
+                prop_assert_eq!(folded.writer(field), other.writer(field));
+            }
         }
         for change in &changes {
             let told = [folded.contains(&change.hash()), left.void.contains_key(&change.hash()),

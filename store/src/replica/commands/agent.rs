@@ -1,7 +1,7 @@
 //! Agents: registering them, and seeing to it that nobody acts under the name of another.
 
 use beadmesh_protocol::agent::{Agent, Token, check_name, names};
-use beadmesh_protocol::id::{AgentId, NodeId};
+use beadmesh_protocol::id::AgentId;
 use beadmesh_protocol::limits::{AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX};
 use beadmesh_protocol::op::{AgentFacts, Op};
 use rand::Rng;
@@ -162,7 +162,7 @@ impl Replica {
     fn local_name<'a>(&self, name: &'a str) -> &'a str {
         let name = name.trim();
         match name.split_once('@') {
-            Some((local, node)) if is_called(&self.mesh, self.entries.node(), node.trim()) => local.trim_end(),
+            Some((local, node)) if self.mesh.is_called(self.entries.node(), node.trim()) => local.trim_end(),
             _ => name,
         }
     }
@@ -171,6 +171,8 @@ impl Replica {
         let missing = || CommandError::NotFound { what: "agent", name: id.short() };
         let agent = self.mesh.directory().agent(id).ok_or_else(missing)?;
         let here = agent.node == self.entries.node();
+        let last_used =
+            if here { self.agents.last_used(&self.stage, id)? } else { self.notices.last_acted(agent.node, id) };
         Ok(AgentAnswer {
             id,
             name: agent.name.clone(),
@@ -185,7 +187,8 @@ impl Replica {
             project_key: agent.project.and_then(|project| self.mesh.project_key(project)),
             retired: agent.retired,
             registered_at: agent.registered_at.wall(),
-            last_used: if here { self.agents.last_used(&self.stage, id)? } else { None },
+            last_used,
+            in_reach: here || self.is_in_reach(agent.node),
         })
     }
 }
@@ -197,14 +200,6 @@ fn is_unseen(char: char) -> bool {
         || formats.contains(&char)
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(char, '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Returns whether people call a node so, or it is its id.
-pub(super) fn is_called(mesh: &super::Mesh, node: NodeId, text: &str) -> bool {
-    let roster = mesh.roster();
-    let name = roster.members.get(&node).map(|member| member.name.as_str());
-    let named = |name: &str| name.eq_ignore_ascii_case(text);
-    named(&roster.display_name(node)) || name.is_some_and(named) || text.parse() == Ok(node)
 }
 
 /// Refuses a profile that breaks a bound.

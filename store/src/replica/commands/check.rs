@@ -84,7 +84,7 @@ impl Replica {
             stale += u64::from(!self.mail.is_noted(&self.stage, &entry)?);
         }
         if stale == 0 {
-            stale = self.mail.stale(&self.stage, &self.mesh)?;
+            stale = self.mail.stale(&self.stage, &self.mesh)? + self.stale_waits()?;
         }
         let what = if stale == 1 { "1 letter is".to_owned() } else { format!("{stale} letters are") };
         Ok((stale > 0).then(|| Finding {

@@ -16,6 +16,7 @@ use crate::command::{
 mod export;
 mod recipients;
 mod send;
+mod system;
 
 /// Bytes of entries that are read for one page of a thread before it ends early: a page of short letters is whole, and
 /// one of the longest takes a few milliseconds.
@@ -49,9 +50,9 @@ impl Replica {
 
     /// Shows a letter, and notes that a recipient has read it.
     pub(super) fn show_letter(&mut self, agent: AgentId, letter: &str, peek: bool) -> Result<Answer, Failure> {
-        let (id, record) = self.find_letter(letter)?;
+        let id = self.find_either(letter)?;
         let is_read = read_at(&self.stage, &self.mesh, id, agent)?.is_some();
-        if !peek && !is_read && record.letter.recipients().contains(&agent) {
+        if !peek && !is_read && self.is_recipient(id, agent)? {
             let receipt = Receipt { letter: id, agent, kind: ReceiptKind::Read };
             self.author(vec![Op::Receipt(receipt).encode()])?;
         }
@@ -60,7 +61,8 @@ impl Replica {
 
     /// Acknowledges a letter, once.
     pub(super) fn acknowledge(&mut self, agent: AgentId, letter: &str) -> Result<Answer, Failure> {
-        let (id, record) = self.find_letter(letter)?;
+        let hint = "`beadmesh mail show` notes that it was read, which is enough";
+        let (id, record) = self.find_letter(letter, ("nobody waits for it to be acknowledged", hint))?;
         if !record.letter.recipients().contains(&agent) {
             let problem = format!("{} did not get that letter", self.mesh.address(agent));
             return Err(refused(problem, "`beadmesh mail inbox` lists the letters that it got").into());
@@ -75,16 +77,19 @@ impl Replica {
     /// Shows a thread.
     pub(super) fn thread(&mut self, agent: AgentId, query: &ThreadQuery) -> Result<Answer, Failure> {
         let mut thread = query.thread.trim().to_owned();
-        if !self.mail.is_thread(&self.stage, &thread)? {
-            let (_, record) = self.find_letter(&thread).map_err(|error| match error {
+        if !self.mail.is_thread(&self.stage, &thread, agent)? {
+            let id = self.find_either(&thread).map_err(|error| match error {
                 Failure::Command(CommandError::NotFound { name, .. }) => {
                     Failure::Command(CommandError::NotFound { what: "thread", name })
                 }
                 other => other,
             })?;
-            thread = record.letter.thread;
+            thread = match self.mail.system(&self.stage, id)? {
+                Some(record) => record.thread,
+                None => self.mail.record(&self.stage, id)?.map(|record| record.letter.thread).unwrap_or_default(),
+            };
         }
-        let page = self.mail.thread_page(&self.stage, (&thread, query.after), query.limit)?;
+        let page = self.mail.thread_page(&self.stage, agent, (&thread, query.after), query.limit)?;
         let (mut reader, mut letters) = (Reader::default(), Vec::new());
         for id in &page.letters {
             if reader.bytes() >= PAGE_BYTES_MAX {
@@ -99,46 +104,64 @@ impl Replica {
             let order = self.mail.in_order(&self.stage, shown)?;
             letters.sort_by_key(|letter| order.iter().position(|id| *id == letter.head.id));
         }
-        let total = self.mail.thread_total(&self.stage, &thread)?;
+        let total = self.mail.thread_total(&self.stage, agent, &thread)?;
         let settling = self.mail.is_reviewing();
         Ok(Answer::Thread(ThreadAnswer { thread, letters, total, next, settling }))
     }
 
-    /// Finds the letter that a person means.
-    fn find_letter(&self, text: &str) -> Result<(LetterId, LetterRecord), Failure> {
-        let name = || text.chars().take(80).collect();
-        let not_found = || CommandError::NotFound { what: "letter", name: name() };
-        let id = match self.mail.find(&self.stage, text) {
-            Ok(id) => id,
-            Err(FindLetterError::None) => return Err(not_found().into()),
-            Err(FindLetterError::Several(ids)) => {
-                let candidates = ids.iter().map(|id| self.mail.short(&self.stage, *id)).collect::<Result<_, _>>()?;
-                return Err(CommandError::Ambiguous { name: name(), candidates }.into());
-            }
-            Err(FindLetterError::Store(error)) => return Err(error.into()),
-        };
-        let record = self.mail.record(&self.stage, id)?.ok_or_else(not_found)?;
+    /// Finds the letter that a person means, which must not be a system letter: that is refused for the reason given, with
+    /// a hint.
+    fn find_letter(&self, text: &str, (what, hint): (&str, &str)) -> Result<(LetterId, LetterRecord), Failure> {
+        let id = self.find_either(text)?;
+        self.refuse_system(id, what, hint)?;
+        let record = self.mail.record(&self.stage, id)?.ok_or_else(|| missing(text))?;
         Ok((id, record))
     }
 
-    fn heads(&self, agent: AgentId, ids: &[LetterId]) -> Result<Vec<LetterHead>, Failure> {
+    /// Finds the letter of either kind that a person means.
+    fn find_either(&self, text: &str) -> Result<LetterId, Failure> {
+        match self.mail.find(&self.stage, text) {
+            Ok(id) => Ok(id),
+            Err(FindLetterError::None) => Err(missing(text).into()),
+            Err(FindLetterError::Several(ids)) => {
+                let candidates = ids.iter().map(|id| self.mail.short(&self.stage, *id)).collect::<Result<_, _>>()?;
+                Err(CommandError::Ambiguous { name: text.chars().take(80).collect(), candidates }.into())
+            }
+            Err(FindLetterError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Returns whether a letter of either kind goes to an agent.
+    fn is_recipient(&self, id: LetterId, agent: AgentId) -> Result<bool, Failure> {
+        if let Some(record) = self.mail.system(&self.stage, id)? {
+            return Ok(record.agent == agent);
+        }
+        let record = self.mail.record(&self.stage, id)?;
+        Ok(record.is_some_and(|record| record.letter.recipients().contains(&agent)))
+    }
+
+    fn heads(&mut self, agent: AgentId, ids: &[LetterId]) -> Result<Vec<LetterHead>, Failure> {
         let mut letters = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(record) = self.mail.record(&self.stage, *id)? {
                 letters.push(self.head(agent, (*id, &record))?);
+            } else if let Some(record) = self.mail.system(&self.stage, *id)? {
+                letters.push(self.system_head(agent, &record)?);
             }
         }
         Ok(letters)
     }
 
     /// Answers with a letter and what became of it.
-    fn letter_answer(&self, agent: AgentId, id: LetterId) -> Result<Answer, Failure> {
+    fn letter_answer(&mut self, agent: AgentId, id: LetterId) -> Result<Answer, Failure> {
         Ok(Answer::Letter(Box::new(self.letter(agent, id, &mut Reader::default())?)))
     }
 
-    fn letter(&self, agent: AgentId, id: LetterId, reader: &mut Reader) -> Result<LetterAnswer, Failure> {
-        let missing = || CommandError::NotFound { what: "letter", name: id.to_string() };
-        let record = self.mail.record(&self.stage, id)?.ok_or_else(missing)?;
+    fn letter(&mut self, agent: AgentId, id: LetterId, reader: &mut Reader) -> Result<LetterAnswer, Failure> {
+        if let Some(record) = self.mail.system(&self.stage, id)? {
+            return self.system_answer(agent, &record);
+        }
+        let record = self.mail.record(&self.stage, id)?.ok_or_else(|| missing(&id.to_string()))?;
         let Letter { body, .. } = reader.letter(&self.stage, &self.mesh, record.carried)?;
         let receipts = self.receipts(id, &record.letter)?;
         Ok(LetterAnswer { head: self.head(agent, (id, &record))?, body, receipts })
@@ -183,12 +206,18 @@ impl Replica {
             node: record.node,
             unread: is_recipient && read_at(stage, mesh, id, agent)?.is_none(),
             ack_due: is_due && receipt_at(stage, mesh, (id, agent), ReceiptKind::Acknowledged)?.is_none(),
+            cause: None,
         })
     }
 
     fn party(&self, agent: AgentId) -> Party {
         Party { agent, address: self.mesh.address(agent) }
     }
+}
+
+/// Says that no letter is named so.
+fn missing(name: &str) -> CommandError {
+    CommandError::NotFound { what: "letter", name: name.chars().take(80).collect() }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use super::{Carried, LetterRecord, Mail, due, lists, load, read_at, thread_hash}
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
-/// Rows that are there whether a letter has effect or not.
-const NOTES: [&[u8]; 3] = [keys::CARRIED, b"Lf", b"Lr"];
+/// Rows that are there whether a letter has effect or not, or that time takes away.
+const NOTES: [&[u8]; 4] = [keys::CARRIED, b"Lf", b"Lr", keys::AWAITED];
 
 impl Mail {
     /// Returns whether it is noted where the letters and receipts of an entry are.
@@ -42,11 +42,7 @@ impl Mail {
     pub(crate) fn stale(&self, stage: &Stage, mesh: &Mesh) -> Result<u64, StoreError> {
         let (mut stale, mut rows) = (0, 0_u64);
         let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        for id in carried(stage)? {
-            let Some(due) = self.due_rows(stage, mesh, id)? else {
-                stale += 1;
-                continue;
-            };
+        let mut note = |due: &[Vec<u8>]| {
             rows += due.len() as u64;
             for row in due {
                 // A list is named by what stands before time and letter.
@@ -55,6 +51,21 @@ impl Mail {
                     *counts.entry(count).or_default() += 1;
                 }
             }
+        };
+        for id in carried(stage)? {
+            match self.due_rows(stage, mesh, id)? {
+                Some(due) => note(&due),
+                None => stale += 1,
+            }
+        }
+        for record in self.all_system(stage)? {
+            let mut due = record.rows();
+            due.push(keys::system(record.id()));
+            if read_at(stage, mesh, record.id(), record.agent)?.is_none() {
+                due.push(keys::newest_first(keys::unread(record.agent), record.hlc(), record.id()));
+            }
+            stale += u64::from(!are_there(stage, &due)?);
+            note(&due);
         }
         for (key, count) in &counts {
             stale += u64::from(stage.record::<u64>(key)? != Some(*count));
@@ -91,13 +102,19 @@ impl Mail {
         if !lists::is_named(stage, id, &thread)? {
             rows.push(keys::newest_first(keys::heads(&thread), carried.hlc, id));
         }
-        for row in &rows {
-            if stage.get(row)?.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok((stored == Some(record)).then_some(rows))
+        let is_sound = stored == Some(record) && are_there(stage, &rows)?;
+        Ok(is_sound.then_some(rows))
     }
+}
+
+/// Returns whether all rows are kept.
+fn are_there(stage: &Stage, rows: &[Vec<u8>]) -> Result<bool, StoreError> {
+    for row in rows {
+        if stage.get(row)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Returns every letter that an entry here carries.

@@ -57,8 +57,8 @@ impl Mail {
         let wanted = if filter.limit == 0 { usize::MAX } else { filter.limit };
         let mut from = list.clone();
         if let Some(after) = filter.after {
-            let Some(record) = self.record(stage, after)? else { return Ok((Vec::new(), None)) };
-            from = past(keys::newest_first(list.clone(), record.carried.hlc, after));
+            let Some(hlc) = self.hlc(stage, after)? else { return Ok((Vec::new(), None)) };
+            from = past(keys::newest_first(list.clone(), hlc, after));
         }
         let (mut page, mut passed_over) = (Vec::new(), 0);
         loop {
@@ -87,6 +87,14 @@ impl Mail {
         }
     }
 
+    /// Returns where a letter of either kind stands in lists that are ordered by time.
+    pub(super) fn hlc(&self, stage: &Stage, id: LetterId) -> Result<Option<Timestamp>, StoreError> {
+        if let Some(record) = self.record(stage, id)? {
+            return Ok(Some(record.carried.hlc));
+        }
+        Ok(self.system(stage, id)?.map(|record| record.hlc()))
+    }
+
     /// Returns every letter that has effect, in the order of ids.
     pub(crate) fn all(&self, stage: &Stage) -> Result<Vec<LetterId>, StoreError> {
         Ok(letters(&stage.keys(keys::LETTERS)?))
@@ -97,10 +105,15 @@ impl Mail {
         Ok(stage.record(&keys::unread_count(agent))?.unwrap_or(0))
     }
 
-    /// Returns whether there is a thread of that name.
-    pub(crate) fn is_thread(&self, stage: &Stage, thread: &str) -> Result<bool, StoreError> {
-        let list = keys::thread(&thread_hash(thread));
-        Ok(!stage.keys_from(&list, &list, 1)?.is_empty())
+    /// Returns whether there is a thread of that name for an agent: system letters of its own make one, too.
+    pub(crate) fn is_thread(&self, stage: &Stage, thread: &str, agent: AgentId) -> Result<bool, StoreError> {
+        let hash = thread_hash(thread);
+        for list in [keys::thread(&hash), keys::system_in(&hash, agent)] {
+            if !stage.keys_from(&list, &list, 1)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the letters of a thread that no other names, the latest first: as many as a letter may name.
@@ -122,11 +135,11 @@ impl Mail {
         Ok(text.chars().take(chars).collect())
     }
 
-    /// Finds the letter that a person means: by its id, or a start of it that no other has.
+    /// Finds the letter, of either kind, that a person means: by its id, or a start of it that no other has.
     pub(crate) fn find(&self, stage: &Stage, text: &str) -> Result<LetterId, FindLetterError> {
         let text = text.trim().to_ascii_lowercase();
         if let Ok(id) = text.parse() {
-            return self.record(stage, id)?.map(|_| id).ok_or(FindLetterError::None);
+            return self.hlc(stage, id)?.map(|_| id).ok_or(FindLetterError::None);
         }
         let is_base32 = text.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte));
         if text.len() < START_CHARS_MIN || !is_base32 {
@@ -153,7 +166,7 @@ pub(super) fn rows(id: LetterId, record: &LetterRecord) -> Vec<Vec<u8>> {
         }
     }
     let thread = thread_hash(&letter.thread);
-    rows.push(keys::in_thread(&thread, hlc, id));
+    rows.push(keys::oldest_first(keys::thread(&thread), hlc, id));
     let named = letter.named().into_iter().filter(|named| *named != id);
     rows.extend(named.map(|named| [keys::naming(named, &thread), id.as_bytes().to_vec()].concat()));
     rows
@@ -183,10 +196,10 @@ pub(super) fn past(mut key: Vec<u8>) -> Vec<u8> {
     key
 }
 
-/// Returns the letters whose ids have the whole bytes of a start in base32, and perhaps no more than those.
+/// Returns the letters of both kinds whose ids have the whole bytes of a start in base32, and perhaps no more than those.
 fn starting_with(stage: &Stage, start: &str) -> Result<Vec<LetterId>, StoreError> {
     // Five bits a character; what does not fill a byte is left to the caller.
-    let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, keys::LETTERS.to_vec());
+    let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, Vec::new());
     for char in start.bytes().take(LetterId::BYTES * 8 / 5) {
         let value = if char.is_ascii_digit() { char - b'2' + 26 } else { char - b'a' };
         bits = (bits << 5) | u32::from(value);
@@ -197,5 +210,7 @@ fn starting_with(stage: &Stage, start: &str) -> Result<Vec<LetterId>, StoreError
             bits &= (1 << held) - 1;
         }
     }
-    Ok(letters(&stage.keys(&bytes)?))
+    let mut found = letters(&stage.keys(&[keys::LETTERS, &bytes].concat())?);
+    found.extend(letters(&stage.keys(&[keys::SYSTEM, &bytes].concat())?));
+    Ok(found)
 }

@@ -133,8 +133,8 @@ impl Mail {
             }
             slice.spend(1);
             let Some(letter) = letter_from(raw, agent) else { continue };
-            // A row in several lists for each recipient, and one for each letter that is named.
-            slice.spend(LETTER_ROWS + 4 * (letter.to.len() + letter.cc.len()) + letter.seen.len());
+            // A row in several lists for each recipient, what is awaited of it, and a row for each letter that is named.
+            slice.spend(LETTER_ROWS + 6 * (letter.to.len() + letter.cc.len()) + letter.seen.len());
             self.refresh(stage, mesh, (letter_id(&raw.body), agent), &letter)?;
         }
         Ok(Cursor { part: Part::Sent, from: lists::past(row), ops: 0 })
@@ -151,9 +151,7 @@ impl Mail {
         let rows = stage.keys_from(&keys::inbox(agent), &cursor.from, INBOX_AT_ONCE)?;
         slice.spend(2 * rows.len());
         for letter in lists::letters(&rows) {
-            if let Some(record) = self.record(stage, letter)? {
-                self.refresh_unread(stage, mesh, (letter, &record), agent)?;
-            }
+            self.refresh_receipts(stage, mesh, letter, agent)?;
         }
         let last = rows.into_iter().nth(INBOX_AT_ONCE - 1);
         Ok(last.map(|last| Cursor { part: Part::Received, from: lists::past(last), ops: 0 }))

@@ -1,6 +1,7 @@
 //! Threads, and pages of them: each letter after those it names.
 
-use beadmesh_protocol::id::LetterId;
+use beadmesh_protocol::id::{AgentId, LetterId};
+use beadmesh_protocol::mail::system::Cause;
 use beadmesh_protocol::mail::thread::{Place, order};
 
 use super::{Mail, lists, thread_hash};
@@ -29,16 +30,22 @@ pub(crate) struct Page {
 
 impl Mail {
     /// Returns a page of a thread: the letters after one, so many of them (as many as a page holds for 0).
+    ///
+    /// The system letters that an agent has in the thread are among them.
     pub(crate) fn thread_page(
         &self,
         stage: &Stage,
+        agent: AgentId,
         (thread, after): (&str, Option<LetterId>),
         limit: usize,
     ) -> Result<Page, StoreError> {
         let limit = if limit == 0 { PAGE_LETTERS_MAX } else { limit.min(PAGE_LETTERS_MAX) };
         let hash = thread_hash(thread);
-        let list = keys::thread(&hash);
-        let rows = stage.keys_from(&list, &list, THREAD_WHOLE_MAX + 1)?;
+        let lists = [keys::thread(&hash), keys::system_in(&hash, agent)];
+        let mut rows = Vec::new();
+        for list in &lists {
+            rows.extend(stage.keys_from(list, list, THREAD_WHOLE_MAX + 1)?);
+        }
         if rows.len() <= THREAD_WHOLE_MAX {
             let order = self.in_order(stage, &lists::letters(&rows))?;
             let place = after.map(|after| order.iter().position(|letter| *letter == after));
@@ -47,17 +54,24 @@ impl Mail {
             let is_more = start + letters.len() < order.len();
             return Ok(Page { letters, is_more, by_time: false });
         }
-        let from = match after {
-            None => list.clone(),
-            Some(after) => match self.record(stage, after)? {
-                Some(record) => lists::past(keys::in_thread(&hash, record.carried.hlc, after)),
+        let after = match after {
+            None => None,
+            Some(after) => match self.hlc(stage, after)? {
+                Some(hlc) => Some((hlc, after)),
                 None => return Ok(Page::default()),
             },
         };
-        let mut letters = lists::letters(&stage.keys_from(&list, &from, limit + 1)?);
-        let is_more = letters.len() > limit;
-        letters.truncate(limit);
-        Ok(Page { letters, is_more, by_time: true })
+        // Behind their lists, rows of both kinds are ordered alike.
+        let mut dated = Vec::new();
+        for list in &lists {
+            let first = |(hlc, after)| lists::past(keys::oldest_first(list.clone(), hlc, after));
+            let rows = stage.keys_from(list, &after.map_or(list.clone(), first), limit + 1)?;
+            dated.extend(rows.into_iter().map(|row| row[list.len()..].to_vec()));
+        }
+        dated.sort_unstable();
+        let is_more = dated.len() > limit;
+        dated.truncate(limit);
+        Ok(Page { letters: lists::letters(&dated), is_more, by_time: true })
     }
 
     /// Returns all letters of a thread, each after those it names, however many there are.
@@ -72,18 +86,33 @@ impl Mail {
         Ok((rows.len() <= THREAD_WHOLE_MAX).then(|| lists::letters(&rows)))
     }
 
-    /// Counts the letters of a thread.
-    pub(crate) fn thread_total(&self, stage: &Stage, thread: &str) -> Result<u64, StoreError> {
-        Ok(stage.record(&keys::thread_count(&thread_hash(thread)))?.unwrap_or(0))
+    /// Counts the letters of a thread, and the system letters that an agent has in it.
+    pub(crate) fn thread_total(&self, stage: &Stage, agent: AgentId, thread: &str) -> Result<u64, StoreError> {
+        let hash = thread_hash(thread);
+        let letters: u64 = stage.record(&keys::thread_count(&hash))?.unwrap_or(0);
+        let system: u64 = stage.record(&keys::system_count(&hash, agent))?.unwrap_or(0);
+        Ok(letters.saturating_add(system))
     }
 
-    /// Puts letters in order, each after those it names.
+    /// Puts letters of either kind in order, each after those it names.
     pub(crate) fn in_order(&self, stage: &Stage, letters: &[LetterId]) -> Result<Vec<LetterId>, StoreError> {
         let mut places = Vec::with_capacity(letters.len());
         for letter in letters {
-            let Some(record) = self.record(stage, *letter)? else { continue };
-            places.push(Place { letter: *letter, hlc: record.carried.hlc, named: record.letter.named() });
+            places.extend(self.place(stage, *letter)?);
         }
         Ok(order(places))
+    }
+
+    /// Returns where a letter of either kind stands in its thread.
+    fn place(&self, stage: &Stage, letter: LetterId) -> Result<Option<Place>, StoreError> {
+        if let Some(record) = self.record(stage, letter)? {
+            return Ok(Some(Place { letter, hlc: record.carried.hlc, named: record.letter.named() }));
+        }
+        let Some(record) = self.system(stage, letter)? else { return Ok(None) };
+        let named = match record.cause {
+            Cause::BeadClosed { .. } => Vec::new(),
+            Cause::AckOverdue { letter, .. } => vec![letter],
+        };
+        Ok(Some(Place { letter, hlc: record.hlc(), named }))
     }
 }

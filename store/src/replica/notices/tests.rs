@@ -3,12 +3,16 @@ use std::time::Duration;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{EntryId, NodeId};
-use beadmesh_protocol::notice::{News, Notice, Presence};
+use beadmesh_protocol::notice::{Acted, News, Notice, Presence};
 use beadmesh_protocol::op::{NodeFacts, Op};
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
 
-use super::{DOUBT_PAUSE, DOUBT_WAIT, NEWS_PAUSE, PRESENCE_FIRST_WAIT, PRESENCE_INTERVAL_MIN, PRESENCE_JITTER};
+use super::{
+    ACTED_WITHIN, DOUBT_PAUSE, DOUBT_WAIT, NEWS_PAUSE, PRESENCE_FIRST_WAIT, PRESENCE_INTERVAL_MIN, PRESENCE_JITTER,
+    THERE_WITHIN,
+};
+use crate::command::{Answer, Command};
 use crate::replica::{Input, RequestId};
 use crate::testing::{Net, create};
 
@@ -44,10 +48,12 @@ fn presence(net: &Net, of: usize, counter: u64, data: u64) -> Presence {
     let mut presence = Presence {
         node: net.node(of),
         instance: beadmesh_protocol::id::InstanceId::from_bytes([9; 8]),
+        opening: 1,
         counter,
         wall: net.now(of).wall,
         control: hello.control,
         data: hello.data,
+        agents: Vec::new(),
     };
     presence.data.count += data;
     presence
@@ -249,6 +255,106 @@ fn a_clock_that_is_ahead_is_not_believed() {
     let said = presence(&net, 1, 9, 0);
     net.publish(0, net.node(1), &Notice::Presence(said).encode());
     assert_eq!(net.seen(0, 1).last_heard, Some(net.now(0).wall));
+}
+
+#[test]
+fn a_clock_that_is_put_back_silences_nobody() {
+    let mut net = pair();
+    net.peers[1].ahead = SOON * 1_000;
+    let ahead = presence(&net, 1, 9, 0);
+    net.publish(0, net.node(1), &Notice::Presence(ahead).encode());
+    net.peers[1].ahead = Duration::ZERO;
+    for (opening, counter) in [(1, 10), (2, 1), (2, 2)] {
+        net.elapse(SOON);
+        let said = Presence { opening, ..presence(&net, 1, counter, 0) };
+        net.publish(0, net.node(1), &Notice::Presence(said).encode());
+        assert_eq!(net.seen(0, 1).last_heard, Some(net.now(0).wall), "{opening}, {counter}");
+    }
+}
+
+#[test]
+fn openings_in_which_something_is_said_are_counted() {
+    let mut net = Net::joined(2);
+    for opening in 1..4 {
+        net.crash(0);
+        // One in which nothing is said is none.
+        net.crash(0);
+        net.link(0, 1);
+        net.elapse(PRESENCE_FIRST_WAIT * 2);
+        net.wake();
+        let said = published(&mut net, 0);
+        let [Notice::Presence(said)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((said.opening, said.counter), (opening, 1));
+    }
+}
+
+/// Returns when a replica thinks that an agent acted last, and whether it takes its node for reachable.
+fn known(net: &mut Net, at: usize, name: &str) -> (Option<Wall>, bool) {
+    let Ok(Answer::Agents(agents)) = net.ask(at, Command::AgentList { all: true }) else { panic!("agents") };
+    let agent = agents.into_iter().find(|agent| agent.name == name).unwrap();
+    (agent.last_used, agent.in_reach)
+}
+
+#[test]
+fn agents_that_acted_lately_are_told_of_and_others_are_not_known_of() {
+    let mut net = pair();
+    let (ada, _, eve) = (net.register(0, "Ada"), net.register(0, "Bob"), net.register(0, "Eve"));
+    net.settle();
+    net.elapse(ACTED_WITHIN);
+    let acted_at = net.now(0).wall;
+    net.ask_as(0, &ada, Command::MailUnread).unwrap();
+    net.ask_as(0, &eve, Command::MailUnread).unwrap();
+    net.ask(0, Command::AgentRetire("Eve".to_owned())).unwrap();
+    net.notices.clear();
+    net.elapse(PRESENCE_INTERVAL_MIN + PRESENCE_JITTER);
+    net.wake();
+    net.settle();
+    let said = published(&mut net, 0).into_iter().find(|notice| matches!(notice, Notice::Presence(_))).unwrap();
+    let Notice::Presence(presence) = &said else { panic!("{said:?}") };
+    assert_eq!(presence.agents.len(), 1, "Bob did nothing for a day, Eve is retired: {:?}", presence.agents);
+    assert_eq!(known(&mut net, 1, "Ada"), (None, true));
+    net.publish(1, net.node(0), &said.encode());
+    let (seen, _) = known(&mut net, 1, "Ada");
+    // Seconds are told, so up to one of them is lost.
+    assert!(seen.is_some_and(|seen| seen >= acted_at && seen <= acted_at.after(Duration::from_secs(1))), "{seen:?}");
+    assert_eq!(known(&mut net, 1, "Bob").0, None);
+    assert!(known(&mut net, 0, "Bob").0.is_some());
+}
+
+#[test]
+fn an_agent_is_told_of_by_its_own_node_alone() {
+    let mut net = Net::joined(3);
+    net.register(0, "Ada");
+    net.link(0, 1);
+    net.settle();
+    net.link(1, 2);
+    net.settle();
+    let Ok(Answer::Agents(agents)) = net.ask(1, Command::AgentList { all: true }) else { panic!("agents") };
+    let agents = vec![Acted { seconds_ago: 1, agent: agents[0].id }];
+    let said = Presence { agents: agents.clone(), ..presence(&net, 2, 1, 0) };
+    net.publish(1, net.node(2), &Notice::Presence(said).encode());
+    assert_eq!(known(&mut net, 1, "Ada").0, None);
+    let said = Presence { agents, ..presence(&net, 0, 1, 0) };
+    net.publish(1, net.node(0), &Notice::Presence(said).encode());
+    assert!(known(&mut net, 1, "Ada").0.is_some());
+}
+
+#[test]
+fn who_was_heard_lately_is_in_reach_without_a_link() {
+    let mut net = Net::joined(3);
+    net.register(0, "Ada");
+    let first = net.link(0, 1);
+    net.settle();
+    net.link(1, 2);
+    net.settle();
+    net.cut(first);
+    assert!(!known(&mut net, 1, "Ada").1);
+    let said = presence(&net, 0, 1, 0);
+    net.publish(1, net.node(0), &Notice::Presence(said).encode());
+    assert!(known(&mut net, 1, "Ada").1);
+    net.elapse(THERE_WITHIN + SOON);
+    net.wake();
+    assert!(!known(&mut net, 1, "Ada").1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use beadmesh_protocol::id::{AgentId, ProjectId};
 use beadmesh_protocol::near::is_near;
 
 use super::super::super::mail::THREAD_WHOLE_MAX;
-use super::super::agent::{is_called, refused};
+use super::super::agent::refused;
 use super::super::value::invalid;
 use super::super::{Failure, Replica};
 use crate::command::CommandError;
@@ -96,7 +96,7 @@ impl Replica {
         let directory = self.mesh.directory();
         let named: Vec<AgentId> = match name.split_once('@') {
             Some((local, node)) => {
-                let nodes = self.mesh.roster().members.keys().filter(|id| is_called(&self.mesh, **id, node));
+                let nodes = self.mesh.roster().members.keys().filter(|id| self.mesh.is_called(**id, node));
                 nodes.filter_map(|node| directory.named(*node, local)).map(|(id, _)| id).collect()
             }
             None => {

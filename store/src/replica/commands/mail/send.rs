@@ -18,7 +18,9 @@ const REPLY_MARK: &str = "Re: ";
 impl Replica {
     /// Sends a letter.
     pub(in super::super) fn send(&mut self, sender: AgentId, new: NewLetter) -> Result<Answer, Failure> {
-        let answered = new.in_reply_to.as_deref().map(|letter| self.find_letter(letter)).transpose()?;
+        let hint = "write to its thread: `beadmesh mail send --thread NAME`";
+        let unanswered = ("nobody reads answers to it", hint);
+        let answered = new.in_reply_to.as_deref().map(|letter| self.find_letter(letter, unanswered)).transpose()?;
         let thread = self.thread_of(&new, answered.as_ref())?;
         let project = new.project.as_ref().map(|context| self.mesh.project(context)).transpose()?;
         let about = About {
