@@ -137,6 +137,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Thread(_) => "a thread",
         Answer::Unread(_) => "a count of unread letters",
         Answer::MailExport(_) => "all mail",
+        Answer::BlobUses(_) => "who carries blobs",
         Answer::Done => "done",
     };
     Problem::internal(format!("the replica answered {kind} to another question"))

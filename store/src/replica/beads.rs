@@ -35,7 +35,7 @@ use warm::Shown;
 pub(crate) use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 4;
+const LAYOUT: u32 = 5;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -192,7 +192,7 @@ impl From<ReceiptAnswer> for Receipt {
 impl From<mail::Attachment> for Attachment {
     fn from(attachment: mail::Attachment) -> Self {
         let mail::Attachment { hash, name, bytes } = attachment;
-        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash.to_string();
         Self { hash, name, bytes }
     }
 }
