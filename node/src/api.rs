@@ -14,11 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::extract::Caller;
 use self::model::ProjectRequest;
+use crate::attachments::Attachments;
 use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
 
 mod agents;
+mod attachments;
 mod backup;
 mod beads;
 pub mod error;
@@ -36,17 +38,19 @@ pub use extract::BODY_BYTES_MAX;
 
 /// What the routes work with.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub(crate) struct Api {
     /// The replica.
-    pub core: Core,
+    pub(crate) core: Core,
     /// The home.
-    pub home: Arc<Home>,
+    pub(crate) home: Arc<Home>,
+    /// The contents of attachments.
+    pub(crate) attachments: Attachments,
     /// The network; a single command has none.
-    pub network: Option<Network>,
+    pub(crate) network: Option<Network>,
     /// Cancelled when the node is to stop: streams end, and a request to shut down cancels it.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// What the user of the home is called, where the home does not say.
-    pub human: String,
+    pub(crate) human: String,
 }
 
 impl Api {
@@ -69,7 +73,7 @@ impl Api {
 struct Described;
 
 /// Returns the router, which answers every request with JSON or a stream of it.
-pub fn router(api: Api) -> Router {
+pub(crate) fn router(api: Api) -> Router {
     let (router, mut described) = documented().split_for_parts();
     described.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let described = Arc::new(described);
@@ -87,6 +91,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(export::routes())
         .merge(agents::routes())
         .merge(mail::routes())
+        .merge(attachments::routes())
         .merge(backup::routes())
         .merge(mesh::routes())
         .merge(events::routes())
