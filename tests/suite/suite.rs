@@ -6,6 +6,7 @@ mod cli_bad_input;
 mod cli_demo;
 mod cli_mail;
 mod lab_link_cut;
+mod mesh_attachments;
 mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;
