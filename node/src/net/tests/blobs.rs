@@ -36,7 +36,7 @@ async fn messages_pass_beside_a_link_and_a_stream_that_is_not_read_delays_no_fra
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_linked_members_open_streams_and_not_too_many() {
-    let (mut ada, mut bob, from_ada, _) = linked_pair(TCP).await;
+    let (mut ada, bob, from_ada, _) = linked_pair(TCP).await;
     let eve = Node::start(3, TCP).await;
     let (ada_id, bob_id) = (ada.id(), bob.id());
     assert_eq!(eve.handle.blob(ada_id).await.unwrap_err(), BlobStreamError::NotLinked { node: ada_id });
