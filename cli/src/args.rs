@@ -22,8 +22,8 @@ pub(crate) use bead::{
 };
 pub(crate) use demo::DemoArgs;
 pub(crate) use mail::{
-    AckArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs, ThreadArgs,
-    WaitArgs,
+    AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
+    ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
 pub(crate) use sim::{PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};

@@ -176,6 +176,12 @@ impl Client {
         self.stream(request(Method::GET, path, "application/json", Body::empty())?).await
     }
 
+    /// Asks for a stream that the node may have to fetch from another one first; it says when it gives up.
+    pub(crate) async fn download_slow(&mut self, path: &str) -> Result<Body, Failure> {
+        let request = request(Method::GET, path, "application/json", Body::empty())?;
+        opened(self.send(request).await?).await
+    }
+
     /// Sends a wish that is answered by a stream of any length.
     pub(crate) async fn post_stream(&mut self, path: &str, wish: &impl Serialize) -> Result<Body, Failure> {
         self.stream(request(Method::POST, path, "application/json", written(wish)?)?).await
@@ -183,7 +189,7 @@ impl Client {
 
     async fn stream(&mut self, request: Request<Body>) -> Result<Body, Failure> {
         let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow())??;
-        if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response).await) }
+        opened(response).await
     }
 
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Body) -> Result<T, Failure> {
@@ -250,6 +256,11 @@ fn request(method: Method, path: &str, kind: &'static str, body: Body) -> Result
 fn written(wish: &impl Serialize) -> Result<Body, Failure> {
     let bytes = serde_json::to_vec(wish);
     bytes.map(Body::from).map_err(|error| Failure::usage("this cannot be sent").caused_by(&error))
+}
+
+/// Returns the stream of an answer that is a success.
+async fn opened(response: Response<Body>) -> Result<Body, Failure> {
+    if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response).await) }
 }
 
 /// Reads an answer whole.

@@ -91,6 +91,13 @@ impl Printer {
         self.out.write_all(bytes).map_err(|error| unwritten(&error))
     }
 
+    /// Writes bytes that are no text: where nothing is coloured, `bytes` takes out what looks like a colour.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.flush()?;
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
+    }
+
     /// Says a sentence that a person may want to read, and no script.
     pub(crate) fn note(&mut self, sentence: impl AsRef<str>) -> Result<(), Failure> {
         if self.quiet || self.json {

@@ -14,11 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::extract::Caller;
 use self::model::ProjectRequest;
+use crate::attachments::Attachments;
 use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
 
 mod agents;
+mod attachments;
 mod backup;
 mod beads;
 pub mod error;
@@ -40,17 +42,19 @@ pub const PAGE_MAX: usize = 1_000;
 
 /// What the routes work with.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub(crate) struct Api {
     /// The replica.
-    pub core: Core,
+    pub(crate) core: Core,
     /// The home.
-    pub home: Arc<Home>,
+    pub(crate) home: Arc<Home>,
+    /// The contents of attachments.
+    pub(crate) attachments: Attachments,
     /// The network; a single command has none.
-    pub network: Option<Network>,
+    pub(crate) network: Option<Network>,
     /// Cancelled when the node is to stop: streams end, and a request to shut down cancels it.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// What the user of the home is called, where the home does not say.
-    pub human: String,
+    pub(crate) human: String,
 }
 
 impl Api {
@@ -73,7 +77,7 @@ impl Api {
 struct Described;
 
 /// Returns the router, which answers every request with JSON or a stream of it.
-pub fn router(api: Api) -> Router {
+pub(crate) fn router(api: Api) -> Router {
     let (router, mut described) = documented().split_for_parts();
     described.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let described = Arc::new(described);
@@ -91,6 +95,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(export::routes())
         .merge(agents::routes())
         .merge(mail::routes())
+        .merge(attachments::routes())
         .merge(backup::routes())
         .merge(mesh::routes())
         .merge(events::routes())
@@ -150,6 +155,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Thread(_) => "a thread",
         Answer::Unread(_) => "a count of unread letters",
         Answer::MailExport(_) => "all mail",
+        Answer::BlobUses(_) => "who carries blobs",
         Answer::Done => "done",
     };
     Problem::internal(format!("the replica answered {kind} to another question"))

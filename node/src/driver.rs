@@ -16,6 +16,7 @@ use beadmesh_store::replica::{self, Output};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{debug, error, info, warn};
 
+use crate::attachments::Server;
 use crate::core::{Core, Sink};
 use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
@@ -124,6 +125,7 @@ pub(crate) struct Driver {
     pub(crate) handle: Handle,
     pub(crate) home: Arc<Home>,
     pub(crate) links: Arc<Links>,
+    pub(crate) blobs: Server,
 }
 
 impl Driver {
@@ -187,6 +189,8 @@ impl Driver {
                     }
                     Err(_) => warn!(%node, "too many ask to join at one time: not answered"),
                 },
+                // The network bounds how many there are.
+                Event::BlobAsked { node, stream } => drop(tokio::spawn(self.blobs.clone().serve(node, stream))),
                 Event::DialFailed { node, reason } => debug!(%node, reason, "peer not reached"),
             }
         }

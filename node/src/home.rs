@@ -157,6 +157,11 @@ impl Home {
         self.dir.join("store")
     }
 
+    /// Returns the directory of the contents of attachments.
+    pub fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs")
+    }
+
     /// Returns the directory in which a store is built that a backup brings back.
     pub(crate) fn restoring(&self) -> PathBuf {
         self.dir.join(RESTORING)

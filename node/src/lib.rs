@@ -3,6 +3,7 @@
 //! It acts and decides nothing: what is right is said by the protocol, what is remembered by the store.
 
 pub mod api;
+mod attachments;
 pub mod clock;
 pub mod core;
 mod driver;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::model::SecretText;
 use crate::api::{self, Api};
+use crate::attachments::Attachments;
 use crate::core::{Core, Queue, State};
 use crate::home::{Home, Names};
 use crate::human;
@@ -38,7 +39,8 @@ impl Local {
         let core = core.map_err(OpeningError::Thread)?;
         human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home)?;
         let (home, stop) = (Arc::new(home), CancellationToken::new());
-        let router = api::router(Api { core: core.clone(), home, network: None, stop, human });
+        let attachments = Attachments::new(&home, core.clone(), None);
+        let router = api::router(Api { core: core.clone(), home, attachments, network: None, stop, human });
         Ok(Self { router, recovery: opened.recovery, core })
     }
 

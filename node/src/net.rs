@@ -1,10 +1,12 @@
-//! The network of a node: links to members, as ordered streams of frames, notices among them, and joins of strangers.
+//! The network of a node: links to members, as ordered streams of frames, notices and blobs among them, and joins of
+//! strangers.
 //!
 //! It moves bytes and knows nothing of entries. One task drives the libp2p swarm, one more runs each link; the rest of
 //! the node talks to them through a [`Handle`] that never blocks and one bounded queue of [`Event`]s.
 
 mod address;
 mod behaviour;
+mod blob;
 mod dialer;
 mod driver;
 mod event;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use address::{Path, Transport};
+pub use blob::{BlobStream, BlobStreamError, TransferError};
 pub use event::{Event, Events, FRAME_ROOM_MIN, Room};
 pub use handle::{Handle, PublishError, SendError};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
@@ -89,6 +92,8 @@ pub struct Timing {
     pub write_stall: Duration,
     /// How long a link that is closed on purpose may take to hand over what is queued.
     pub linger: Duration,
+    /// How long reading or writing one message of a blob may stand still before the stream is given up.
+    pub blob_stall: Duration,
 }
 
 impl Default for Timing {
@@ -103,6 +108,7 @@ impl Default for Timing {
             link_wait: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),
             linger: Duration::from_secs(1),
+            blob_stall: Duration::from_secs(30),
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{self, Api};
+use crate::attachments::Attachments;
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, Names};
@@ -157,9 +158,12 @@ impl Service {
         let network = Network::new(handle.clone(), opened.names.node);
         let stop = CancellationToken::new();
         let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
+        let attachments = Attachments::new(&home, core.clone(), Some(handle.clone()));
+        attachments.sweep().await;
         let api = Api {
             core: core.clone(),
             home: home_path,
+            attachments: attachments.clone(),
             network: Some(network_handle),
             stop: stop.clone(),
             human: human.clone(),
@@ -179,8 +183,15 @@ impl Service {
         };
         let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
         let server = tokio::spawn(server.into_future());
-        let driver = Driver { core: core.clone(), handle, home: Arc::clone(&home), links: Arc::clone(&links) };
+        let driver = Driver {
+            core: core.clone(),
+            handle,
+            home: Arc::clone(&home),
+            links: Arc::clone(&links),
+            blobs: attachments.server(),
+        };
         let driver = tokio::spawn(driver.run(events));
+        tokio::spawn(attachments.run(stop.clone()));
         tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
         if !is_dialling_only {
             // Whoever reads the greeting, or asks for an invite at once, is told an address.

@@ -132,6 +132,10 @@ id! {
     /// Names a letter: 16 bytes of BLAKE3 over what it says, so that it is one letter whoever brings it.
     LetterId, 16, "base32", BASE32_NOPAD_NOCASE
 }
+id! {
+    /// Names a blob: BLAKE3 of its bytes.
+    BlobHash, 32, "hex", HEXLOWER
+}
 
 impl MeshId {
     /// The mesh a founding entry is hashed under, because its own is not known before it is hashed.

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod alias;
 pub mod bead;
+pub mod blob;
 pub mod clock;
 pub mod entry;
 pub mod graph;

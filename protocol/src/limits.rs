@@ -49,6 +49,12 @@ pub const ATTACHMENTS_MAX: usize = 8;
 /// Bytes of the name of an attachment: a file's name on any system.
 pub const ATTACHMENT_NAME_BYTES_MAX: usize = 255;
 
+/// Bytes of the content of one attachment: a log, a patch or a picture, and not the disk of whoever reads it.
+pub const ATTACHMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Bytes of one piece of a blob on its stream: frames of a link on the same connection find their way in between.
+pub const BLOB_PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of what an agent says it runs: a program, a model.
 pub const AGENT_WORD_BYTES_MAX: usize = 128;
 

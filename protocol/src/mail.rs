@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
-use crate::id::{AgentId, LetterId, ProjectId};
+use crate::id::{AgentId, BlobHash, LetterId, ProjectId};
 use crate::op::Op;
 
 pub mod secret;
@@ -52,8 +52,8 @@ pub struct Letter {
 /// A file that goes with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// BLAKE3 of its content.
-    pub hash: [u8; 32],
+    /// Names its content.
+    pub hash: BlobHash,
     /// What it is called.
     pub name: String,
     /// Its length in bytes.

@@ -7,9 +7,9 @@ use crate::agent;
 use crate::entry::{DATA_KIND_MIN, FOUND_KIND, RawOp};
 use crate::id::{BeadId, EntryId, InviteId, NodeId, ProjectId};
 use crate::limits::{
-    ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_NAME_BYTES_MAX,
-    ATTACHMENTS_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX,
-    PROJECT_KEYS_MAX, RECIPIENTS_MAX, SUBJECT_BYTES_MAX, THREAD_BYTES_MAX,
+    ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_BYTES_MAX,
+    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX,
+    NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX, SUBJECT_BYTES_MAX, THREAD_BYTES_MAX,
 };
 use crate::mail::{Letter, Receipt};
 
@@ -223,7 +223,10 @@ impl Op {
                 within("seen", letter.seen.len(), LETTER_SEEN_MAX)?;
                 within("attachments", letter.attachments.len(), ATTACHMENTS_MAX)?;
                 let names = letter.attachments.iter().map(|attachment| attachment.name.len());
-                within("attachment", names.max().unwrap_or(0), ATTACHMENT_NAME_BYTES_MAX)
+                within("attachment", names.max().unwrap_or(0), ATTACHMENT_NAME_BYTES_MAX)?;
+                let bytes = letter.attachments.iter().map(|attachment| attachment.bytes);
+                let limit = usize::try_from(ATTACHMENT_BYTES_MAX).unwrap_or(usize::MAX);
+                within("attachment", bytes.max().map_or(0, |max| usize::try_from(max).unwrap_or(usize::MAX)), limit)
             }
             Self::Bead(_) | Self::Receipt(_) => Ok(()),
         }
@@ -254,8 +257,8 @@ fn within(field: &'static str, size: usize, limit: usize) -> Result<(), OpError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AgentId, LetterId};
-    use crate::mail::ReceiptKind;
+    use crate::id::{AgentId, BlobHash, LetterId};
+    use crate::mail::{Attachment, ReceiptKind};
 
     #[test]
     fn every_operation_reads_back() {
@@ -306,12 +309,16 @@ mod tests {
     fn a_letter_or_an_agent_over_its_limits_has_no_effect() {
         let (ada, bob) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
         let letter = crate::testing::letter(ada, &[bob], "hello");
+        let attachment = |name: &str, bytes| Attachment { hash: BlobHash::of(b""), name: name.to_owned(), bytes };
         for (letter, field) in [
             (Letter { subject: "x".repeat(257), ..letter.clone() }, "subject"),
             (Letter { body: "x".repeat(64 * 1024 + 1), ..letter.clone() }, "body"),
             (Letter { to: vec![bob; 40], cc: vec![bob; 25], ..letter.clone() }, "to"),
             (Letter { seen: vec![LetterId::from_bytes([1; 16]); 17], ..letter.clone() }, "seen"),
-            (Letter { thread: "x".repeat(129), ..letter }, "thread"),
+            (Letter { thread: "x".repeat(129), ..letter.clone() }, "thread"),
+            (Letter { attachments: vec![attachment("x", 1); 9], ..letter.clone() }, "attachments"),
+            (Letter { attachments: vec![attachment(&"x".repeat(256), 1)], ..letter.clone() }, "attachment"),
+            (Letter { attachments: vec![attachment("x", 16 * 1024 * 1024 + 1)], ..letter }, "attachment"),
         ] {
             let decoded = Op::decode(&Op::Letter(Box::new(letter)).encode());
             assert!(matches!(decoded, Err(OpError::OverLimit { field: named, .. }) if named == field), "{field}");

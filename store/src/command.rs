@@ -10,7 +10,7 @@ use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::bead::{Bead, Conflict, DepKey, Field, FieldValue, Status};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, Sealed};
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, MeshId, NodeId, ProjectId};
+use beadmesh_protocol::id::{BeadId, BlobHash, EntryId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRefusal, JoinRequest, Ticket};
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::sync::Progress;
@@ -24,8 +24,8 @@ mod mail;
 pub use agent::{AgentAnswer, Credential, NewAgent};
 pub use error::CommandError;
 pub use mail::{
-    ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailExport,
-    MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
+    BlobUse, ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage,
+    MailExport, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
 
 /// A wish of the API.
@@ -104,6 +104,8 @@ pub enum Command {
     MailSearch(MailQuery),
     /// Counts the letters that the agent has not read; answers `Unread`.
     MailUnread,
+    /// Tells which letters carry these blobs, in this order; answers `BlobUses`.
+    BlobUses(Vec<BlobHash>),
     /// Reads all mail that has effect here, for whoever may run commands on the node; answers `MailExport`.
     MailExport,
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
@@ -339,6 +341,8 @@ pub enum Answer {
     Unread(u64),
     /// All mail.
     MailExport(Box<MailExport>),
+    /// Which letters carry some blobs, in the order they were asked for.
+    BlobUses(Vec<BlobUse>),
     /// What a backup holds.
     BackupIndex(BackupIndex),
     /// Entries in the form they travel in, in the order they were asked for.

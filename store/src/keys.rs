@@ -1,7 +1,7 @@
 //! Where records lie: one letter, then what names the record. Entries are the truth; views are derived from them.
 
 use beadmesh_protocol::clock::{Timestamp, Wall};
-use beadmesh_protocol::id::{AgentId, BeadId, ChangeHash, EntryId, InstanceId, InviteId, LetterId, NodeId};
+use beadmesh_protocol::id::{AgentId, BeadId, BlobHash, ChangeHash, EntryId, InstanceId, InviteId, LetterId, NodeId};
 use beadmesh_protocol::mail::ReceiptKind;
 
 /// Which mesh this store is in, and who writes here.
@@ -159,6 +159,16 @@ pub(crate) fn pressing(agent: AgentId) -> Vec<u8> {
 /// Of those the ones that it has not read.
 pub(crate) fn unread(agent: AgentId) -> Vec<u8> {
     [b"Lu", agent.as_bytes().as_slice()].concat()
+}
+
+/// Letters that carry a blob.
+pub(crate) fn carrying(blob: BlobHash) -> Vec<u8> {
+    [b"Lb", blob.as_bytes().as_slice()].concat()
+}
+
+/// Of those the ones that were written on a node.
+pub(crate) fn carrying_of(blob: BlobHash, node: NodeId) -> Vec<u8> {
+    [b"Lb", blob.as_bytes().as_slice(), node.as_bytes()].concat()
 }
 
 /// Puts a letter behind one of these lists, the newest first.

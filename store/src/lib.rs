@@ -3,6 +3,7 @@
 //! It starts no threads of its own, waits for nothing but the disk, and knows no network.
 
 pub mod backup;
+pub mod blobs;
 pub mod command;
 mod directory;
 pub mod folds;
@@ -19,6 +20,7 @@ mod stage;
 #[cfg(test)]
 mod testing;
 
+pub use blobs::{BlobError, Blobs};
 pub use kv::{Batch, Kv, KvError};
 pub use lock::Lock;
 pub use membership::Membership;

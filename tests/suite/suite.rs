@@ -8,6 +8,7 @@ mod cli_mail;
 mod cli_pages;
 mod lab_link_cut;
 mod mesh_agents;
+mod mesh_attachments;
 mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;

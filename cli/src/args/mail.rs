@@ -1,5 +1,6 @@
 //! Arguments of the commands about letters.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use beadmesh_node::api::model::Importance;
@@ -18,6 +19,8 @@ pub(crate) enum MailCommand {
     Inbox(InboxArgs),
     /// Show a letter in full, and note that you have read it.
     Show(ShowArgs),
+    /// Save a file that came with a letter, fetched from another node where it is not here.
+    Attachment(AttachmentArgs),
     /// Show every letter of a thread, each after those it answers.
     Thread(ThreadArgs),
     /// Acknowledge a letter: say that you have taken note of what it asks.
@@ -71,7 +74,10 @@ pub(crate) struct LetterArgs {
     /// Ask everybody it is to for an acknowledgement.
     #[arg(long)]
     pub(crate) ack: bool,
-    /// Send it although it seems to hold a password or a key; the node logs that.
+    /// A file that goes with it; may be given several times, 8 files of 16 MiB each at most.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attach: Vec<PathBuf>,
+    /// Send it although it seems to hold a password or a key; the node logs that. Attachments are not looked into.
     #[arg(long)]
     pub(crate) allow_credentials: bool,
     /// The text, as Markdown, or - to read it from standard input.
@@ -141,6 +147,23 @@ pub(crate) struct ShowArgs {
     /// Look at it without noting that you have read it.
     #[arg(long)]
     pub(crate) peek: bool,
+}
+
+/// Arguments of `mail attachment`.
+#[derive(Debug, Args)]
+pub(crate) struct AttachmentArgs {
+    /// The letter, by its id or the start of it.
+    #[arg(value_name = "LETTER")]
+    pub(crate) letter: String,
+    /// Which of its files, by number or name; may be left out where there is one.
+    #[arg(value_name = "INDEX|NAME")]
+    pub(crate) which: Option<String>,
+    /// Where to write it, or - for standard output; under its own name in this folder otherwise.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Arguments of `mail thread`.

@@ -52,7 +52,7 @@ pub(super) async fn run(context: &mut Context, args: BackupArgs) -> Result<(), F
     let progress = Progress::steps(&context.printer, "Backing up", 0);
     let mut copy = Copy { stream, reader: Reader::default(), progress, bytes: 0, entries: 0 };
     let copied =
-        if is_piped { copy.run(|bytes| context.printer.bytes(bytes)).await } else { to_file(&mut copy, &file).await };
+        if is_piped { copy.run(|bytes| context.printer.raw(bytes)).await } else { to_file(&mut copy, &file).await };
     copy.progress.clear();
     let header = copied?;
     let body = BackupBody {

@@ -16,7 +16,11 @@ use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::{Printer, letter, text};
 
+mod attachment;
+mod files;
 mod wait;
+
+use files::Files;
 
 /// Letters that people are shown unless they ask for more.
 const SHOWN_DEFAULT: usize = 20;
@@ -34,6 +38,7 @@ pub(super) async fn run(context: &mut Context, command: MailCommand) -> Result<(
         MailCommand::Reply(args) => reply(context, *args).await,
         MailCommand::Inbox(args) => inbox(context, args).await,
         MailCommand::Show(args) => show(context, args).await,
+        MailCommand::Attachment(args) => attachment::run(context, args).await,
         MailCommand::Thread(args) => thread(context, args).await,
         MailCommand::Ack(args) => ack(context, args).await,
         MailCommand::Search(args) => search(context, args).await,
@@ -45,32 +50,36 @@ pub(super) async fn run(context: &mut Context, command: MailCommand) -> Result<(
 async fn send(context: &mut Context, args: SendArgs) -> Result<(), Failure> {
     let SendArgs { to, cc, subject, thread, common } = args;
     let project = context.project()?.known();
-    let wish = LetterRequest { to, cc, subject: Some(subject), thread, project, ..written(common)? };
-    post(context, &wish).await
+    let (wish, files) = written(common)?;
+    post(context, LetterRequest { to, cc, subject: Some(subject), thread, project, ..wish }, files).await
 }
 
 /// Answers a letter.
 async fn reply(context: &mut Context, args: ReplyArgs) -> Result<(), Failure> {
     let ReplyArgs { letter, all, common } = args;
-    let wish = LetterRequest { in_reply_to: Some(letter), reply_all: all, ..written(common)? };
-    post(context, &wish).await
+    let (wish, files) = written(common)?;
+    post(context, LetterRequest { in_reply_to: Some(letter), reply_all: all, ..wish }, files).await
 }
 
-/// Returns what letters of all kinds say; a reply is about the project of the letter it answers.
-fn written(args: LetterArgs) -> Result<LetterRequest, Failure> {
-    let LetterArgs { importance, ack, allow_credentials, body } = args;
-    Ok(LetterRequest {
+/// Returns what letters of all kinds say, and the files that go with one; a reply is about the project of the letter it
+/// answers.
+fn written(args: LetterArgs) -> Result<(LetterRequest, Files), Failure> {
+    let LetterArgs { importance, ack, attach, allow_credentials, body } = args;
+    let files = Files::open(&attach)?;
+    let wish = LetterRequest {
         body: Input::default().bounded(body, "body", LETTER_BODY_BYTES_MAX)?,
         importance: importance.into(),
         ack_required: ack,
         allow_credentials,
         ..LetterRequest::default()
-    })
+    };
+    Ok((wish, files))
 }
 
-async fn post(context: &mut Context, wish: &LetterRequest) -> Result<(), Failure> {
+async fn post(context: &mut Context, mut wish: LetterRequest, files: Files) -> Result<(), Failure> {
     let mut client = context.proven_client().await?;
-    let body: LetterBody = client.post("/v1/letters", wish).await?;
+    wish.attachments = files.upload(&mut client, &context.printer).await?;
+    let body: LetterBody = client.post("/v1/letters", &wish).await?;
     let is_local = client.is_local();
     let printer = &mut context.printer;
     if printer.json {

@@ -37,7 +37,7 @@ pub(crate) fn page(letter: &Letter, columns: usize, now: Timestamp) -> Vec<Strin
         facts.push((if letter.system { "About" } else { "Answers" }, answered.clone()));
     }
     for attachment in &letter.attachments {
-        facts.push(("File", format!("{} ({} bytes)", attachment.name, attachment.bytes)));
+        facts.push(("File", format!("{} {} ({} bytes)", attachment.index, attachment.name, attachment.bytes)));
     }
     for receipt in &letter.receipts {
         facts.push(("Read", told(receipt, now)));
@@ -140,7 +140,7 @@ mod tests {
             ack_required: true,
             in_reply_to: Some("abcdefghijklmnopqrstuvwxyz".into()),
             project: None,
-            attachments: vec![Attachment { hash: "00".repeat(32), name: "plan.md".into(), bytes: 1_204 }],
+            attachments: vec![Attachment { index: 1, hash: "00".repeat(32), name: "plan.md".into(), bytes: 1_204 }],
             sent_at: "2026-03-01T10:00:00Z".into(),
             node: "n".into(),
             unread: true,
@@ -176,7 +176,7 @@ mod tests {
         Sent     2026-03-01 10:00 UTC (2 h ago)
         Thread   api-rework
         Answers  abcdefghijklmnopqrstuvwxyz
-        File     plan.md (1204 bytes)
+        File     1 plan.md (1204 bytes)
         Read     tim@desk, acknowledged 1 h ago
 
         Please look at these:

@@ -99,6 +99,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// The attachment that a path names.
+#[derive(Debug)]
+pub(super) struct AttachmentRef {
+    /// The letter.
+    pub(super) letter: String,
+    /// Which of its attachments, from 1.
+    pub(super) index: usize,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AttachmentRef {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<(String, usize)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path((letter, index)) = path.map_err(|error| {
+            let hint = "write the letter's id, and the number of the attachment, from 1";
+            Problem::new(StatusCode::BAD_REQUEST, "usage", error.body_text(), hint)
+        })?;
+        Ok(Self { letter, index })
+    }
+}
+
 /// Who asks: the agent that the headers name with the token that proves it, or nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Caller(pub(super) Option<Credential>);

@@ -14,7 +14,7 @@ use super::extract::{Caller, Json, Named, Said};
 use super::model::{
     self, Empty, InboxQuery, LetterBody, LetterRequest, LettersBody, LettersQuery, ShowQuery, ThreadBody, ThreadQuery,
 };
-use super::{Api, page_size, project_of, unexpected};
+use super::{Api, attachments, page_size, project_of, unexpected};
 
 /// Letters of a page when a query does not say how many.
 const PAGE_LETTERS: usize = 20;
@@ -36,10 +36,14 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 async fn send(
     State(api): State<Api>,
     caller: Caller,
-    Json(request): Json<LetterRequest>,
+    Json(mut request): Json<LetterRequest>,
 ) -> Result<(StatusCode, Said<LetterBody>), Problem> {
     let (sender, overridden) = (caller.name(), request.allow_credentials);
-    let body = letter(&api, caller, Command::MailSend(Box::new(new_letter(request)))).await?;
+    // Durable here before the letter can be.
+    let attachments = attachments::claimed(&api, std::mem::take(&mut request.attachments)).await?;
+    let new = NewLetter { attachments: attachments.clone(), ..new_letter(request) };
+    let body = letter(&api, caller, Command::MailSend(Box::new(new))).await?;
+    api.attachments.keep(&attachments).await;
     if overridden {
         let letter = &body.0.letter.id;
         warn!(%letter, sender, "a letter was sent without looking for credentials in it, as its sender asked");

@@ -13,14 +13,16 @@ mod mesh;
 mod query;
 mod request;
 
-pub use beadmesh_protocol::limits::LETTER_BODY_BYTES_MAX;
+pub use beadmesh_protocol::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, LETTER_BODY_BYTES_MAX};
 pub use beadmesh_protocol::mail::Importance;
 pub use beadmesh_protocol::op::Role;
 pub use beadmesh_protocol::project::ProjectKey;
 
 pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
-pub use mail::{Attachment, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody};
+pub use mail::{
+    Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
+};
 pub use mesh::{
     DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
     Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody,

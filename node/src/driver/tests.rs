@@ -7,6 +7,7 @@ use beadmesh_store::replica::{FlushError, Input};
 use tokio::time::timeout;
 
 use super::*;
+use crate::attachments::Attachments;
 use crate::core::{Machine, Queue};
 use crate::net::{Config, DownReason, Listen};
 
@@ -70,7 +71,8 @@ async fn frames_reach_the_replica_in_order_and_a_broken_one_ends_the_link() {
     let sink = sink(here.clone(), Arc::clone(&links));
     let core = Core::start(Witness(witness), MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
-    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links) };
+    let blobs = Attachments::new(&home, core.clone(), None).server();
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs };
     let run = tokio::spawn(driver.run(events));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
     peer.set_members([(here.local_node_id(), addresses(&here).await)].into());
@@ -118,7 +120,8 @@ async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
     sink(Output::Mesh(MESH));
     let core = Core::start(Witness(witness), MESH, &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
-    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links) };
+    let blobs = Attachments::new(&home, core.clone(), None).server();
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs };
     let run = tokio::spawn(driver.run(events));
     peer.set_topic(notice::topic(MESH));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());

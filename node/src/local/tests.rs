@@ -6,6 +6,7 @@ use tower::ServiceExt;
 
 use super::*;
 
+mod attachments;
 mod mail;
 
 struct Bench {
@@ -295,6 +296,8 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/letters/{id}/ack",
         "/v1/inbox",
         "/v1/threads/{thread}",
+        "/v1/blobs",
+        "/v1/mail/{letter}/attachments/{index}",
         "/v1/import",
         "/v1/export",
         "/v1/invites",

@@ -1,5 +1,6 @@
-//! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links and joins.
+//! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links, joins and blobs.
 
+mod blobs;
 mod joins;
 mod notices;
 mod peers;
@@ -22,10 +23,11 @@ use super::address::Path;
 use super::behaviour::{self, Behaviour};
 use super::dialer::{Jitter, Peer, Schedule};
 use super::event::{self, Event, Events};
-use super::handle::{Ends, Handle, Request, Shared, Wishes};
+use super::handle::{BlobRequest, Ends, Handle, Request, Shared, Wishes};
 use super::link::{DownReason, Link};
 use super::notice::{Ears, Judged};
 use super::{Config, NetError, Queue, Timing, listen, peer};
+use blobs::Blobs;
 use joins::Joins;
 
 /// Events of the driver's own that may wait for a place; links wait by themselves.
@@ -41,6 +43,7 @@ struct Driver {
     shared: Arc<Shared>,
     wishes: watch::Receiver<Wishes>,
     requests: mpsc::Receiver<Request>,
+    blob_requests: mpsc::Receiver<BlobRequest>,
     publishing: mpsc::Receiver<Vec<u8>>,
     judged: mpsc::Receiver<Judged>,
     ears: Ears,
@@ -58,6 +61,7 @@ struct Driver {
     schedule: Schedule,
     jitter: Jitter,
     joins: Joins,
+    blobs: Blobs,
     links_made: u64,
     tasks: JoinSet<Ended>,
 }
@@ -82,7 +86,8 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
     let explicit = listen::open(&mut swarm, &config.listen)?;
     let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
     let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
-    let (handle, Ends { shared, wishes, joins: requests, publishing }) = Handle::new(local, config.queue.notices_out);
+    let (handle, ends) = Handle::new(local, config.queue.notices_out);
+    let Ends { shared, wishes, joins: requests, blobs: blob_requests, publishing } = ends;
     let (ears, judged) = Ears::new(config.queue.notices_in);
     let (sender, events) = event::channel(&config.queue);
     let Config { timing, queue, .. } = config;
@@ -92,6 +97,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         shared,
         wishes,
         requests,
+        blob_requests,
         publishing,
         judged,
         ears,
@@ -107,6 +113,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         schedule: Schedule::default(),
         jitter,
         joins: Joins::default(),
+        blobs: Blobs::default(),
         links_made: 0,
         tasks: JoinSet::new(),
     };
@@ -144,6 +151,7 @@ impl Driver {
                     // The last handle is gone.
                     None => break,
                 },
+                Some(request) = self.blob_requests.recv() => self.on_blob_request(request),
                 place = events.place(), if !self.outbox.is_empty() => match (place, self.outbox.pop_front()) {
                     (Ok(place), Some(event)) => place.send(event),
                     _ => break,

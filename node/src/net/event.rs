@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Queue;
 use super::address::Path;
+use super::blob::BlobStream;
 use super::join::JoinStream;
 use super::link::{DownReason, LinkId};
 use super::notice::Judge;
@@ -62,6 +63,13 @@ pub enum Event {
         node: NodeId,
         /// The stream for the exchange.
         stream: JoinStream,
+    },
+    /// A member asks for a blob.
+    BlobAsked {
+        /// Who asks; proven by the handshake.
+        node: NodeId,
+        /// The stream for the exchange.
+        stream: BlobStream,
     },
     /// A notice came that a member has signed, of at most [`limits::NOTICE_BYTES_MAX`] bytes.
     Notice {

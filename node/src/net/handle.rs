@@ -1,6 +1,6 @@
 //! What the rest of the node does with the network; nothing here blocks a thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::blob::{BlobStream, BlobStreamError};
 use super::join::{JoinError, JoinStream};
 use super::link::{DownReason, Link, LinkId};
 use super::notice::{Counters, NoticeCounts};
@@ -20,6 +21,12 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Joins that may wait for the driver.
 const JOINS_MAX: usize = 8;
+
+/// Time that opening a stream for a blob may take: longer than agreeing on its protocol may.
+const BLOB_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Wishes for streams of blobs that may wait for the driver.
+const BLOBS_MAX: usize = 8;
 
 /// Why a frame was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +72,7 @@ pub enum PublishError {
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
     joins: mpsc::Sender<Request>,
+    blobs: mpsc::Sender<BlobRequest>,
     pub(super) publishing: mpsc::Sender<Vec<u8>>,
 }
 
@@ -99,11 +107,19 @@ pub(super) struct Request {
     pub(super) reply: oneshot::Sender<Result<JoinStream, JoinError>>,
 }
 
+/// A wish for a stream to a linked member, for one blob.
+#[derive(Debug)]
+pub(super) struct BlobRequest {
+    pub(super) node: NodeId,
+    pub(super) reply: oneshot::Sender<Result<BlobStream, BlobStreamError>>,
+}
+
 /// The driver's ends of a handle.
 pub(super) struct Ends {
     pub(super) shared: Arc<Shared>,
     pub(super) wishes: watch::Receiver<Wishes>,
     pub(super) joins: mpsc::Receiver<Request>,
+    pub(super) blobs: mpsc::Receiver<BlobRequest>,
     pub(super) publishing: mpsc::Receiver<Vec<u8>>,
 }
 
@@ -112,6 +128,7 @@ impl Handle {
     pub(super) fn new(local: NodeId, notices_out: usize) -> (Self, Ends) {
         let (wishes, wishes_seen) = watch::channel(Wishes::default());
         let (joins, joins_asked) = mpsc::channel(JOINS_MAX);
+        let (blobs, blobs_asked) = mpsc::channel(BLOBS_MAX);
         let (publishing, published) = mpsc::channel(notices_out.max(1));
         let shared = Arc::new(Shared {
             local,
@@ -122,8 +139,14 @@ impl Handle {
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
         });
-        let ends = Ends { shared: Arc::clone(&shared), wishes: wishes_seen, joins: joins_asked, publishing: published };
-        (Self { shared, joins, publishing }, ends)
+        let ends = Ends {
+            shared: Arc::clone(&shared),
+            wishes: wishes_seen,
+            joins: joins_asked,
+            blobs: blobs_asked,
+            publishing: published,
+        };
+        (Self { shared, joins, blobs, publishing }, ends)
     }
 
     /// Returns the id of this node.
@@ -216,6 +239,25 @@ impl Handle {
             answer.await.map_err(|_| JoinError::Shutdown)?
         };
         timeout(JOIN_TIMEOUT, exchange).await.map_err(|_| JoinError::Timeout { inviter })?
+    }
+
+    /// Returns the members that are linked now, each once.
+    pub fn linked(&self) -> BTreeSet<NodeId> {
+        self.shared.links().values().map(|link| link.node).collect()
+    }
+
+    /// Opens a stream to a linked member, for one blob.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the member is not linked, or gives no stream in time.
+    pub async fn blob(&self, node: NodeId) -> Result<BlobStream, BlobStreamError> {
+        let (reply, answer) = oneshot::channel();
+        let exchange = async {
+            self.blobs.send(BlobRequest { node, reply }).await.map_err(|_| BlobStreamError::Shutdown)?;
+            answer.await.map_err(|_| BlobStreamError::Shutdown)?
+        };
+        timeout(BLOB_TIMEOUT, exchange).await.map_err(|_| BlobStreamError::Timeout { node })?
     }
 
     /// Stops the network: links hand over what is queued, peers are told, sockets close.

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Sync,
     /// The messages of a join.
     Join,
+    /// A blob.
+    Blob,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
         StreamProtocol::new(match self {
             Self::Sync => "/beadmesh/sync/1",
             Self::Join => "/beadmesh/join/1",
+            Self::Blob => "/beadmesh/blob/1",
         })
     }
 }
@@ -130,7 +133,8 @@ impl Behaviour {
     }
 
     fn offers(&self, grade: Grade) -> Offers {
-        Offers { sync: grade == Grade::Member, join: grade != Grade::Inviter && self.gate.is_join_open() }
+        let is_member = grade == Grade::Member;
+        Offers { sync: is_member, join: grade != Grade::Inviter && self.gate.is_join_open(), blob: is_member }
     }
 
     fn offer_again(&mut self) {

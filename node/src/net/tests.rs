@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 
+mod blobs;
 mod joining;
 mod linking;
 mod notices;

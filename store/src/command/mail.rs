@@ -36,7 +36,7 @@ pub struct NewLetter {
     pub ack_required: bool,
     /// The project; that of the letter that is answered, or none, when absent.
     pub project: Option<ProjectContext>,
-    /// What goes with it.
+    /// What goes with it; whoever asks has made sure that the contents are durable here.
     pub attachments: Vec<Attachment>,
     /// Whether it is sent although it seems to hold a password or a key.
     pub allow_credentials: bool,
@@ -178,6 +178,17 @@ pub struct ThreadAnswer {
     pub next: Option<LetterId>,
     /// Whether letters are just being judged: some may be missing or about to go, and a later answer tells.
     pub settling: bool,
+}
+
+/// Which letters carry a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobUse {
+    /// One that was written on this node.
+    Ours,
+    /// Some that were written on other nodes alone.
+    Theirs,
+    /// None that has effect here.
+    Nobodys,
 }
 
 /// All mail that has effect here, whoever it is to.

@@ -87,6 +87,7 @@ impl Replica {
             }
             Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
             Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
+            Command::BlobUses(blobs) => self.blob_uses(&blobs),
             Command::MailExport => self.export_mail(),
             Command::Check => self.check(),
             Command::AcceptCopies => {

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use beadmesh_node::net::{Config, Event, Events, Handle, LinkId, Listen, start};
+use beadmesh_node::net::{BlobStreamError, Config, Event, Events, Handle, LinkId, Listen, start};
 use beadmesh_protocol::{
+    blob::{Answer, Request},
     clock::Wall,
     entry::Entry,
-    id::{MeshId, NodeId},
+    id::{BlobHash, MeshId, NodeId},
     invite::{JoinAnswer, JoinRefusal, JoinRequest, Ticket},
     limits::WIRE_VERSION,
     op::Op,
@@ -137,6 +138,30 @@ impl Rogue {
             Event::Frame { bytes, .. } => pick(Frame::decode(mesh, bytes).unwrap()),
             Event::LinkDown { reason, .. } => panic!("the link has gone: {reason}"),
             _ => None,
+        })
+    }
+
+    /// Asks the node for a blob; returns what it answers and what follows.
+    pub(crate) fn blob(&self, hash: BlobHash) -> (Answer, Vec<u8>) {
+        self.runtime.block_on(async {
+            let asking = async {
+                let mut stream = loop {
+                    match self.handle.blob(self.target).await {
+                        Ok(stream) => break stream,
+                        // The node may know of the link a moment before this end does.
+                        Err(BlobStreamError::NotLinked { .. }) => tokio::task::yield_now().await,
+                        Err(error) => panic!("{error}"),
+                    }
+                };
+                stream.write(&Request { hash }.encode()).await.unwrap();
+                let answer = Answer::decode(&stream.read(64).await.unwrap()).unwrap();
+                let mut content = Vec::new();
+                while let Ok(piece) = stream.read(64 * 1024).await {
+                    content.extend(piece);
+                }
+                (answer, content)
+            };
+            timeout(PATIENCE, asking).await.unwrap()
         })
     }
 

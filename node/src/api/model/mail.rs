@@ -63,12 +63,33 @@ pub struct Letter {
 /// A file that goes with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attachment {
+    /// Which of the letter's attachments it is, from 1.
+    pub index: usize,
     /// BLAKE3 of its content, in hex.
     pub hash: String,
     /// What it is called.
     pub name: String,
     /// Its length in bytes.
     pub bytes: u64,
+}
+
+/// A content that was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlobBody {
+    /// BLAKE3 of it, in hex: a letter names it by that.
+    pub hash: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// A content that was uploaded, for a letter to carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttachmentRequest {
+    /// BLAKE3 of its content, in hex, as the upload answered.
+    pub hash: String,
+    /// What it is called: a file's name, without folders.
+    pub name: String,
 }
 
 /// What a recipient did with a letter.
@@ -157,6 +178,9 @@ pub struct LetterRequest {
     /// The project it is about.
     #[serde(default)]
     pub project: ProjectRequest,
+    /// What goes with it, uploaded before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentRequest>,
     /// Whether it is sent although it seems to hold a password or a key; the node logs that.
     #[serde(default)]
     pub allow_credentials: bool,
@@ -178,7 +202,7 @@ impl From<LetterHead> for Letter {
             ack_required: head.ack_required,
             in_reply_to: head.in_reply_to.map(|letter| letter.to_string()),
             project: head.project.map(|project| project.to_string()),
-            attachments: head.attachments.into_iter().map(Attachment::from).collect(),
+            attachments: (1..).zip(head.attachments).map(Attachment::from).collect(),
             sent_at: head.sent_at.to_string(),
             node: head.node.to_string(),
             unread: head.unread,
@@ -206,11 +230,10 @@ impl From<ReceiptAnswer> for Receipt {
     }
 }
 
-impl From<mail::Attachment> for Attachment {
-    fn from(attachment: mail::Attachment) -> Self {
+impl From<(usize, mail::Attachment)> for Attachment {
+    fn from((index, attachment): (usize, mail::Attachment)) -> Self {
         let mail::Attachment { hash, name, bytes } = attachment;
-        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { hash, name, bytes }
+        Self { index, hash: hash.to_string(), name, bytes }
     }
 }
 

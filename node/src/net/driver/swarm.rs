@@ -96,6 +96,7 @@ impl Driver {
         let Some(Connection { node, .. }) = self.connections.remove(&connection) else { return };
         debug!(peer = %node.short(), cause, "disconnected");
         self.join_on_disconnected(node, connection, cause);
+        self.blobs_on_disconnected(node, connection, cause);
         let links: Vec<_> = self.shared.links().values().cloned().collect();
         for link in links.iter().filter(|link| link.connection == connection) {
             link.end(DownReason::Lost(cause.to_owned()));
@@ -189,6 +190,8 @@ impl Driver {
             (Kind::Sync, Side::Theirs, Ok(stream)) => self.on_sync_asked(node, connection, stream),
             (Kind::Join, Side::Ours, result) => self.on_join_opened(node, connection, result),
             (Kind::Join, Side::Theirs, Ok(stream)) => self.on_join_asked(node, connection, stream),
+            (Kind::Blob, Side::Ours, result) => self.on_blob_opened(node, connection, result),
+            (Kind::Blob, Side::Theirs, Ok(stream)) => self.on_blob_asked(node, connection, stream),
             (_, Side::Theirs, Err(_)) => {}
         }
     }

@@ -21,6 +21,7 @@ const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(in crate::net) struct Offers {
     pub(super) sync: bool,
     pub(super) join: bool,
+    pub(super) blob: bool,
 }
 
 /// What the behaviour wants of a connection.
@@ -60,13 +61,9 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Kind;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        let mut kinds = Vec::with_capacity(2);
-        if self.offers.sync {
-            kinds.push(Kind::Sync);
-        }
-        if self.offers.join {
-            kinds.push(Kind::Join);
-        }
+        let Offers { sync, join, blob } = self.offers;
+        let offered = [(sync, Kind::Sync), (join, Kind::Join), (blob, Kind::Blob)];
+        let kinds = offered.into_iter().filter(|(is_offered, _)| *is_offered).map(|(_, kind)| kind).collect();
         SubstreamProtocol::new(Offer(kinds), ()).with_timeout(NEGOTIATION_TIMEOUT)
     }
 

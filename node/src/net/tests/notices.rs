@@ -232,7 +232,8 @@ async fn a_stranger_who_came_to_join_is_told_neither_protocol_nor_topic_nor_a_no
                 SwarmEvent::Behaviour(ForeignEvent::Gossip(gossipsub::Event::GossipsubNotSupported { .. })) => {}
                 SwarmEvent::Behaviour(ForeignEvent::Gossip(event)) => panic!("a stranger is told {event:?}"),
                 SwarmEvent::Behaviour(ForeignEvent::Identify(identify::Event::Received { info, .. })) => {
-                    let is_gossip = |name: &str| ["meshsub", "floodsub", "sync"].iter().any(|it| name.contains(it));
+                    let is_gossip =
+                        |name: &str| ["meshsub", "floodsub", "sync", "blob"].iter().any(|it| name.contains(it));
                     assert!(info.protocols.iter().all(|name| !is_gossip(name.as_ref())), "{:?}", info.protocols);
                     identified = true;
                 }

@@ -1,6 +1,6 @@
 //! Reading mail: inboxes, letters, threads, and what is found in them.
 
-use beadmesh_protocol::id::{AgentId, LetterId};
+use beadmesh_protocol::id::{AgentId, BlobHash, LetterId};
 use beadmesh_protocol::limits::LETTER_BODY_BYTES_MAX;
 use beadmesh_protocol::mail::{Letter, Receipt, ReceiptKind};
 use beadmesh_protocol::op::Op;
@@ -46,6 +46,13 @@ impl Replica {
     /// Counts the letters that an agent has not read.
     pub(super) fn unread(&mut self, agent: AgentId) -> Result<Answer, Failure> {
         Ok(Answer::Unread(self.mail.unread(&self.stage, agent)?))
+    }
+
+    /// Tells which letters carry blobs.
+    pub(super) fn blob_uses(&self, blobs: &[BlobHash]) -> Result<Answer, Failure> {
+        let here = self.entries.node();
+        let uses = blobs.iter().map(|blob| self.mail.blob_use(&self.stage, *blob, here));
+        Ok(Answer::BlobUses(uses.collect::<Result<_, _>>()?))
     }
 
     /// Shows a letter, and notes that a recipient has read it.

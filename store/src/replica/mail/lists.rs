@@ -1,11 +1,13 @@
 //! The lists that letters are in, and pages of them.
 
+use std::collections::BTreeSet;
+
 use beadmesh_protocol::clock::Timestamp;
-use beadmesh_protocol::id::{AgentId, LetterId};
+use beadmesh_protocol::id::{AgentId, BlobHash, LetterId, NodeId};
 use beadmesh_protocol::limits::LETTER_SEEN_MAX;
 
 use super::{LetterRecord, Mail, is_pressing, thread_hash};
-use crate::command::InboxFilter;
+use crate::command::{BlobUse, InboxFilter};
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
@@ -122,6 +124,16 @@ impl Mail {
         Ok(letters(&stage.keys_from(&list, &list, LETTER_SEEN_MAX)?))
     }
 
+    /// Returns who carries a blob, as seen by a node.
+    pub(crate) fn blob_use(&self, stage: &Stage, blob: BlobHash, here: NodeId) -> Result<BlobUse, StoreError> {
+        for (list, found) in [(keys::carrying_of(blob, here), BlobUse::Ours), (keys::carrying(blob), BlobUse::Theirs)] {
+            if !stage.keys_from(&list, &list, 1)?.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(BlobUse::Nobodys)
+    }
+
     /// Returns the start of a letter's id that no other letter here has.
     pub(crate) fn short(&self, stage: &Stage, id: LetterId) -> Result<String, StoreError> {
         let text = id.to_string();
@@ -169,6 +181,8 @@ pub(super) fn rows(id: LetterId, record: &LetterRecord) -> Vec<Vec<u8>> {
     rows.push(keys::oldest_first(keys::thread(&thread), hlc, id));
     let named = letter.named().into_iter().filter(|named| *named != id);
     rows.extend(named.map(|named| [keys::naming(named, &thread), id.as_bytes().to_vec()].concat()));
+    let blobs: BTreeSet<BlobHash> = letter.attachments.iter().map(|attachment| attachment.hash).collect();
+    rows.extend(blobs.iter().map(|blob| [keys::carrying_of(*blob, record.node), id.as_bytes().to_vec()].concat()));
     rows
 }
 

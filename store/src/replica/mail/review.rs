@@ -133,8 +133,9 @@ impl Mail {
             }
             slice.spend(1);
             let Some(letter) = letter_from(raw, agent) else { continue };
-            // A row in several lists for each recipient, what is awaited of it, and a row for each letter that is named.
-            slice.spend(LETTER_ROWS + 6 * (letter.to.len() + letter.cc.len()) + letter.seen.len());
+            // A row in several lists for each recipient, what is awaited of it, and one for each letter or blob named.
+            let named = letter.seen.len() + letter.attachments.len();
+            slice.spend(LETTER_ROWS + 6 * (letter.to.len() + letter.cc.len()) + named);
             self.refresh(stage, mesh, (letter_id(&raw.body), agent), &letter)?;
         }
         Ok(Cursor { part: Part::Sent, from: lists::past(row), ops: 0 })

@@ -310,6 +310,65 @@ fn an_acknowledgement_in_time_is_told_of_by_nobody_and_one_that_travelled_long_t
     assert_sound(&mut net, 0);
 }
 
+/// Pages through a thread; returns its letters and how many there are said to be.
+fn pages(net: &mut Net, by: &Credential, thread: &str) -> (Vec<LetterHead>, u64) {
+    let (mut letters, mut query) = (Vec::new(), ThreadQuery { thread: thread.to_owned(), ..ThreadQuery::default() });
+    loop {
+        let Ok(Answer::Thread(page)) = net.ask_as(0, by, Command::MailThread(query.clone())) else { panic!("a page") };
+        letters.extend(page.letters.into_iter().map(|letter| letter.head));
+        query.after = page.next;
+        if query.after.is_none() {
+            return (letters, page.total);
+        }
+    }
+}
+
+#[test]
+fn many_overdue_acknowledgements_are_told_bit_by_bit_and_a_long_thread_holds_them_all() {
+    let mut net = Net::alone(1);
+    let (lea, bob) = (net.register(0, "Lea"), net.register(0, "Bob"));
+    // Together with what is told of them, more than is put in order at once.
+    const ASKED: usize = 300;
+    for number in 0..ASKED {
+        let new = NewLetter {
+            to: vec!["Bob".to_owned()],
+            subject: format!("n{number}"),
+            thread: Some("roof".to_owned()),
+            ack_required: true,
+            ..NewLetter::default()
+        };
+        net.ask_as(0, &lea, Command::MailSend(Box::new(new))).unwrap();
+    }
+    told(&mut net, 0);
+    net.elapse(ACK_OVERDUE * 2);
+    let mut news = Vec::new();
+    for woken in 0.. {
+        net.wake();
+        let some = told(&mut net, 0);
+        if some.is_empty() {
+            break;
+        }
+        assert!(some.len() < ASKED / 2 && woken < ASKED, "{} at once", some.len());
+        news.extend(some);
+    }
+    let (seen, total) = pages(&mut net, &lea, "roof");
+    let count = |net: &mut Net| match net.ask_as(0, &lea, Command::MailUnread) {
+        Ok(Answer::Unread(unread)) => unread,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((news.len(), count(&mut net)), (ASKED, 300));
+    assert_eq!((seen.len(), total), (2 * ASKED, 600));
+    let place = |id| seen.iter().position(|letter| letter.id == id);
+    assert!(news.iter().all(|id| place(*id).is_some()));
+    let after_its_cause = |letter: &&LetterHead| place(letter.in_reply_to.unwrap()) < place(letter.id);
+    assert_eq!(seen.iter().filter(|letter| letter.cause.is_some()).filter(after_its_cause).count(), ASKED);
+    // They are Lea's alone.
+    assert_eq!(pages(&mut net, &bob, "roof").1, 300);
+    show(&mut net, &lea, news[0]);
+    assert_eq!(count(&mut net), 299);
+    assert_sound(&mut net, 0);
+}
+
 fn record(number: u8, alias: &str) -> Bead {
     let mut bead = Bead::new(BeadId::from_bytes([number; 16]), alias.to_owned(), format!("title of {alias}"));
     bead.updated_at = Some("2023-11-14T22:13:30Z".to_owned());

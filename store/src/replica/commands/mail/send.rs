@@ -57,7 +57,7 @@ impl Replica {
             thread,
         };
         for attachment in &letter.attachments {
-            check_line("attachment", &attachment.name)?;
+            check_file_name(&attachment.name)?;
         }
         let id = letter.id();
         let op = Op::Letter(Box::new(letter.clone())).encode();
@@ -133,6 +133,17 @@ fn subject_of(new: &NewLetter, answered: Option<&(LetterId, LetterRecord)>) -> R
             Ok(subject)
         }
     }
+}
+
+/// Refuses a name that could lead out of the folder that an attachment is saved in.
+fn check_file_name(name: &str) -> Result<(), CommandError> {
+    check_line("attachment", name)?;
+    if name.is_empty() || name.contains('/') || matches!(name, "." | "..") {
+        let shown: String = name.chars().take(80).collect();
+        let hint = "give the file's name alone, without folders";
+        return Err(invalid("attachment", &format!("{shown:?} is not the name of a file"), hint));
+    }
+    Ok(())
 }
 
 /// Refuses a text that seems to hold a password or a key.

@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::Entry;
-use beadmesh_protocol::id::{AgentId, LetterId};
+use beadmesh_protocol::id::{AgentId, BlobHash, LetterId};
 use beadmesh_protocol::mail::{Attachment, Importance, Receipt, ReceiptKind};
 use beadmesh_protocol::op::{Admit, Op, Role};
 
 use crate::command::{
-    Answer, Command, CommandError, Credential, ExportedInbox, InboxFilter, LetterAnswer, LetterHead, LetterPage,
-    MailQuery, NewAgent, NewLetter, ProjectContext, ThreadAnswer, ThreadQuery,
+    Answer, BlobUse, Command, CommandError, Credential, ExportedInbox, InboxFilter, LetterAnswer, LetterHead,
+    LetterPage, MailQuery, NewAgent, NewLetter, ProjectContext, ThreadAnswer, ThreadQuery,
 };
 use crate::keys;
 use crate::replica::Event;
@@ -391,10 +391,43 @@ fn recipients_are_found_as_people_write_them() {
         let error = refused(&mut net, 0, &ada, new);
         assert!(error.to_string().starts_with(&problem) && error.hint().starts_with(hint), "{error}; {}", error.hint());
     }
-    let many = Attachment { hash: [1; 32], name: "a".to_owned(), bytes: 1 };
+    let many = Attachment { hash: BlobHash::of(b""), name: "a".to_owned(), bytes: 1 };
     let error = refused(&mut net, 0, &ada, NewLetter { attachments: vec![many; 9], ..to(&["Bob"], "x") });
     assert!(error.to_string().starts_with("attachments: "), "{error}");
     assert_eq!(net.status(0).digest, digest);
+}
+
+#[test]
+fn it_is_known_who_carries_a_blob_while_the_letter_has_effect() {
+    let mut net = Net::joined(2);
+    let (ada, bob) = (net.register(0, "Ada"), net.register(1, "Bob"));
+    net.link(0, 1);
+    net.settle();
+    let [shared, single, nobodys] = [b"shared", b"single", b"nobody"].map(|content| BlobHash::of(content));
+    let attachment = |hash, name: &str| Attachment { hash, name: name.to_owned(), bytes: 6 };
+    let letter = |name: &str, attachments| NewLetter { attachments, ..to(&[name], "x") };
+    // One content under two names is carried once.
+    let twice = vec![attachment(shared, "a"), attachment(shared, "b"), attachment(single, "c")];
+    let sent = send(&mut net, 0, &ada, letter("Ada", twice.clone()));
+    assert_eq!(sent.head.attachments, twice);
+    send(&mut net, 1, &bob, letter("Bob", vec![attachment(shared, "d")]));
+    net.settle();
+    let mut uses = |at| match net.ask(at, Command::BlobUses(vec![single, nobodys, shared])).unwrap() {
+        Answer::BlobUses(uses) => uses,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(uses(0), [BlobUse::Ours, BlobUse::Nobodys, BlobUse::Ours]);
+    assert_eq!(uses(1), [BlobUse::Theirs, BlobUse::Nobodys, BlobUse::Ours]);
+    for at in 0..2 {
+        assert_sound(&mut net, at);
+    }
+    for name in ["", "a/b", "..", ".", "a\nb"] {
+        let error = refused(&mut net, 0, &ada, letter("Ada", vec![attachment(single, name)]));
+        assert!(error.to_string().starts_with("attachment: "), "{error}");
+    }
+    let long = Attachment { bytes: 16 * 1024 * 1024 + 1, ..attachment(single, "long") };
+    let error = refused(&mut net, 0, &ada, letter("Ada", vec![long]));
+    assert_eq!(error.to_string(), "attachment: there are more than 16777216 bytes");
 }
 
 #[test]

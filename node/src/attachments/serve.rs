@@ -1,0 +1,103 @@
+//! Giving contents to other members: only what a letter that is held here carries, and only some at one time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beadmesh_protocol::blob::{Answer as Reply, Request};
+use beadmesh_protocol::id::{BlobHash, NodeId};
+use beadmesh_store::blobs::{BlobError, Blobs};
+use beadmesh_store::command::{Answer, BlobUse, Command};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::{next_piece, off_thread, past_damaged};
+use crate::clock;
+use crate::core::Core;
+use crate::net::{BlobStream, TransferError};
+
+/// Contents that are given at one time.
+const SERVED_MAX: usize = 4;
+
+/// How long somebody waits for a turn before it is told that others are served.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long giving one content may take: one of the largest passes at 28 KB/s.
+const TIME_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Bytes of a request.
+const REQUEST_BYTES: usize = BlobHash::BYTES;
+
+/// Answers members that ask for contents; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    blobs: Blobs,
+    core: Core,
+    turns: Arc<Semaphore>,
+}
+
+impl Server {
+    pub(super) fn new(blobs: Blobs, core: Core) -> Self {
+        Self { blobs, core, turns: Arc::new(Semaphore::new(SERVED_MAX)) }
+    }
+
+    /// Answers one member on its stream.
+    pub(crate) async fn serve(self, node: NodeId, stream: BlobStream) {
+        let peer = node.short();
+        match timeout(TIME_MAX, self.answer(stream)).await {
+            Ok(Ok(Some((hash, bytes)))) => info!(peer, blob = %hash.short(), bytes, "an attachment was given"),
+            Ok(Ok(None)) => debug!(peer, "asked for an attachment that is not given"),
+            Ok(Err(error)) => debug!(peer, %error, "giving an attachment broke off"),
+            Err(_) => debug!(peer, "giving an attachment took too long"),
+        }
+    }
+
+    async fn answer(&self, mut stream: BlobStream) -> Result<Option<(BlobHash, u64)>, TransferError> {
+        let request = stream.read(REQUEST_BYTES).await?;
+        let carried = match Request::decode(&request) {
+            Ok(Request { hash }) => self.is_carried(hash).await.then_some(hash),
+            Err(_) => None,
+        };
+        let Some(hash) = carried else { return refuse(stream, Reply::Absent).await };
+        let Ok(Ok(_turn)) = timeout(TURN_PATIENCE, self.turns.acquire()).await else {
+            return refuse(stream, Reply::Busy).await;
+        };
+        let blobs = self.blobs.clone();
+        let opened = off_thread(move || past_damaged(|| blobs.open(hash, clock::wall()))).await;
+        let mut content = match opened {
+            Ok(content) => content,
+            Err(error) => {
+                if !matches!(error, BlobError::Missing { .. }) {
+                    warn!(%error, "an attachment can not be read");
+                }
+                return refuse(stream, Reply::Absent).await;
+            }
+        };
+        let bytes = content.bytes;
+        stream.write(&Reply::Here { bytes }.encode()).await?;
+        loop {
+            let piece;
+            (piece, content) = next_piece(content).await.map_err(TransferError::Io)?;
+            if piece.is_empty() {
+                break;
+            }
+            stream.write(&piece).await?;
+        }
+        stream.finish().await?;
+        Ok(Some((hash, bytes)))
+    }
+
+    /// Returns whether a letter that is held here carries a blob.
+    async fn is_carried(&self, hash: BlobHash) -> bool {
+        match self.core.call(Command::BlobUses(vec![hash])).await {
+            Ok(Answer::BlobUses(uses)) => uses.iter().any(|carried| *carried != BlobUse::Nobodys),
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+async fn refuse(mut stream: BlobStream, reply: Reply) -> Result<Option<(BlobHash, u64)>, TransferError> {
+    stream.write(&reply.encode()).await?;
+    stream.finish().await?;
+    Ok(None)
+}
