@@ -134,8 +134,9 @@ impl Mail {
             slice.spend(1);
             let Some(letter) = letter_from(raw, agent) else { continue };
             // A row in several lists for each recipient, what is awaited of it, and one for each letter or blob named.
+            let each = if letter.ack_required { 6 } else { 4 };
             let named = letter.seen.len() + letter.attachments.len();
-            slice.spend(LETTER_ROWS + 6 * (letter.to.len() + letter.cc.len()) + named);
+            slice.spend(LETTER_ROWS + each * (letter.to.len() + letter.cc.len()) + named);
             self.refresh(stage, mesh, (letter_id(&raw.body), agent), &letter)?;
         }
         Ok(Cursor { part: Part::Sent, from: lists::past(row), ops: 0 })
