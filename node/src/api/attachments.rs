@@ -82,8 +82,8 @@ async fn drain(stream: &mut BodyDataStream) {
 
 /// Reads the content of an attachment, fetched from another node where it is not here; a body that breaks off is not
 /// whole. Nothing is noted as read.
-#[utoipa::path(get, path = "/v1/mail/{letter}/attachments/{index}", tag = "mail",
-    params(("letter" = String, Path, description = "Id of a letter, or the start of it"),
+#[utoipa::path(get, path = "/v1/letters/{id}/attachments/{index}", tag = "mail",
+    params(("id" = String, Path, description = "Id of a letter, or the start of it"),
         ("index" = u64, Path, description = "Number of the attachment, from 1")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)))]
 async fn download(State(api): State<Api>, caller: Caller, wanted: AttachmentRef) -> Result<Response, Problem> {

@@ -297,7 +297,7 @@ async fn the_description_names_every_route_of_the_contract() {
         "/v1/inbox",
         "/v1/threads/{thread}",
         "/v1/blobs",
-        "/v1/mail/{letter}/attachments/{index}",
+        "/v1/letters/{id}/attachments/{index}",
         "/v1/import",
         "/v1/export",
         "/v1/invites",

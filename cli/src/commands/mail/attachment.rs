@@ -47,7 +47,7 @@ pub(super) async fn run(context: &mut Context, args: AttachmentArgs) -> Result<(
         Some(output) => Some(free(output, force)?),
         None => Some(own_place(&attachment.name, force)?),
     };
-    let address = format!("/v1/mail/{}/attachments/{}", letter.id, attachment.index);
+    let address = format!("/v1/letters/{}/attachments/{}", letter.id, attachment.index);
     let body = client.download_slow(&address).await?;
     let progress = Progress::bytes(&context.printer, "Saving", Some(attachment.bytes));
     let mut copy = Copy { body, progress, bytes: 0, expected: attachment.bytes };

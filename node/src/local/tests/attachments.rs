@@ -64,7 +64,7 @@ async fn what_is_uploaded_is_read_by_the_letter_that_carries_it() {
     let letter = &answer["letter"];
     let first = json!({"index": 1, "hash": hashes[0], "name": "a.bin", "bytes": large.len()});
     assert_eq!((&letter["attachments"][0], &letter["attachments"][1]["bytes"]), (&first, &json!(0)));
-    let path = format!("/v1/mail/{}/attachments", letter["short"].as_str().unwrap());
+    let path = format!("/v1/letters/{}/attachments", letter["short"].as_str().unwrap());
     assert!(hashes.iter().all(|hash| bench.blob("own", hash).exists() && !bench.blob("uploaded", hash).exists()));
     for (index, content) in [(1, &large[..]), (2, b"")] {
         let (status, bytes) = bench.bytes(&blue, Method::GET, &format!("{path}/{index}"), "").await;
@@ -118,8 +118,8 @@ async fn only_agents_upload_and_read_and_no_more_than_may_be() {
     let blue = bench.bearer("BlueLake").await;
     let (status, error) = bench.refused(Method::POST, "/v1/blobs", "content").await;
     assert_eq!((status, &error["code"]), (403, &json!("refused")));
-    assert_eq!(bench.refused(Method::GET, "/v1/mail/abcdef/attachments/1", "").await.0, 403);
-    let (status, answer) = bench.told(&blue, Method::GET, "/v1/mail/abcdef/attachments/1", "").await;
+    assert_eq!(bench.refused(Method::GET, "/v1/letters/abcdef/attachments/1", "").await.0, 403);
+    let (status, answer) = bench.told(&blue, Method::GET, "/v1/letters/abcdef/attachments/1", "").await;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")));
     let bytes = usize::try_from(ATTACHMENT_BYTES_MAX).unwrap();
     let piece = || Ok::<_, std::io::Error>(vec![7_u8; 1024 * 1024]);
