@@ -129,6 +129,10 @@ id! {
     AgentId, 16, "base32", BASE32_NOPAD_NOCASE
 }
 id! {
+    /// Names a voter: random bytes that die with the disk they were drawn on.
+    VoterId, 16, "base32", BASE32_NOPAD_NOCASE
+}
+id! {
     /// Names a letter: 16 bytes of BLAKE3 over what it says, so that it is one letter whoever brings it.
     LetterId, 16, "base32", BASE32_NOPAD_NOCASE
 }

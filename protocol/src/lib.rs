@@ -13,6 +13,7 @@ pub mod graph;
 pub mod id;
 pub mod invite;
 pub mod jsonl;
+pub mod lease;
 pub mod limits;
 pub mod mail;
 pub mod near;

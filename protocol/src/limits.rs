@@ -126,6 +126,38 @@ pub const JOIN_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Voters in one epoch.
 pub const VOTERS_MAX: usize = 7;
 
+/// How far the rate of a node's clock may lie from true time, in percent: crystals stay within 0.01, a clock that is
+/// being slewed within 0.05.
+pub const CLOCK_RATE_PERCENT: u32 = 1;
+
+/// How long a voter keeps a promise unless the epoch says otherwise: three renewals may fail before a lease lapses.
+pub const HOLD_DEFAULT: Duration = Duration::from_secs(90);
+
+/// The longest that a voter keeps a promise: what a restarted machine waits before it votes.
+pub const HOLD_MAX: Duration = Duration::from_secs(120);
+
+/// The shortest that a voter keeps a promise: several polls over a slow path.
+pub const HOLD_MIN: Duration = Duration::from_secs(5);
+
+/// How far above its own a voter lets the counter of a token lie, so that a liar cannot use counters up.
+pub const COUNTER_JUMP_MAX: u64 = 1 << 20;
+
+/// How far a voter raises its counter after a start at which its disk may have been turned back: more attempts than it can
+/// have forgotten, and little beside `COUNTER_JUMP_MAX`.
+pub const COUNTER_START_JUMP: u64 = 1 << 14;
+
+/// Leases that one holder may have at a time.
+pub const LEASES_PER_HOLDER_MAX: usize = 64;
+
+/// Claims of one holder that may wait at a voter.
+pub const WAITS_PER_HOLDER_MAX: usize = 8;
+
+/// Leases in force at a voter.
+pub const LEASES_MAX: usize = 10_000;
+
+/// Bytes of one lease message but for what a voter hands over: 16 patterns at their limit and seven promises.
+pub const LEASE_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes of a node's or mesh's name.
 pub const NAME_BYTES_MAX: usize = 64;
 

@@ -20,8 +20,8 @@ macro_rules! bugs {
         }
 
         impl Bug {
-            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases, of the roster and of
-            /// mail.
+            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases, of the roster, of mail and
+            /// of leases.
             pub const ALL: &[Self] = &[$(Self::$bug,)+];
 
             /// Returns its name in plans and on the command line.
@@ -72,6 +72,23 @@ bugs! {
     LetterTwice, "letter-twice",
         "A letter that an earlier entry brings again is listed anew, and not taken from where it stood.";
     ThreadByClock, "thread-by-clock", "Letters of a thread are in the order of clocks, not after those they name.";
+    AnswersBeforeFlush, "answers-before-flush", "A voter's promise leaves before it is durable.";
+    ForgottenPromises, "forgotten-promises", "A voter that starts again takes all it had promised for lapsed.";
+    LostVoterReturns, "lost-voter-returns", "A machine that lost its disk votes again under the same name.";
+    NoStartWait, "no-start-wait", "A voter grants at once after a start of its machine.";
+    PromiseShortened, "promise-shortened",
+        "A renewal in an epoch with a shorter hold shortens what was promised in the one before.";
+    TokensUnchecked, "tokens-unchecked", "A voter does not look at the tokens of what clashed before.";
+    ReleaseByHolder, "release-by-holder", "The release of one attempt ends all that its holder has.";
+    ImportsNothing, "imports-nothing", "A voter begins an epoch without what the voters before it kept.";
+    SealedByFew, "sealed-by-few", "One voter that has sealed is enough to begin an epoch.";
+    GrantsSealed, "grants-sealed", "A voter goes on granting after it has sealed.";
+    HalfIsEnough, "half-is-enough", "Promises of half of the voters, rounded down, are a lease.";
+    RoundsAdded, "rounds-added", "Promises of several rounds add up.";
+    FromTheReply, "from-the-reply", "A lease lasts from when the last promise came, not from when it was asked for.";
+    NoDriftGuard, "no-drift-guard", "A holder relies on a promise for as long as the voter keeps it.";
+    AttemptSurvives, "attempt-survives", "What was only tried for in one epoch goes on in the next.";
+    SplitsStay, "splits-stay", "A younger claim keeps its votes while it can not see that more than half are against it.";
 }
 
 impl Bug {
