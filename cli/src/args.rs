@@ -26,7 +26,7 @@ pub(crate) use mail::{
     ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
-pub(crate) use sim::{PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
+pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
 
 /// The whole command line.

@@ -3,6 +3,7 @@
 //! It starts no threads, reads no clock and no file: who calls it does. The replicas are those of the node, driven
 //! through bytes and the real decoders.
 
+pub mod cell;
 pub mod check;
 mod clock;
 pub mod coverage;

@@ -19,8 +19,27 @@ pub(crate) enum SimCommand {
     Replay(ReplayArgs),
     /// Cut a failing plan down to the little that makes it fail.
     Shrink(ShrinkArgs),
+    /// Run many lease cells: a few voters and claimants under every fault, without the rest of a node.
+    Leases(LeasesArgs),
     /// List the scenarios.
     List,
+}
+
+/// Arguments of `sim leases`.
+#[derive(Debug, Args)]
+pub(crate) struct LeasesArgs {
+    /// How many seeds to run.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = value::some::<u64>)]
+    pub(crate) seeds: u64,
+    /// The first of them.
+    #[arg(long, value_name = "FIRST", default_value = "1", value_parser = value::number::<u64>)]
+    pub(crate) seed: u64,
+    /// How many run at a time, instead of as many as there are cores; the result is the same.
+    #[arg(long, value_name = "N", value_parser = value::some::<u16>)]
+    pub(crate) threads: Option<u16>,
+    /// Run with this bug planted in the core, in a build that has it.
+    #[arg(long, value_name = "BUG", hide = true)]
+    pub(crate) planted: Option<String>,
 }
 
 /// Arguments of `sim run`.

@@ -14,6 +14,7 @@ use crate::output::table::{self, Column};
 use crate::output::text;
 
 mod interrupt;
+mod leases;
 mod planned;
 mod run;
 mod shrink;
@@ -28,6 +29,7 @@ pub(super) async fn run(context: &mut Context, command: SimCommand) -> Result<()
         SimCommand::Sweep(args) => sweep::run(printer, args).await,
         SimCommand::Replay(args) => run::replay(printer, args).await,
         SimCommand::Shrink(args) => shrink::run(printer, args).await,
+        SimCommand::Leases(args) => leases::run(printer, args).await,
         SimCommand::List => list(printer),
     }
 }

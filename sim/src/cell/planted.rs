@@ -1,0 +1,39 @@
+//! Every bug that can be planted in leases, with a seed of the cell at which a check finds it.
+
+use beadmesh_protocol::planted::Bug;
+
+use super::plan::Plan;
+use super::run;
+
+/// The bug, the seed of a cell in which it shows, and the check that finds it.
+pub(crate) const CAUGHT: &[(Bug, u64, &str)] = &[
+    (Bug::AnswersBeforeFlush, 1, "flush"),
+    (Bug::ForgottenPromises, 25, "exclusion"),
+    (Bug::LostVoterReturns, 673, "token"),
+    (Bug::NoStartWait, 442, "exclusion"),
+    (Bug::PromiseShortened, 464, "exclusion"),
+    (Bug::TokensUnchecked, 1, "token"),
+    (Bug::ReleaseByHolder, 2, "exclusion"),
+    (Bug::ImportsNothing, 2, "exclusion"),
+    (Bug::SealedByFew, 45, "exclusion"),
+    (Bug::GrantsSealed, 3, "epoch"),
+    (Bug::HalfIsEnough, 1, "exclusion"),
+    (Bug::RoundsAdded, 68, "exclusion"),
+    (Bug::FromTheReply, 68, "exclusion"),
+    (Bug::NoDriftGuard, 401, "exclusion"),
+    (Bug::AttemptSurvives, 334, "token"),
+    (Bug::SplitsStay, 53, "turn"),
+];
+
+#[test]
+fn a_planted_bug_is_found_in_a_cell_and_nothing_is_without_it() {
+    for (bug, seed, check) in CAUGHT {
+        let replay = format!("beadmesh sim leases --seeds 1 --seed {seed}");
+        let mut plan = Plan::draw(*seed);
+        assert_eq!(run(&plan).violations, [], "{replay}");
+        plan.planted = Some(bug.name().to_owned());
+        let found = run(&plan).violations;
+        let is_found = found.iter().any(|violation| violation.check == *check);
+        assert!(is_found, "{check} does not find it: {replay} --planted {}: {found:?}", bug.name());
+    }
+}
