@@ -139,12 +139,13 @@ pub const HOLD_MAX: Duration = Duration::from_secs(120);
 /// The shortest that a voter keeps a promise: several polls over a slow path.
 pub const HOLD_MIN: Duration = Duration::from_secs(5);
 
-/// How far above its own a voter lets the counter of a token lie, so that a liar cannot use counters up.
-pub const COUNTER_JUMP_MAX: u64 = 1 << 20;
+/// How far above its own a voter lets the counter of a token lie, so that a liar cannot use counters up; 2^24 such jumps fit.
+pub const COUNTER_JUMP_MAX: u64 = 1 << 40;
 
 /// How far a voter raises its counter after a start at which its disk may have been turned back: more attempts than it can
 /// have forgotten, and little beside `COUNTER_JUMP_MAX`.
-pub const COUNTER_START_JUMP: u64 = 1 << 14;
+pub const COUNTER_START_JUMP: u64 = 1 << 32;
+const _: () = assert!(COUNTER_START_JUMP < COUNTER_JUMP_MAX);
 
 /// Leases that one holder may have at a time.
 pub const LEASES_PER_HOLDER_MAX: usize = 64;

@@ -19,12 +19,12 @@ use crate::outcome::Violation;
 use crate::random::Stream;
 
 mod agent;
+#[cfg(all(test, planted))]
+pub(crate) mod caught;
 mod check;
 mod fault;
 mod node;
 pub mod plan;
-#[cfg(all(test, planted))]
-pub(crate) mod planted;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -335,7 +335,7 @@ impl<'a> Cell<'a> {
             answer => {
                 if let Answer::Here(here) = &answer {
                     self.nodes[to].heard.insert(from, (self.now_us, here.voter));
-                    self.nodes[to].voter.learn(here);
+                    self.nodes[to].voter.learn(id(from), here);
                 }
                 self.checks.on_heard(&answer);
                 self.nodes[to].claims.on_answer(now, id(from), answer);
@@ -455,7 +455,7 @@ impl<'a> Cell<'a> {
             }
             Order::Outdated(incarnation) => {
                 self.checks.see("starts-used-anew", true);
-                self.restart_claims(place, incarnation + 1);
+                self.restart_claims(place, incarnation.saturating_add(1));
             }
         }
     }

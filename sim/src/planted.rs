@@ -52,7 +52,7 @@ fn violations(scenario: Scenario, seed: u64, bug: Option<Bug>) -> Vec<Violation>
 
 #[test]
 fn every_bug_that_can_be_planted_has_its_seed() {
-    let in_cells = crate::cell::planted::CAUGHT.iter().map(|(bug, ..)| *bug);
+    let in_cells = crate::cell::caught::CAUGHT.iter().map(|(bug, ..)| *bug);
     let caught: BTreeSet<Bug> = CAUGHT.iter().map(|(bug, ..)| *bug).chain(in_cells).collect();
     let missing: Vec<&str> = Bug::ALL.iter().filter(|bug| !caught.contains(bug)).map(|bug| bug.name()).collect();
     assert_eq!(missing, [""; 0]);

@@ -145,14 +145,7 @@ impl Sweep {
 
     /// Returns the digest of the digests of all seeds, in the order of the seeds.
     pub fn digest(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        for (seed, digest) in &self.digests {
-            hasher.update(&seed.to_le_bytes());
-            hasher.update(&digest.to_le_bytes());
-        }
-        let mut bytes = [0; 8];
-        hasher.finalize_xof().fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        digest_of(&self.digests)
     }
 
     /// Returns what should have been seen, and was not.
@@ -165,6 +158,18 @@ impl Sweep {
 pub fn turn(seed: u64) -> Scenario {
     let count = u64::try_from(Scenario::ALL.len()).expect("there are few scenarios");
     Scenario::ALL[usize::try_from(seed % count).expect("a scenario's place is small")]
+}
+
+/// Returns the digest of the digests of seeds, in the order of the seeds.
+pub(crate) fn digest_of(digests: &BTreeMap<u64, u64>) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for (seed, digest) in digests {
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(&digest.to_le_bytes());
+    }
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 /// Returns whether a sweep runs the seed a second time.

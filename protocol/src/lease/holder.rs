@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::message::{Answer, Ask, Blocker, Promise, Refusal, Release, SignedPromise, Terms};
+use super::message::{Answer, Ask, Blocker, Here, Promise, Refusal, Release, SignedPromise, Terms};
 use super::{Epoch, Holder, LaneId, Token};
 use crate::clock::Instant;
 use crate::id::{BeadId, EntryId, NodeId};
@@ -197,17 +197,21 @@ impl Claims {
         }
     }
 
-    /// Takes what a voter answered.
+    /// Takes what a voter answered. Who is no voter of the epoch is believed nothing but that there may be a later one.
     pub fn on_answer(&mut self, now: Instant, from: NodeId, answer: Answer) {
+        if let Answer::Here(Here { epoch, .. }) | Answer::Wrong { epoch, .. } = answer {
+            self.catch_up(from, epoch);
+        }
+        let Some(seat) = self.epoch.as_ref().and_then(|epoch| epoch.seat(from)) else { return };
         match answer {
-            Answer::Here(here) => {
+            Answer::Here(here) if here.voter == seat.voter => {
                 self.learn(here.counter);
-                self.catch_up(from, here.epoch);
                 for id in self.ids() {
                     self.step(now, id, |lane, _| lane.on_here(now));
                 }
             }
-            Answer::Granted { promise, closes } => {
+            Answer::Granted { promise, closes, counter } => {
+                self.learn(counter);
                 let lane = promise.promise.token.attempt.lane;
                 self.step(now, lane, |lane, epoch| lane.on_granted(now, epoch, from, promise, &closes));
             }
@@ -224,11 +228,10 @@ impl Claims {
                     self.orders.push(Order::Outdated(incarnation));
                 }
             }
-            Answer::Wrong { attempt: _, epoch } => self.catch_up(from, epoch),
             Answer::Refused { attempt: Some(attempt), reason } => {
                 self.step(now, attempt.lane, |lane, epoch| lane.on_refused(now, epoch, from, attempt, reason));
             }
-            Answer::Refused { attempt: None, .. } | Answer::Sealed(_) => {}
+            Answer::Here(_) | Answer::Wrong { .. } | Answer::Refused { attempt: None, .. } | Answer::Sealed(_) => {}
         }
     }
 
@@ -298,8 +301,9 @@ impl Claims {
             self.orders.extend(epoch.seats.iter().map(|seat| Order::Send(seat.node, Ask::Probe)));
             return;
         };
-        lane.begin_attempt(counter + 1);
-        self.counter = Some(counter + 1);
+        let counter = counter.saturating_add(1);
+        lane.begin_attempt(counter);
+        self.counter = Some(counter);
         self.ask(now, id);
     }
 

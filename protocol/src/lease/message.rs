@@ -78,6 +78,8 @@ pub enum Answer {
         promise: SignedPromise,
         /// The entries in which earlier holders closed beads of the scope.
         closes: Vec<EntryId>,
+        /// The highest counter the voter knows.
+        counter: u64,
     },
     /// Others hold what clashes, or are before the asker.
     Busy {
@@ -231,6 +233,13 @@ impl Terms {
     pub fn name(&self) -> [u8; 32] {
         let bytes = postcard::to_stdvec(self).expect("terms have a postcard form");
         blake3::derive_key(TERMS_CONTEXT, &bytes)
+    }
+}
+
+impl Acquire {
+    /// Returns whether it asks to renew what promises shown with it are for.
+    pub fn renews(&self) -> bool {
+        !self.held_by.is_empty() && self.held_by.iter().all(|shown| shown.promise.token == self.token)
     }
 }
 

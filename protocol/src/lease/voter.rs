@@ -47,8 +47,6 @@ pub struct Voter {
     lanes: BTreeMap<Holder, Lanes>,
     closes: BTreeMap<BeadId, (Token, EntryId)>,
     waits: BTreeMap<Attempt, Wait>,
-    /// Whether proof has come that the disk was turned back, or that another runs the same voter.
-    dead: bool,
     changed: records::Changed,
 }
 
@@ -96,7 +94,7 @@ impl Voter {
     fn of(node: NodeId, state: State) -> Self {
         let (grants, lanes, closes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let changed = records::Changed::state();
-        Self { node, state, grants, lanes, closes, waits: BTreeMap::new(), dead: false, changed }
+        Self { node, state, grants, lanes, closes, waits: BTreeMap::new(), changed }
     }
 
     /// Opens a voter from what was kept of it.
@@ -134,12 +132,12 @@ impl Voter {
 
     /// Returns the epoch the voter knows, and whether it votes in it.
     pub fn epoch(&self) -> (Option<&Epoch>, bool) {
-        (self.state.epoch.as_ref(), self.state.active && !self.dead)
+        (self.state.epoch.as_ref(), self.state.active && !self.state.dead)
     }
 
     /// Returns whether the voter must never answer again: proof has come of promises that it does not know of.
     pub fn is_dead(&self) -> bool {
-        self.dead
+        self.state.dead
     }
 
     /// Returns until when the voter grants nothing because it has just started, `None` if it grants.
@@ -161,14 +159,17 @@ impl Voter {
 
     /// Returns who the voter is and what it knows.
     pub fn here(&self) -> Here {
-        let State { voter, active, counter, floor, .. } = self.state;
+        let State { voter, counter, floor, .. } = self.state;
+        let active = self.state.active && !self.state.dead;
         let sealed_for = self.state.sealed_for.as_ref().map(Epoch::name);
         Here { voter, epoch: self.state.epoch_number(), active, counter, floor, sealed_for }
     }
 
     /// Takes what another voter of the epoch knows, after a start at which this one may have forgotten it.
-    pub fn learn(&mut self, other: &Here) {
-        if other.epoch != self.state.epoch_number() || !other.active {
+    pub fn learn(&mut self, from: NodeId, other: &Here) {
+        let seat = self.state.epoch.as_ref().and_then(|epoch| epoch.seat(from));
+        let is_voter = seat.is_some_and(|seat| seat.voter == other.voter);
+        if !is_voter || other.epoch != self.state.epoch_number() || !other.active {
             return;
         }
         let counter = self.state.counter.max(other.counter);
@@ -184,7 +185,10 @@ impl Voter {
     /// One of ours with a number we have not reached was given by a later state of this disk, or by a copy of it.
     pub fn heed(&mut self, shown: &SignedPromise) {
         let promise = &shown.promise;
-        self.dead |= promise.voter == self.state.voter && promise.serial > self.state.serial;
+        if promise.voter == self.state.voter && promise.serial > self.state.serial && !self.state.dead {
+            self.state.dead = true;
+            self.changed.touch_state();
+        }
     }
 
     /// Answers a wish for a promise.
@@ -199,7 +203,7 @@ impl Voter {
         {
             return refused(Refusal::Malformed);
         }
-        if self.dead {
+        if self.state.dead {
             return None;
         }
         if let Some(reason) = self.out_of_office(now) {
@@ -210,12 +214,16 @@ impl Voter {
         }
         self.end_lanes(attempt, ask.lanes_from);
         let lanes = self.lanes.get(&attempt.lane.holder);
-        let is_other = |grant: &Grant| grant.counter != ask.token.counter || grant.terms != ask.terms;
+        let is_other = |grant: &Grant| grant.dead || grant.counter != ask.token.counter || grant.terms != ask.terms;
         if lanes.is_some_and(|lanes| lanes.is_closed(attempt)) || self.grants.get(&attempt).is_some_and(is_other) {
             let incarnation = lanes.map_or(0, Lanes::incarnation).max(attempt.lane.incarnation);
             return Some(Answer::Ended { attempt, incarnation });
         }
-        if ask.token.counter > self.state.counter.saturating_add(COUNTER_JUMP_MAX) {
+        let reachable = self.state.counter.saturating_add(COUNTER_JUMP_MAX);
+        if ask.token.counter > reachable {
+            // Who has learned so high a counter in good faith is let in after some more tries.
+            self.state.counter = reachable;
+            self.changed.touch_state();
             return refused(Refusal::CounterJump);
         }
         self.judge(now, ask)
@@ -224,7 +232,7 @@ impl Voter {
     /// Ends an attempt, and those before it in its lane.
     pub fn release(&mut self, from: NodeId, release: &Release) {
         let attempt = release.token.attempt;
-        if attempt.lane.holder.node != from || self.dead {
+        if attempt.lane.holder.node != from || self.state.dead {
             return;
         }
         self.end_lanes(attempt, release.lanes_from);
@@ -237,7 +245,17 @@ impl Voter {
             self.grants.range_mut(attempt.lane.holder.attempts()).for_each(|(_, grant)| grant.dead = true);
         }
         self.waits.remove(&attempt);
-        if let Some((bead, entry)) = release.close {
+        // Whatever is remembered of lanes: the holder has stopped.
+        let Some(grant) = self.grants.get_mut(&attempt).filter(|grant| grant.counter == release.token.counter) else {
+            return;
+        };
+        if !grant.dead {
+            grant.dead = true;
+            self.changed.grant(attempt);
+        }
+        if let Some((bead, entry)) = release.close
+            && self.grants[&attempt].terms.scope.beads().contains(&bead)
+        {
             self.note_close(bead, release.token, entry);
         }
     }
@@ -245,7 +263,7 @@ impl Voter {
     /// Grants nothing more in this epoch, and hands over what is kept; the caller has checked that the owner asks.
     pub fn seal(&mut self, now: Instant, successor: &Epoch) -> Option<Answer> {
         let number = self.state.epoch_number();
-        if self.dead || !self.state.active || successor.number != number + 1 || !successor.is_sound() {
+        if self.state.dead || !self.state.active || successor.number != number + 1 || !successor.is_sound() {
             return None;
         }
         if let Some(until) = self.quiet_until(now) {
@@ -349,7 +367,8 @@ impl Voter {
                 stale = true;
             }
         }
-        if !owns && ask.held_by.is_empty() {
+        let renews = ask.renews();
+        if !owns && !renews {
             blockers.extend(self.older_waits(now, ask));
         }
         if !blockers.is_empty() {
@@ -359,7 +378,7 @@ impl Voter {
                 Some(Blocker { token, birth, left_us, witness: terms.scope.clash(&ask.terms.scope)? })
             });
             let blockers = named.collect();
-            if ask.held_by.is_empty() {
+            if !renews {
                 self.keep_waiting(now, ask);
             }
             return Some(Answer::Busy { attempt, round: ask.round, blockers, counter: self.state.counter });
@@ -409,7 +428,7 @@ impl Voter {
         };
         let closes =
             ask.terms.scope.beads().iter().filter_map(|bead| self.closes.get(bead)).map(|(_, entry)| *entry).collect();
-        Answer::Granted { promise: promise.unsigned(), closes }
+        Answer::Granted { promise: promise.unsigned(), closes, counter: self.state.counter }
     }
 
     /// Returns why the holder can not have one more promise.

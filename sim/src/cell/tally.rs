@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Outcome, SOMETIMES};
 use crate::outcome::Violation;
+use crate::sweep::digest_of;
 
 /// Failing seeds that are kept; those with the lowest numbers are.
 const FAILED_MAX: usize = 1_000;
@@ -54,14 +55,7 @@ impl Tally {
 
     /// Returns the digest of the digests of all seeds, in the order of the seeds.
     pub fn digest(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        for (seed, digest) in &self.digests {
-            hasher.update(&seed.to_le_bytes());
-            hasher.update(&digest.to_le_bytes());
-        }
-        let mut bytes = [0; 8];
-        hasher.finalize_xof().fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        digest_of(&self.digests)
     }
 
     /// Returns what should have been seen, and was not.

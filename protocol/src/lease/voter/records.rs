@@ -30,6 +30,8 @@ pub struct State {
     pub floor: Option<Token>,
     /// How many promises it has given.
     pub serial: u64,
+    /// Whether proof has come of promises that it does not know of: it never votes again.
+    pub dead: bool,
     /// Until when it grants nothing, in microseconds of the machine's clock.
     pub quiet_until_us: u64,
 }
@@ -59,7 +61,8 @@ pub(super) struct Changed {
 impl State {
     pub(super) fn new(voter: VoterId, boot: Boot) -> Self {
         let (epoch, sealed_for, floor) = (None, None, None);
-        Self { voter, boot, epoch, active: false, sealed_for, counter: 0, floor, serial: 0, quiet_until_us: 0 }
+        let (counter, serial, quiet_until_us) = (0, 0, 0);
+        Self { voter, boot, epoch, active: false, sealed_for, counter, floor, serial, dead: false, quiet_until_us }
     }
 
     /// Returns the number of the last epoch it knows, 0 if it knows none.

@@ -8,21 +8,21 @@ use super::run;
 /// The bug, the seed of a cell in which it shows, and the check that finds it.
 pub(crate) const CAUGHT: &[(Bug, u64, &str)] = &[
     (Bug::AnswersBeforeFlush, 1, "flush"),
-    (Bug::ForgottenPromises, 25, "exclusion"),
-    (Bug::LostVoterReturns, 673, "token"),
-    (Bug::NoStartWait, 442, "exclusion"),
-    (Bug::PromiseShortened, 464, "exclusion"),
+    (Bug::ForgottenPromises, 28, "exclusion"),
+    (Bug::LostVoterReturns, 753, "token"),
+    (Bug::NoStartWait, 988, "turn"),
+    (Bug::PromiseShortened, 64, "exclusion"),
     (Bug::TokensUnchecked, 1, "token"),
     (Bug::ReleaseByHolder, 2, "exclusion"),
     (Bug::ImportsNothing, 2, "exclusion"),
     (Bug::SealedByFew, 45, "exclusion"),
     (Bug::GrantsSealed, 3, "epoch"),
     (Bug::HalfIsEnough, 1, "exclusion"),
-    (Bug::RoundsAdded, 68, "exclusion"),
-    (Bug::FromTheReply, 68, "exclusion"),
+    (Bug::RoundsAdded, 208, "exclusion"),
+    (Bug::FromTheReply, 9, "token"),
     (Bug::NoDriftGuard, 401, "exclusion"),
-    (Bug::AttemptSurvives, 334, "token"),
-    (Bug::SplitsStay, 53, "turn"),
+    (Bug::AttemptSurvives, 463, "token"),
+    (Bug::SplitsStay, 613, "turn"),
 ];
 
 #[test]
