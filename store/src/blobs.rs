@@ -6,7 +6,8 @@
 //! - in `uploaded/` while no letter carries it yet;
 //! - in `fetched/hh/` if another node gave it: it can be had again, so what was not read for longest goes when room is
 //!   needed;
-//! - in `damaged/` if it was not as its name says: for people to look at.
+//! - in `damaged/` if it was not as its name says: for people to look at. What another node gave is in
+//!   `damaged/fetched/`, and only there the oldest go.
 //!
 //! Where it lies says what may become of it, so that this is known even when the store is lost. A file takes its name
 //! once all of it is durable, and what it holds is compared with its name whenever it is opened.
@@ -36,7 +37,7 @@ pub use incoming::Incoming;
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Damaged files that are kept; the oldest go.
+/// Damaged files that are kept of what other nodes gave, the oldest go; and of one blob that nobody else may have.
 const DAMAGED_MAX: usize = 64;
 
 /// What the name of a file begins with while it is being written.
@@ -178,12 +179,15 @@ impl Blobs {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(BlobError::from_io(&path, error)),
             };
-            let Some(bytes) = checked_length(&mut file, hash) else {
-                return Err(self.set_aside(place, hash, &file)?);
-            };
+            let checked = checked_length(&mut file, hash).map_err(|error| BlobError::from_io(&path, error))?;
+            let Some(bytes) = checked else { return Err(self.set_aside(place, hash, &file)?) };
             if place == Place::Fetched {
                 touch(&file, now).map_err(|error| BlobError::from_io(&path, error))?;
-                self.shared.lock().fetched(&self.shared)?.note(hash, bytes, now.as_millis());
+                let mut state = self.shared.lock();
+                // It may have made room for another meanwhile; what is open can be read all the same.
+                if path.exists() {
+                    state.fetched(&self.shared)?.note(hash, bytes, now.as_millis());
+                }
             }
             return Ok(Content { file, bytes, place });
         }
@@ -194,7 +198,7 @@ impl Blobs {
     /// its length.
     ///
     /// # Errors
-    /// As `open` does.
+    /// As `open` does; `Missing` also when it made room for another meanwhile.
     pub fn claim(&self, hash: BlobHash, now: Wall) -> Result<u64, BlobError> {
         let Content { file, bytes, place } = self.open(hash, now)?;
         let mut state = self.shared.lock();
@@ -271,8 +275,12 @@ impl Blobs {
     /// Puts a file that is not as its name says where nobody takes it for that; returns what to say about it.
     fn set_aside(&self, place: Place, hash: BlobHash, file: &File) -> Result<BlobError, BlobError> {
         let mut state = self.shared.lock();
-        let (path, folder) = (self.shared.path(place, hash), self.shared.dir.join("damaged"));
-        let kept = folder.join(hash.to_string());
+        let path = self.shared.path(place, hash);
+        let mut folder = self.shared.dir.join("damaged");
+        if place == Place::Fetched {
+            folder.push("fetched");
+        }
+        let kept = if place == Place::Fetched { folder.join(hash.to_string()) } else { unused(&folder, hash) };
         let of = |found: &fs::Metadata| (found.dev(), found.ino());
         let ours = file.metadata().map(|found| of(&found)).ok();
         // A sound one may have taken its place meanwhile.
@@ -281,10 +289,8 @@ impl Blobs {
             fs::rename(&path, &kept).map_err(|error| BlobError::from_io(&path, error))?;
             directory::sync(&folder)?;
             directory::sync(parent(&path))?;
-            let mut aside = files(&folder)?;
-            aside.sort_by_key(|path| fs::metadata(path).map(|found| modified(&found)).unwrap_or(0));
-            for oldest in aside.iter().take(aside.len().saturating_sub(DAMAGED_MAX)) {
-                removed_at(oldest)?;
+            if place == Place::Fetched {
+                prune(&folder)?;
             }
         }
         if place == Place::Fetched {
@@ -313,11 +319,14 @@ impl Shared {
         self.folder(place, hash).join(hash.to_string())
     }
 
-    /// Moves a blob from one place to another, durably.
+    /// Moves a blob from one place to another, durably; `Missing` when it is not there.
     fn rename(&self, (source, target): (Place, Place), hash: BlobHash) -> Result<(), BlobError> {
         let (from, to) = (self.path(source, hash), self.path(target, hash));
         directory::create(parent(&to))?;
-        fs::rename(&from, &to).map_err(|error| BlobError::from_io(&from, error))?;
+        fs::rename(&from, &to).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BlobError::Missing { hash },
+            _ => BlobError::from_io(&from, error),
+        })?;
         directory::sync(parent(&to))?;
         directory::sync(parent(&from))?;
         Ok(())
@@ -336,20 +345,39 @@ impl State {
 }
 
 /// Reads a file to its end; returns its length if it has that hash, and leaves it at its beginning.
-fn checked_length(file: &mut File, hash: BlobHash) -> Option<u64> {
+///
+/// A disk that can not be read says nothing about what is on it.
+fn checked_length(file: &mut File, hash: BlobHash) -> io::Result<Option<u64>> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; READ_BYTES];
     loop {
-        // What can not be read is damaged, too.
         match file.read(&mut piece) {
             Ok(0) => break,
             Ok(bytes) => hasher.update(&piece[..bytes]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return None,
+            Err(error) => return Err(error),
         };
     }
-    file.rewind().ok()?;
-    (hasher.finalize() == *hash.as_bytes()).then(|| hasher.count())
+    file.rewind()?;
+    Ok((hasher.finalize() == *hash.as_bytes()).then(|| hasher.count()))
+}
+
+/// Returns where a damaged file goes without taking the place of one that was damaged before.
+fn unused(folder: &Path, hash: BlobHash) -> PathBuf {
+    let numbered = (1..DAMAGED_MAX).map(|number| folder.join(format!("{hash}-{number}")));
+    let mut places = [folder.join(hash.to_string())].into_iter().chain(numbered);
+    // So many of one blob tell no more than the first of them: the last is given up.
+    places.find(|place| !place.exists()).unwrap_or_else(|| folder.join(format!("{hash}-{}", DAMAGED_MAX - 1)))
+}
+
+/// Removes the oldest of what was set aside and can be had again.
+fn prune(folder: &Path) -> Result<(), BlobError> {
+    let mut aside = files(folder)?;
+    aside.sort_by_key(|path| fs::metadata(path).map(|found| modified(&found)).unwrap_or(0));
+    for oldest in aside.iter().take(aside.len().saturating_sub(DAMAGED_MAX)) {
+        removed_at(oldest)?;
+    }
+    Ok(())
 }
 
 /// Dates a file; what was not read for longest is known by that.

@@ -1,9 +1,9 @@
 //! A blob that is being taken: a file without its name, which goes unless all of it comes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +12,9 @@ use beadmesh_protocol::limits::ATTACHMENT_BYTES_MAX;
 
 use super::{BlobError, Place, Shared, UNFINISHED, modified, parent};
 use crate::directory;
+
+/// Names that are tried for a file: one that a process of the same id has left is passed over.
+const NAMES_MAX: usize = 1_024;
 
 /// A blob that is being taken. Dropped before it is finished, nothing is left of it.
 #[derive(Debug)]
@@ -33,15 +36,10 @@ impl Incoming {
         place: Place,
         expected: Option<(BlobHash, u64)>,
     ) -> Result<Self, BlobError> {
-        let begun = shared.begun.fetch_add(1, Ordering::Relaxed);
         let folder = shared.folder(place, expected.map_or(BlobHash::of(b""), |(hash, _)| hash));
-        let path = folder.join(format!("{UNFINISHED}{}-{begun}", std::process::id()));
-        let made = directory::create(&folder).map_err(BlobError::from).and_then(|()| {
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            made.map_err(|error| BlobError::from_io(&path, error))
-        });
+        let made = directory::create(&folder).map_err(BlobError::from).and_then(|()| made_in(&folder, shared));
         match made {
-            Ok(file) => {
+            Ok((file, path)) => {
                 let (shared, hasher) = (Arc::clone(shared), blake3::Hasher::new());
                 Ok(Self { shared, place, expected, file, path, hasher, is_finished: false })
             }
@@ -102,6 +100,20 @@ impl Drop for Incoming {
         }
         give_back(&self.shared, self.place, self.expected);
     }
+}
+
+/// Makes a file under a name that no other has.
+fn made_in(folder: &Path, shared: &Shared) -> Result<(File, PathBuf), BlobError> {
+    for _ in 0..NAMES_MAX {
+        let begun = shared.begun.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{UNFINISHED}{}-{begun}", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(BlobError::from_io(&path, error)),
+        }
+    }
+    Err(BlobError::from_io(folder, io::ErrorKind::AlreadyExists.into()))
 }
 
 /// Gives back the room that was set aside for what was to come.

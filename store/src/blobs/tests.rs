@@ -55,6 +55,7 @@ fn place(place: &str, hash: BlobHash) -> String {
     match place {
         "own" => format!("{}/{name}", &name[..2]),
         "fetched" => format!("fetched/{}/{name}", &name[..2]),
+        "damaged fetched" => format!("damaged/fetched/{name}"),
         other => format!("{other}/{name}"),
     }
 }
@@ -146,9 +147,9 @@ fn a_damaged_file_is_set_aside_and_another_one_is_used() {
         let path = temp.path().join("blobs").join(place(kind, hash));
         fs::write(&path, b"c0ntent").unwrap();
     }
-    for _ in 0..2 {
+    for kind in ["damaged", "damaged fetched"] {
         let error = blobs.open(hash, NOW).unwrap_err();
-        let kept = temp.path().join("blobs").join(place("damaged", hash));
+        let kept = temp.path().join("blobs").join(place(kind, hash));
         assert!(matches!(&error, BlobError::Damaged { kept: named, .. } if *named == kept), "{error}");
         assert_eq!(fs::read(kept).unwrap(), b"c0ntent");
     }
@@ -158,18 +159,55 @@ fn a_damaged_file_is_set_aside_and_another_one_is_used() {
     // One that was cut off by a power cut is damaged, too.
     fs::write(temp.path().join("blobs").join(place("own", hash)), b"").unwrap();
     assert!(matches!(blobs.claim(hash, NOW), Err(BlobError::Damaged { .. })));
+    // The one before is still there.
+    assert_eq!(fs::read(temp.path().join("blobs").join(place("damaged", hash))).unwrap(), b"c0ntent");
 }
 
 #[test]
-fn damaged_files_that_are_kept_are_bounded() {
+fn damaged_files_that_are_kept_are_bounded_unless_they_were_our_own() {
+    for (is_ours, kept) in [(false, DAMAGED_MAX), (true, DAMAGED_MAX + 5)] {
+        let temp = tempfile::tempdir().unwrap();
+        let blobs = blobs(temp.path());
+        let into = if is_ours { Place::Own } else { Place::Fetched };
+        for number in 0..DAMAGED_MAX + 5 {
+            let hash = receive(&blobs, format!("content {number}").as_bytes(), into).unwrap();
+            fs::write(blobs.shared.path(into, hash), b"other").unwrap();
+            blobs.open(hash, NOW).unwrap_err();
+        }
+        assert_eq!(all(temp.path()).len(), kept);
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_not_taken_for_damaged() {
     let temp = tempfile::tempdir().unwrap();
     let blobs = blobs(temp.path());
-    for number in 0..DAMAGED_MAX + 5 {
-        let hash = upload(&blobs, format!("content {number}").as_bytes());
-        fs::write(temp.path().join("blobs").join(place("uploaded", hash)), b"other").unwrap();
-        blobs.open(hash, NOW).unwrap_err();
+    let hash = BlobHash::of(b"content");
+    // A folder opens as a file does, and then reading it fails as on a bad disk.
+    let path = blobs.shared.path(Place::Own, hash);
+    fs::create_dir_all(&path).unwrap();
+    assert!(matches!(blobs.open(hash, NOW), Err(BlobError::Io { path: named, .. }) if named == path));
+    assert!(path.exists() && !temp.path().join("blobs/damaged").exists());
+}
+
+#[test]
+fn what_made_room_for_another_before_it_was_moved_is_missing() {
+    let temp = tempfile::tempdir().unwrap();
+    let blobs = blobs(temp.path());
+    let hash = receive(&blobs, b"fetched", Place::Fetched).unwrap();
+    fs::remove_file(blobs.shared.path(Place::Fetched, hash)).unwrap();
+    let moved = blobs.shared.rename((Place::Fetched, Place::Uploaded), hash);
+    assert!(matches!(moved, Err(BlobError::Missing { hash: named }) if named == hash));
+}
+
+#[test]
+fn what_a_process_of_the_same_id_has_left_is_in_nobodys_way() {
+    let temp = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        std::mem::forget(blobs(temp.path()).upload().unwrap());
     }
-    assert_eq!(all(temp.path()).len(), DAMAGED_MAX);
+    upload(&blobs(temp.path()), b"content");
+    assert_eq!(all(temp.path()).len(), 4);
 }
 
 #[test]
