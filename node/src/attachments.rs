@@ -144,11 +144,14 @@ impl Attachments {
             let Ok(Answer::BlobUses(uses)) = self.core.call(Command::BlobUses(part.to_vec())).await else { break };
             for (hash, carried) in part.iter().copied().zip(uses) {
                 let blobs = self.blobs.clone();
-                off_thread(move || match carried {
+                let settled = off_thread(move || match carried {
                     BlobUse::Ours => blobs.keep(hash),
                     BlobUse::Theirs | BlobUse::Nobodys => blobs.drop_stale(hash, clock::wall()).map(drop),
-                })
-                .await?;
+                });
+                if let Err(error) = settled.await {
+                    // The others do not wait for it; the next look finds it again.
+                    warn!(%error, blob = %hash.short(), "an upload is neither kept nor removed");
+                }
             }
         }
         Ok(())

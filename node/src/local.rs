@@ -40,6 +40,7 @@ impl Local {
         human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home)?;
         let (home, stop) = (Arc::new(home), CancellationToken::new());
         let attachments = Attachments::new(&home, core.clone(), None);
+        attachments.sweep().await;
         let router = api::router(Api { core: core.clone(), home, attachments, network: None, stop, human });
         Ok(Self { router, recovery: opened.recovery, core })
     }

@@ -1,6 +1,8 @@
 //! Routes on the contents of attachments: uploaded before the letter is written, and read by the letter that carries
 //! them.
 
+use std::time::Duration;
+
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -12,6 +14,7 @@ use beadmesh_protocol::mail::Attachment;
 use beadmesh_store::blobs::{BlobError, Incoming};
 use beadmesh_store::command::{Answer, Command};
 use futures::{StreamExt, stream};
+use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -23,6 +26,9 @@ use crate::attachments::{FetchError, finished, next_piece, written};
 
 /// The media type of what nobody has looked into.
 const CONTENT: &str = "application/octet-stream";
+
+/// How long somebody who sends a content may be silent: meanwhile it takes the place of others.
+const PIECE_PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(upload)).routes(routes!(download))
@@ -46,7 +52,7 @@ async fn upload(
     }
     let mut stream = body.into_data_stream();
     let taken = match api.attachments.upload().await {
-        Ok(incoming) => take(incoming, &mut stream).await,
+        Ok(incoming) => take(incoming, &mut stream, PIECE_PATIENCE).await,
         Err(error) => Err(error.into()),
     };
     match taken {
@@ -58,10 +64,19 @@ async fn upload(
     }
 }
 
-async fn take(mut incoming: Incoming, stream: &mut BodyDataStream) -> Result<(BlobHash, u64), Problem> {
-    while let Some(piece) = stream.next().await {
+async fn take(
+    mut incoming: Incoming,
+    stream: &mut BodyDataStream,
+    patience: Duration,
+) -> Result<(BlobHash, u64), Problem> {
+    let hint = "send the whole content again: nothing was kept of it";
+    loop {
+        let piece = timeout(patience, stream.next()).await.map_err(|_| {
+            let message = format!("nothing of the body came for {} s", patience.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", message, hint)
+        })?;
+        let Some(piece) = piece else { break };
         let piece = piece.map_err(|error| {
-            let hint = "send the whole content again: nothing was kept of it";
             Problem::new(StatusCode::BAD_REQUEST, "usage", format!("the body broke off: {error}"), hint)
         })?;
         incoming = written(incoming, piece).await?;
@@ -72,7 +87,7 @@ async fn take(mut incoming: Incoming, stream: &mut BodyDataStream) -> Result<(Bl
 /// Reads what is still being sent, so that whoever sends it comes to hear the answer.
 async fn drain(stream: &mut BodyDataStream) {
     let mut left = ATTACHMENT_BYTES_MAX;
-    while let Some(Ok(piece)) = stream.next().await {
+    while let Ok(Some(Ok(piece))) = timeout(PIECE_PATIENCE, stream.next()).await {
         left = match left.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
             Some(left) => left,
             None => return,
@@ -199,5 +214,23 @@ impl From<BlobError> for Problem {
             BlobError::ReadOnly { .. } | BlobError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), chain(&error), error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use beadmesh_store::blobs::{Blobs, Config};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_falls_silent_is_given_up_and_leaves_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let blobs = Blobs::at(temp.path(), Config::default());
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"first"))]);
+        let mut stream = Body::from_stream(first.chain(stream::pending())).into_data_stream();
+        let problem = take(blobs.upload().unwrap(), &mut stream, Duration::from_millis(10)).await.unwrap_err();
+        assert_eq!((problem.status, problem.info.code.as_str()), (StatusCode::REQUEST_TIMEOUT, "timeout"));
+        assert_eq!(std::fs::read_dir(temp.path().join("uploaded")).unwrap().count(), 0);
     }
 }

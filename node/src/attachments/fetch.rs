@@ -30,6 +30,12 @@ const BUSY_TRIES_MAX: usize = 3;
 /// How long fetching one content may take, all members together, waiting for a turn included.
 const TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
+/// How long one member may take for one content, waiting for its turn there included; more for each piece.
+const MEMBER_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes for which a member has one more second.
+const MEMBER_PACE: u64 = 64 * 1024;
+
 /// A content that somebody wants, as a letter names it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -76,6 +82,9 @@ enum AskError {
     /// It serves others.
     #[error("it is busy")]
     Busy,
+    /// It sends, but at a pace that keeps others from being asked.
+    #[error("it took more than {} s", .0.as_secs())]
+    Slow(Duration),
     /// There is no stream to it.
     #[error(transparent)]
     Stream(#[from] BlobStreamError),
@@ -96,13 +105,16 @@ pub(super) struct Fetcher {
     blobs: Blobs,
     handle: Handle,
     turns: Semaphore,
+    /// How long one member may take for so many bytes.
+    pub(super) member_time: fn(u64) -> Duration,
     /// What is being fetched: who wants the same waits, and finds it here then.
     underway: Mutex<BTreeMap<BlobHash, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Fetcher {
     pub(super) fn new(blobs: Blobs, handle: Handle) -> Self {
-        Self { blobs, handle, turns: Semaphore::new(FETCHED_MAX), underway: Mutex::default() }
+        let turns = Semaphore::new(FETCHED_MAX);
+        Self { blobs, handle, turns, member_time, underway: Mutex::default() }
     }
 
     /// Fetches a content, so that it can be opened here.
@@ -145,7 +157,8 @@ impl Fetcher {
         for node in order {
             asked.members += 1;
             let peer = node.short();
-            match self.ask_patiently(node, wanted).await {
+            let time = (self.member_time)(wanted.bytes);
+            match timeout(time, self.ask_patiently(node, wanted)).await.unwrap_or(Err(AskError::Slow(time))) {
                 Ok(()) => {
                     info!(peer, blob = %wanted.hash.short(), bytes = wanted.bytes, "an attachment was fetched");
                     return Ok(());
@@ -209,4 +222,8 @@ impl AskError {
             other => Self::Here(other),
         }
     }
+}
+
+fn member_time(bytes: u64) -> Duration {
+    MEMBER_TIME + Duration::from_secs(bytes / MEMBER_PACE)
 }

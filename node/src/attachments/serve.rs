@@ -1,13 +1,14 @@
 //! Giving contents to other members: only what a letter that is held here carries, and only some at one time.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use beadmesh_protocol::blob::{Answer as Reply, Request};
 use beadmesh_protocol::id::{BlobHash, NodeId};
 use beadmesh_store::blobs::{BlobError, Blobs};
 use beadmesh_store::command::{Answer, BlobUse, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -18,6 +19,9 @@ use crate::net::{BlobStream, TransferError};
 
 /// Contents that are given at one time.
 const SERVED_MAX: usize = 4;
+
+/// Contents that are given to one node at one time: it leaves turns for others.
+const NODE_SERVED_MAX: usize = 2;
 
 /// How long somebody waits for a turn before it is told that others are served.
 const TURN_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,18 +37,18 @@ const REQUEST_BYTES: usize = BlobHash::BYTES;
 pub(crate) struct Server {
     blobs: Blobs,
     core: Core,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Server {
     pub(super) fn new(blobs: Blobs, core: Core) -> Self {
-        Self { blobs, core, turns: Arc::new(Semaphore::new(SERVED_MAX)) }
+        Self { blobs, core, turns: Turns::default() }
     }
 
     /// Answers one member on its stream.
     pub(crate) async fn serve(self, node: NodeId, stream: BlobStream) {
         let peer = node.short();
-        match timeout(TIME_MAX, self.answer(stream)).await {
+        match timeout(TIME_MAX, self.answer(node, stream)).await {
             Ok(Ok(Some((hash, bytes)))) => info!(peer, blob = %hash.short(), bytes, "an attachment was given"),
             Ok(Ok(None)) => debug!(peer, "asked for an attachment that is not given"),
             Ok(Err(error)) => debug!(peer, %error, "giving an attachment broke off"),
@@ -52,14 +56,14 @@ impl Server {
         }
     }
 
-    async fn answer(&self, mut stream: BlobStream) -> Result<Option<(BlobHash, u64)>, TransferError> {
+    async fn answer(&self, node: NodeId, mut stream: BlobStream) -> Result<Option<(BlobHash, u64)>, TransferError> {
         let request = stream.read(REQUEST_BYTES).await?;
         let carried = match Request::decode(&request) {
             Ok(Request { hash }) => self.is_carried(hash).await.then_some(hash),
             Err(_) => None,
         };
         let Some(hash) = carried else { return refuse(stream, Reply::Absent).await };
-        let Ok(Ok(_turn)) = timeout(TURN_PATIENCE, self.turns.acquire()).await else {
+        let Ok(Some(_turn)) = timeout(TURN_PATIENCE, self.turns.take(node)).await else {
             return refuse(stream, Reply::Busy).await;
         };
         let blobs = self.blobs.clone();
@@ -96,8 +100,73 @@ impl Server {
     }
 }
 
+/// Who is being given something; cheap to clone.
+#[derive(Debug, Clone)]
+struct Turns {
+    all: Arc<Semaphore>,
+    /// Those of each node that has one or waits for one.
+    of_nodes: Arc<Mutex<BTreeMap<NodeId, Weak<Semaphore>>>>,
+}
+
+/// One turn of a node; it ends when it is dropped.
+#[derive(Debug)]
+struct Turn {
+    _one: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    /// Waits for a turn.
+    async fn take(&self, node: NodeId) -> Option<Turn> {
+        // Who waits for an own one keeps nobody else waiting.
+        let own = self.of(node).acquire_owned().await.ok()?;
+        let one = Arc::clone(&self.all).acquire_owned().await.ok()?;
+        Some(Turn { _one: one, _own: own })
+    }
+
+    fn of(&self, node: NodeId) -> Arc<Semaphore> {
+        let mut of_nodes = self.of_nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        of_nodes.retain(|_, turns| turns.strong_count() > 0);
+        if let Some(turns) = of_nodes.get(&node).and_then(Weak::upgrade) {
+            return turns;
+        }
+        let turns = Arc::new(Semaphore::new(NODE_SERVED_MAX));
+        of_nodes.insert(node, Arc::downgrade(&turns));
+        turns
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(SERVED_MAX)), of_nodes: Arc::default() }
+    }
+}
+
 async fn refuse(mut stream: BlobStream, reply: Reply) -> Result<Option<(BlobHash, u64)>, TransferError> {
     stream.write(&reply.encode()).await?;
     stream.finish().await?;
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn one_node_has_some_turns_and_all_have_a_few_more() {
+        let turns = Turns::default();
+        let take = |number: u8| turns.take(NodeId::from_bytes([number; 32])).now_or_never().flatten();
+        let held = [take(1), take(1)];
+        assert!(held.iter().all(Option::is_some) && take(1).is_none());
+        let others = [take(2), take(3)];
+        assert!(others.iter().all(Option::is_some) && take(4).is_none());
+        drop(held);
+        assert!(take(4).is_some() && take(1).is_some());
+        drop(others);
+        // Nothing is remembered of who has none.
+        assert!(take(5).is_some());
+        assert_eq!(turns.of_nodes.lock().unwrap().len(), 1);
+    }
 }

@@ -137,3 +137,15 @@ async fn only_agents_upload_and_read_and_no_more_than_may_be() {
     assert_eq!(bench.told(&blue, Method::POST, "/v1/blobs", Body::from_stream(broken)).await.0, 400);
     assert_eq!(std::fs::read_dir(&uploaded).unwrap().count(), 1);
 }
+
+#[tokio::test]
+async fn what_a_command_that_was_killed_has_left_is_gone_at_the_next() {
+    let mut bench = bench().await;
+    let blue = bench.bearer("BlueLake").await;
+    let hash = bench.upload(&blue, b"whole").await;
+    let left = bench.blob("uploaded", "new-1-0");
+    std::fs::write(&left, b"ha").unwrap();
+    bench.local.close().await.unwrap();
+    bench.local = open(&bench.home).await;
+    assert!(!left.exists() && bench.blob("uploaded", &hash).exists());
+}
