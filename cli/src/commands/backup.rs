@@ -51,8 +51,11 @@ pub(super) async fn run(context: &mut Context, args: BackupArgs) -> Result<(), F
     let stream = client.post_stream("/v1/backup", &BackupRequest { with_key }).await?;
     let progress = Progress::steps(&context.printer, "Backing up", 0);
     let mut copy = Copy { stream, reader: Reader::default(), progress, bytes: 0, entries: 0 };
-    let copied =
-        if is_piped { copy.run(|bytes| context.printer.raw(bytes)).await } else { to_file(&mut copy, &file).await };
+    let copied = if is_piped {
+        copy.run(|bytes| context.printer.raw(bytes)).await
+    } else {
+        to_file(&mut copy, &file, force).await
+    };
     copy.progress.clear();
     let header = copied?;
     let body = BackupBody {
@@ -67,9 +70,9 @@ pub(super) async fn run(context: &mut Context, args: BackupArgs) -> Result<(), F
 }
 
 /// Writes the backup to a file that only its owner can read.
-async fn to_file(copy: &mut Copy, path: &Path) -> Result<Header, Failure> {
+async fn to_file(copy: &mut Copy, path: &Path, force: bool) -> Result<Header, Failure> {
     let cannot = |error: io::Error| unwritable(path, &error);
-    let mut target = Target::open(path).map_err(cannot)?;
+    let mut target = Target::open_unless_taken(path, force).map_err(cannot)?;
     if target.is_beside() {
         target.file.set_permissions(Permissions::from_mode(0o600)).map_err(cannot)?;
     }

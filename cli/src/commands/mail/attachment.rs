@@ -56,7 +56,7 @@ pub(super) async fn run(context: &mut Context, args: AttachmentArgs) -> Result<(
         copy.progress.clear();
         return copied;
     };
-    let saved = save(&mut copy, &place).await;
+    let saved = save(&mut copy, &place, force).await;
     copy.progress.clear();
     saved?;
     let printer = &mut context.printer;
@@ -138,9 +138,9 @@ fn free(path: PathBuf, force: bool) -> Result<PathBuf, Failure> {
 }
 
 /// Writes what comes to a file, whole or not at all.
-async fn save(copy: &mut Copy, place: &Path) -> Result<(), Failure> {
+async fn save(copy: &mut Copy, place: &Path, force: bool) -> Result<(), Failure> {
     let cannot = |error: io::Error| unwritable(place, &error);
-    let mut target = Target::open(place).map_err(cannot)?;
+    let mut target = Target::open_unless_taken(place, force).map_err(cannot)?;
     let copied = copy.run(|bytes| target.file.write_all(bytes).map_err(cannot));
     tokio::select! {
         copied = copied => copied,
