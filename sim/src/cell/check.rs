@@ -42,6 +42,7 @@ pub(super) struct Checks {
 struct Lease {
     lane: LaneId,
     token: Token,
+    terms: Terms,
     from_us: u64,
     until_us: u64,
     is_over: bool,
@@ -92,7 +93,9 @@ impl Checks {
         if self.tokens.insert(held.token, held.lane).is_some() {
             self.fail("token", now_us, None, format!("token {:?} stands for two leases", held.token));
         }
-        for at in self.clashing(held.lane) {
+        // Terms are kept with the lease: a store that was turned back uses the names of lanes anew.
+        let Some(terms) = self.terms.get(&held.lane).cloned() else { return };
+        for at in self.clashing(held.lane, &terms) {
             let (other, token) = (&self.leases[at], self.leases[at].token);
             if other.until_us > now_us {
                 let what =
@@ -103,7 +106,7 @@ impl Checks {
                 self.fail("token", now_us, None, format!("{:?} comes after {token:?} and is lower", held.token));
             }
         }
-        let lease = Lease { lane: held.lane, token: held.token, from_us: now_us, until_us, is_over: false };
+        let lease = Lease { lane: held.lane, token: held.token, terms, from_us: now_us, until_us, is_over: false };
         self.leases.push(lease);
     }
 
@@ -113,9 +116,9 @@ impl Checks {
             return;
         };
         lease.until_us = until_us;
-        let token = lease.token;
+        let (token, terms) = (lease.token, lease.terms.clone());
         self.see("renewed", true);
-        for at in self.clashing(lane) {
+        for at in self.clashing(lane, &terms) {
             let other = &self.leases[at];
             if other.until_us > now_us {
                 let what = format!("{:?} is valid until {} us, and {token:?} is renewed", other.token, other.until_us);
@@ -195,7 +198,8 @@ impl Checks {
             self.fail("epoch", now_us, Some(place), format!("a promise in epoch {}, out of turn", promise.epoch));
         }
         let now = node.clock.read(now_us).mono;
-        let mine = self.terms.get(&promise.token.attempt.lane).cloned();
+        let mine =
+            node.voter.live(now).find(|(token, _)| *token == promise.token).map(|(_, grant)| grant.terms.clone());
         let clash = node.voter.live(now).find(|(token, grant)| {
             token.attempt.lane.holder != promise.token.attempt.lane.holder
                 && mine.as_ref().is_some_and(|mine| mine.excludes(&grant.terms))
@@ -221,7 +225,11 @@ impl Checks {
             self.writes.first().filter(|(arrives_us, ..)| *arrives_us <= now_us)
         {
             self.writes.pop_first();
-            let Some(terms) = self.terms.get(&lane).cloned() else { continue };
+            let Some(lease) = self.leases.iter().find(|lease| lease.token == token && lease.lane == lane) else {
+                self.fail("gate", arrives_us, None, format!("a write came under {token:?}, which nobody held"));
+                continue;
+            };
+            let terms = lease.terms.clone();
             let holder = token.attempt.lane.holder;
             let higher = self
                 .gate
@@ -231,28 +239,15 @@ impl Checks {
             if higher {
                 continue;
             }
-            let was_held = self.leases.iter().any(|lease| lease.token == token);
-            if !was_held {
-                self.fail(
-                    "gate",
-                    arrives_us,
-                    None,
-                    format!("the gate took a write under {token:?}, which nobody held"),
-                );
-            }
-            match self.gate.iter_mut().find(|(taken, _)| taken.attempt == token.attempt) {
-                Some(_) => {}
-                None => self.gate.push((token, terms)),
+            if self.gate.iter().all(|(taken, _)| taken.attempt != token.attempt) {
+                self.gate.push((token, terms));
             }
         }
     }
 
-    /// Returns the leases of other holders that clash with a claim.
-    fn clashing(&self, lane: LaneId) -> Vec<usize> {
-        let Some(terms) = self.terms.get(&lane) else { return Vec::new() };
-        let clashes = |lease: &Lease| {
-            lease.lane.holder != lane.holder && self.terms.get(&lease.lane).is_some_and(|other| other.excludes(terms))
-        };
+    /// Returns the leases of other holders that clash with what a claim is for.
+    fn clashing(&self, lane: LaneId, terms: &Terms) -> Vec<usize> {
+        let clashes = |lease: &Lease| lease.lane.holder != lane.holder && lease.terms.excludes(terms);
         (0..self.leases.len()).filter(|at| clashes(&self.leases[*at])).collect()
     }
 }
