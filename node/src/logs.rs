@@ -8,7 +8,9 @@ use tracing_subscriber::EnvFilter;
 pub const LOG_VARIABLE: &str = "BEADMESH_LOG";
 
 /// What is logged unless somebody says otherwise: libraries tell their users what their makers want to know.
-const FILTER: &str = "info,libp2p=warn,quinn=warn,netlink=warn,sled=warn";
+///
+/// Gossip warns of each notice that finds no room towards a peer that is gone, thousands in minutes; notices may be lost.
+const FILTER: &str = "info,libp2p=warn,libp2p_gossipsub=error,quinn=warn,netlink=warn,sled=warn";
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
