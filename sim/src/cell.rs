@@ -2,7 +2,7 @@
 //! an hour and not a month.
 //!
 //! The state machines are those of the node, and what they say to each other travels as bytes. True time is known here, so
-//! what the protocol promises is checked against it: [`check`].
+//! what the protocol promises is checked against it: `cell/check.rs`.
 
 use std::collections::BTreeMap;
 
