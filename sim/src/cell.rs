@@ -163,7 +163,7 @@ impl<'a> Cell<'a> {
             count: 0,
             nodes,
             agents: Agents::new(plan),
-            checks: Checks::new(plan),
+            checks: Checks::new(),
             cuts: BTreeMap::new(),
             change: None,
             wanted: None,

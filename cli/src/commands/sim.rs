@@ -1,6 +1,8 @@
 //! `beadmesh sim`: whole meshes on a false clock, network and disk. The simulation is pure; threads, files, the real
 //! clock and interrupts are here.
 
+use std::thread;
+
 use beadmesh_sim::report::{Row, Tone};
 use beadmesh_sim::scenario::Scenario;
 use serde::Serialize;
@@ -20,6 +22,9 @@ mod run;
 mod shrink;
 mod sweep;
 mod trial;
+
+/// Threads of one command.
+const THREADS_MAX: usize = 256;
 
 /// Carries out a command about simulated meshes.
 pub(super) async fn run(context: &mut Context, command: SimCommand) -> Result<(), Failure> {
@@ -63,6 +68,22 @@ fn list(printer: &mut Printer) -> Result<(), Failure> {
     };
     let rows: Vec<_> = scenarios.iter().map(row).collect();
     table::lines(&LAYOUT, &rows, printer.columns).into_iter().try_for_each(|line| printer.line(line))
+}
+
+/// Refuses seeds beyond the last there is.
+fn check_seeds(first: u64, seeds: u64) -> Result<(), Failure> {
+    if first.checked_add(seeds).is_some() {
+        return Ok(());
+    }
+    let failure = Failure::usage(format!("there are no {seeds} seeds from {first} on")).field("--seeds");
+    Err(failure.hint(format!("the last seed is {}", u64::MAX - 1)))
+}
+
+/// Returns on how many threads to run so many seeds: as many as wanted, or as there are cores.
+fn threads(wanted: Option<u16>, seeds: u64) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = wanted.map_or(cores, usize::from).min(THREADS_MAX);
+    threads.min(usize::try_from(seeds).unwrap_or(THREADS_MAX))
 }
 
 /// Prints a report.

@@ -132,7 +132,7 @@ impl Voter {
 
     /// Returns the epoch the voter knows, and whether it votes in it.
     pub fn epoch(&self) -> (Option<&Epoch>, bool) {
-        (self.state.epoch.as_ref(), self.state.active && !self.state.dead)
+        (self.state.epoch.as_ref(), self.votes())
     }
 
     /// Returns whether the voter must never answer again: proof has come of promises that it does not know of.
@@ -160,7 +160,7 @@ impl Voter {
     /// Returns who the voter is and what it knows.
     pub fn here(&self) -> Here {
         let State { voter, counter, floor, .. } = self.state;
-        let active = self.state.active && !self.state.dead;
+        let active = self.votes();
         let sealed_for = self.state.sealed_for.as_ref().map(Epoch::name);
         Here { voter, epoch: self.state.epoch_number(), active, counter, floor, sealed_for }
     }
@@ -266,8 +266,7 @@ impl Voter {
         if self.state.dead || !self.state.active || successor.number != number + 1 || !successor.is_sound() {
             return None;
         }
-        if let Some(until) = self.quiet_until(now) {
-            let reason = Refusal::Starting { left_us: until.as_micros() - now.as_micros() };
+        if let Some(reason) = self.starting(now) {
             return Some(Answer::Refused { attempt: None, reason });
         }
         if self.state.sealed_for.is_none() {
@@ -338,10 +337,21 @@ impl Voter {
         self.state.floor = self.state.floor.max(Some(Token { counter: self.state.counter, attempt }));
     }
 
+    /// Returns whether it votes in the epoch it knows.
+    fn votes(&self) -> bool {
+        self.state.active && !self.state.dead
+    }
+
+    /// Returns that it has just started, with how long it waits still, if it does.
+    fn starting(&self, now: Instant) -> Option<Refusal> {
+        let until = self.quiet_until(now)?;
+        Some(Refusal::Starting { left_us: until.as_micros() - now.as_micros() })
+    }
+
     /// Returns why nothing is granted to anybody now.
     fn out_of_office(&self, now: Instant) -> Option<Refusal> {
-        if let Some(until) = self.quiet_until(now) {
-            return Some(Refusal::Starting { left_us: until.as_micros() - now.as_micros() });
+        if let Some(reason) = self.starting(now) {
+            return Some(reason);
         }
         let is_sealed = self.state.sealed_for.is_some() && !planted::is(Bug::GrantsSealed);
         (self.state.active && is_sealed).then_some(Refusal::Sealed)

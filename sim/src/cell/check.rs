@@ -14,7 +14,6 @@ use beadmesh_protocol::lease::message::{Answer, Terms};
 use beadmesh_protocol::lease::{LaneId, Token, Voter};
 
 use super::node::{Disk, Node};
-use super::plan::Plan;
 use crate::outcome::Violation;
 
 /// Records that a voter may keep beside its promises in force: spent ones, waiting claims, lanes of holders.
@@ -49,7 +48,7 @@ struct Lease {
 }
 
 impl Checks {
-    pub(super) fn new(_plan: &Plan) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             violations: Vec::new(),
             seen: BTreeMap::new(),

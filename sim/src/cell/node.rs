@@ -107,9 +107,7 @@ impl Node {
     pub(super) fn begin(&mut self, now_us: u64, first: &Epoch) {
         self.is_up = true;
         self.disk.starts += 1;
-        let mut kept: Vec<Record> = vec![Record::State(Box::new(self.disk.state.clone()))];
-        kept.extend(self.disk.grants.values().cloned());
-        kept.extend(self.disk.lanes.values().cloned());
+        let kept = self.disk.grants.values().chain(self.disk.lanes.values()).cloned();
         let now = self.clock.read(now_us).mono;
         self.voter = Voter::open(id(self.place), self.disk.state.clone(), kept, boot(self.boot), now);
         self.begin_claims(self.disk.starts, first);
@@ -165,18 +163,14 @@ impl Node {
 
     /// Gives up a voter of whose promises not all are known, and makes another.
     pub(super) fn replace_voter(&mut self, fresh: [u8; 16]) {
-        let mut voter = Voter::new(id(self.place), VoterId::from_bytes(fresh), boot(self.boot));
         let (starts, certificate) = (self.disk.starts, self.disk.certificate.clone());
-        std::mem::swap(&mut self.voter, &mut voter);
-        let fresh = std::mem::replace(&mut self.voter, voter);
-        self.take_disk_of(fresh);
+        self.take_disk_of(Voter::new(id(self.place), VoterId::from_bytes(fresh), boot(self.boot)));
         (self.disk.starts, self.disk.certificate) = (starts, certificate);
-        self.answers.clear();
         // Promises of the old voter that wait for a flush must not leave, nor its records follow the new one's.
+        self.answers.clear();
         self.waiting = Flushed::default();
-        let state = Record::State(Box::new(self.disk.state.clone()));
         let now = beadmesh_protocol::clock::Instant::default();
-        self.voter = Voter::open(id(self.place), self.disk.state.clone(), [state], boot(self.boot), now);
+        self.voter = Voter::open(id(self.place), self.disk.state.clone(), [], boot(self.boot), now);
     }
 
     /// Writes a new voter over what the disk held.

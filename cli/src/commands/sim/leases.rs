@@ -19,9 +19,6 @@ use crate::failure::{Exit, Failure};
 use crate::output::Printer;
 use crate::output::progress::Progress;
 
-/// Threads of one run.
-const THREADS_MAX: usize = 256;
-
 /// Failing seeds that are shown.
 const FAILED_SHOWN: usize = 10;
 
@@ -45,15 +42,11 @@ struct LeasesBody<'a> {
 /// Runs cells, and tells what they came to.
 pub(super) async fn run(printer: &mut Printer, args: LeasesArgs) -> Result<(), Failure> {
     let LeasesArgs { seeds, seed: first, threads, planted } = args;
-    if first.checked_add(seeds).is_none() {
-        let failure = Failure::usage(format!("there are no {seeds} seeds from {first} on")).field("--seeds");
-        return Err(failure.hint(format!("the last seed is {}", u64::MAX - 1)));
-    }
+    super::check_seeds(first, seeds)?;
     if let Some(bug) = planted.as_deref().filter(|bug| !Plan::can_have(bug)) {
         return Err(Failure::usage(format!("bug {bug:?} is not known to this build")).field("--planted"));
     }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.map_or(cores, usize::from).min(THREADS_MAX);
+    let threads = super::threads(threads, seeds);
     let begun = Instant::now();
     let progress = Progress::steps(printer, "Running lease cells", seeds);
     let bar = progress.clone();

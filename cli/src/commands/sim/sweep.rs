@@ -22,9 +22,6 @@ use crate::failure::{Exit, Failure};
 use crate::output::Printer;
 use crate::output::progress::Progress;
 
-/// Threads of one sweep.
-const THREADS_MAX: usize = 256;
-
 /// What one scenario came to, as programs read it.
 #[derive(Debug, Serialize)]
 struct ScenarioBody {
@@ -90,10 +87,7 @@ impl Field {
     /// Returns what is to be swept, once it is known that it can be.
     fn new(args: SweepArgs) -> Result<Self, Failure> {
         let SweepArgs { seeds, seed: first, scenario, planned, threads, keep } = args;
-        if first.checked_add(seeds).is_none() {
-            let failure = Failure::usage(format!("there are no {seeds} seeds from {first} on")).field("--seeds");
-            return Err(failure.hint(format!("the last seed is {}", u64::MAX - 1)));
-        }
+        super::check_seeds(first, seeds)?;
         // What cannot be planned for one seed cannot be for any.
         planned::draw(first, scenario.unwrap_or_else(|| turn(first)), &planned)?;
         if let Some(folder) = &keep {
@@ -103,9 +97,7 @@ impl Field {
             // An old file of that name would stay as it is.
             drop(Promised::open(&folder.join("seed.json"))?);
         }
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.map_or(cores, usize::from).min(THREADS_MAX);
-        let threads = threads.min(usize::try_from(seeds).unwrap_or(THREADS_MAX));
+        let threads = super::threads(threads, seeds);
         Ok(Self { first, seeds, scenario, planned, threads, keep })
     }
 
