@@ -28,6 +28,7 @@ mod events;
 mod export;
 mod extract;
 mod import;
+mod leases;
 mod mail;
 mod mesh;
 pub mod model;
@@ -72,7 +73,7 @@ impl Api {
 #[openapi(
     info(title = "beadmesh", description = "Beads and mail of a mesh of nodes. Every answer is an object with `schema`. \
         Who acts is told by the headers `beadmesh-agent: NAME` and `authorization: Bearer TOKEN`."),
-    tags((name = "beads"), (name = "agents"), (name = "mail"), (name = "mesh"), (name = "node"))
+    tags((name = "beads"), (name = "leases"), (name = "agents"), (name = "mail"), (name = "mesh"), (name = "node"))
 )]
 struct Described;
 
@@ -93,6 +94,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(beads::routes())
         .merge(import::routes())
         .merge(export::routes())
+        .merge(leases::routes())
         .merge(agents::routes())
         .merge(mail::routes())
         .merge(attachments::routes())
@@ -155,6 +157,10 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Thread(_) => "a thread",
         Answer::Unread(_) => "a count of unread letters",
         Answer::MailExport(_) => "all mail",
+        Answer::Claim(_) => "a claim",
+        Answer::Claims(_) => "claims",
+        Answer::Paths(_) => "what is in the way of paths",
+        Answer::Voters(_) => "voters",
         Answer::BlobUses(_) => "who carries blobs",
         Answer::Done => "done",
     };

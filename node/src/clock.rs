@@ -31,6 +31,22 @@ pub fn wall() -> Wall {
     Wall::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Tells this start of the machine from others; where the system does not say, every start of a process is one.
+///
+/// # Errors
+/// When the system has no random numbers either.
+pub fn boot() -> Result<[u8; 16], getrandom::Error> {
+    // A UUID, in text: 32 hexadecimal digits and four hyphens.
+    let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = told.trim().chars().filter(|char| *char != '-').collect();
+    if let Some(boot) = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32) {
+        return Ok(boot.to_be_bytes());
+    }
+    let mut drawn = [0; 16];
+    getrandom::fill(&mut drawn)?;
+    Ok(drawn)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

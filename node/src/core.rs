@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beadmesh_protocol::clock::{Instant, Now};
 use beadmesh_protocol::id::{MeshId, NodeId};
+use beadmesh_protocol::lease::wire::Message;
 use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command, CommandError};
 use beadmesh_store::replica::{Event, FlushError, Input, LinkId, Output, Replica, RequestId};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 mod lanes;
 mod thread;
@@ -59,6 +60,8 @@ pub type Sink = Box<dyn FnMut(Output) + Send>;
 /// How much may wait for the replica.
 #[derive(Debug, Clone)]
 pub struct Queue {
+    /// Bytes of lease messages that may wait, at least one of the largest size.
+    pub lease_bytes: usize,
     /// Link events that may wait.
     pub links: usize,
     /// Commands that may wait.
@@ -74,6 +77,7 @@ pub struct Queue {
 impl Default for Queue {
     fn default() -> Self {
         Self {
+            lease_bytes: 4 * 1024 * 1024,
             links: 1_024,
             commands: 1_024,
             live_bytes: 4 * 1024 * 1024,
@@ -174,7 +178,7 @@ impl Core {
             waiting.replies.insert(request, reply);
         }
         let input = Input::Command(request, command);
-        if self.shared.lanes.push(Place { lane: Lane::Command, input, bytes, permit }).is_err() {
+        if self.shared.lanes.push(Place { lane: Lane::Command, input, bytes, permit, share: None }).is_err() {
             self.shared.waiting().replies.remove(&request);
             return Err(self.over());
         }
@@ -191,7 +195,7 @@ impl Core {
     pub async fn link_input(&self, input: Input) -> Result<(), Stopped> {
         assert!(matches!(input, Input::LinkUp(..) | Input::LinkDown(_)), "only links come in here");
         let permit = self.shared.lanes.room(Lane::Link, 1).await?;
-        self.shared.lanes.push(Place { lane: Lane::Link, input, bytes: 0, permit })
+        self.shared.lanes.push(Place { lane: Lane::Link, input, bytes: 0, permit, share: None })
     }
 
     /// Hands in a frame of that many bytes, once there is room; frames of one link keep their order.
@@ -201,14 +205,32 @@ impl Core {
     pub async fn frame(&self, link: LinkId, frame: Frame, bytes: usize) -> Result<(), Stopped> {
         let lane = self.shared.lanes.lane_of(link, &frame, bytes);
         let permit = self.shared.lanes.frame_room(lane, bytes).await?;
-        self.shared.lanes.push(Place { lane, input: Input::Frame(link, frame), bytes, permit })
+        self.shared.lanes.push(Place { lane, input: Input::Frame(link, frame), bytes, permit, share: None })
+    }
+
+    /// Hands in a lease message of that many bytes, once there is room; messages of one member keep their order.
+    ///
+    /// Its share of the room that its member has is given back when the message is taken into a batch.
+    ///
+    /// # Errors
+    /// When the replica is stopped.
+    pub async fn lease(
+        &self,
+        from: NodeId,
+        message: Message,
+        bytes: usize,
+        share: OwnedSemaphorePermit,
+    ) -> Result<(), Stopped> {
+        let permit = self.shared.lanes.lease_room(bytes).await?;
+        let input = Input::Lease(from, message);
+        self.shared.lanes.push(Place { lane: Lane::Lease, input, bytes, permit, share: Some(share) })
     }
 
     /// Hands in a notice of that many bytes if there is room now; returns whether there was. Nothing waits for one.
     pub fn notice(&self, from: NodeId, notice: Notice, bytes: usize) -> bool {
         let Some(permit) = self.shared.lanes.notice_room(bytes) else { return false };
         let input = Input::Notice(from, notice);
-        self.shared.lanes.push(Place { lane: Lane::Notice, input, bytes, permit }).is_ok()
+        self.shared.lanes.push(Place { lane: Lane::Notice, input, bytes, permit, share: None }).is_ok()
     }
 
     /// Returns the mesh that frames are checked against.

@@ -22,6 +22,7 @@ use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
 
 mod inbound;
+mod leases;
 mod notices;
 
 use inbound::{Arrival, Inbound, LINK_FRAMES_MAX};
@@ -114,6 +115,12 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
                 debug!(%refused, "a notice is dropped");
             }
         }
+        Output::Lease(node, message) => {
+            if let Err(refused) = handle.send_lease(node, message.encode()) {
+                // Whoever misses an answer asks again.
+                debug!(%refused, "a lease message is dropped");
+            }
+        }
         Output::Mesh(mesh) => handle.set_topic(notice::topic(mesh)),
         Output::Reply(..) | Output::Event(_) => {}
     }
@@ -136,6 +143,8 @@ impl Driver {
         let (addresses, announced) = watch::channel(self.handle.listen_addresses());
         let (heard, hearing) = mpsc::channel(NOTICES_MAX);
         tokio::spawn(notices::run(self.core.clone(), Arc::clone(&self.links), hearing));
+        let messages = events.take_leases();
+        tokio::spawn(leases::run(self.core.clone(), self.handle.clone(), Arc::clone(&self.links), messages));
         let announcer = tokio::spawn(announce(self.core.clone(), announced));
         while let Some(event) = events.recv().await {
             match event {

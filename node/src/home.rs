@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use beadmesh_protocol::id::base32;
+use beadmesh_protocol::id::{NodeId, base32};
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 use beadmesh_store::Membership;
 use ed25519_dalek::SigningKey;
@@ -261,6 +261,14 @@ impl Home {
         fs::remove_file(&path).map_err(|source| HomeError::io(&path, source))?;
         self.sync()?;
         Ok(true)
+    }
+
+    /// Returns the secret half of a recovery key, as it was shown; `None` for a text that is none.
+    pub fn read_recovery(text: &SecretText) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+        let digits = text.reveal().trim().strip_prefix(RECOVERY_MARK)?;
+        // A key is written as ids of as many bytes are.
+        let id: NodeId = digits.parse().ok()?;
+        Some(Zeroizing::new(*id.as_bytes()))
     }
 
     /// Returns the port that the node listened on last time.

@@ -13,7 +13,7 @@ use crate::attachments::Attachments;
 use crate::core::{Core, Queue, State};
 use crate::home::{Home, Names};
 use crate::human;
-use crate::opening::{self, Loss, OpeningError};
+use crate::opening::{self, Opener, OpeningError};
 
 /// A home that is open in this process.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Local {
     /// When the home or its store can not be used.
     pub async fn open(home: Home, names: Names, lock: Lock) -> Result<Self, OpeningError> {
         let human = names.human.clone();
-        let opened = opening::open(&home, names, lock, Loss::Refuse).await?;
+        let opened = opening::open(&home, names, lock, Opener::Command).await?;
         // Frames and members have nowhere to go without a network.
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), Box::new(drop));
         let core = core.map_err(OpeningError::Thread)?;

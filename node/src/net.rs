@@ -1,8 +1,9 @@
-//! The network of a node: links to members, as ordered streams of frames, notices and blobs among them, and joins of
-//! strangers.
+//! The network of a node: links to members, as ordered streams of frames; lease messages, notices and blobs among them;
+//! and joins of strangers.
 //!
-//! It moves bytes and knows nothing of entries. One task drives the libp2p swarm, one more runs each link; the rest of
-//! the node talks to them through a [`Handle`] that never blocks and one bounded queue of [`Event`]s.
+//! It moves bytes and knows nothing of entries. One task drives the libp2p swarm, three more run each link; the rest of
+//! the node talks to them through a [`Handle`] that never blocks, one bounded queue of [`Event`]s, and one of lease
+//! messages.
 
 mod address;
 mod behaviour;
@@ -15,6 +16,7 @@ mod gate;
 mod gossip;
 mod handle;
 mod join;
+mod lease;
 mod link;
 mod listen;
 mod notice;
@@ -32,6 +34,7 @@ pub use blob::{BlobStream, BlobStreamError, TransferError};
 pub use event::{Event, Events, FRAME_ROOM_MIN, Room};
 pub use handle::{Handle, PublishError, SendError};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
+pub use lease::{LEASE_ROOM_MIN, LeaseMessage, LeaseMessages, LeaseSendError};
 pub use link::{DownReason, LinkId};
 pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
 pub use notice::{Judge, NoticeCounts, Verdict};
@@ -125,6 +128,15 @@ pub struct Queue {
     pub in_bytes: usize,
     /// The same of one link.
     pub link_in_bytes: usize,
+    /// Lease messages that may wait to be written to one member.
+    pub lease_out: usize,
+    /// Bytes of them.
+    pub lease_out_bytes: usize,
+    /// Bytes of lease messages read from one member that may wait to be handled, at least one of the largest size; a
+    /// message counts for [`LEASE_ROOM_MIN`] at least.
+    pub lease_in_bytes: usize,
+    /// Lease messages that may wait in [`LeaseMessages`].
+    pub leases: usize,
     /// Events that may wait in [`Events`].
     pub events: usize,
     /// Notices that may wait to be published, and on their way to each peer.
@@ -140,6 +152,10 @@ impl Default for Queue {
             out_bytes: 4 * 1024 * 1024,
             in_bytes: 16 * 1024 * 1024,
             link_in_bytes: LINK_IN_BYTES,
+            lease_out: 1_024,
+            lease_out_bytes: 1024 * 1024,
+            lease_in_bytes: 128 * 1024,
+            leases: 1_024,
             events: 1_024,
             notices_out: 64,
             notices_in: 32,
@@ -183,7 +199,7 @@ pub enum NetError {
     Random(#[source] getrandom::Error),
 }
 
-/// Starts the network: one swarm task and one task a link, on the tokio runtime this is called in.
+/// Starts the network: one swarm task and three tasks a link, on the tokio runtime this is called in.
 ///
 /// # Errors
 ///

@@ -124,25 +124,26 @@ pub(crate) fn kv_code(error: &KvError) -> &'static str {
     }
 }
 
-/// What to do about a store that is damaged beyond use.
+/// Who opens a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// Go on in its mesh as a new instance, and have peers give back what they hold.
-    Recover,
-    /// Say so: without a network there is nobody to ask.
-    Refuse,
+pub(crate) enum Opener {
+    /// A node: it votes, and where the store is damaged beyond use it goes on in its mesh as a new instance and has peers
+    /// give back what they hold.
+    Node,
+    /// A single command: without a network there is nobody to ask.
+    Command,
 }
 
 /// Opens the store of a home off the async threads; founds a mesh of one where there is none.
-pub(crate) async fn open(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened, OpeningError> {
+pub(crate) async fn open(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Opened, OpeningError> {
     let home = home.clone();
-    match spawn_blocking(move || open_now(&home, names, lock, loss)).await {
+    match spawn_blocking(move || open_now(&home, names, lock, opener)).await {
         Ok(opened) => opened,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened, OpeningError> {
+fn open_now(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Opened, OpeningError> {
     home.check_whole()?;
     let key = home.key()?;
     let machine = home.machine()?;
@@ -157,7 +158,7 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         Origin::Replaced { kept, reason } => {
             let node = NodeId::from_bytes(key.verifying_key().to_bytes());
             let known = home.membership()?.filter(|known| known.has_others(node));
-            let Some(known) = known.filter(|_| loss == Loss::Recover) else {
+            let Some(known) = known.filter(|_| opener == Opener::Node) else {
                 // An empty store would found a mesh of its own; that must never happen behind anybody's back.
                 return Err(OpeningError::Damaged { kept: kept.clone(), reason: reason.clone() });
             };
@@ -175,6 +176,8 @@ fn open_now(home: &Home, names: Names, lock: Lock, loss: Loss) -> Result<Opened,
         machine,
         node_name: names.node.clone(),
         mesh_name: names.mesh.clone(),
+        boot: clock::boot().map_err(|_| HomeError::Random)?,
+        votes: opener == Opener::Node,
         renew_instance,
         documents_max: DOCUMENTS_MAX,
         window_bytes: WINDOW_BYTES,

@@ -315,6 +315,8 @@ impl Restore<'_> {
             machine: Home::machine_at(&store)?,
             node_name: self.names.node.clone(),
             mesh_name: self.names.mesh.clone(),
+            boot: [0; 16],
+            votes: false,
             renew_instance: true,
             documents_max: DOCUMENTS_MAX,
             window_bytes: WINDOW_BYTES,

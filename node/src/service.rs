@@ -27,7 +27,7 @@ use crate::home::{Home, Names};
 use crate::human;
 use crate::net::{self, Listen, NetError};
 use crate::network::Network;
-use crate::opening::{self, Loss, OpeningError};
+use crate::opening::{self, Opener, OpeningError};
 use crate::turn::{self, Turn, TurnError};
 
 /// How long requests under way may take once the node is to stop.
@@ -143,7 +143,7 @@ impl Service {
         };
         let home = Arc::new(home);
         let human = options.names.human.clone();
-        let opened = opening::open(&home, options.names, lock, Loss::Recover).await?;
+        let opened = opening::open(&home, options.names, lock, Opener::Node).await?;
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
         let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);

@@ -133,6 +133,10 @@ id! {
     VoterId, 16, "base32", BASE32_NOPAD_NOCASE
 }
 id! {
+    /// Names a claim: 16 bytes of BLAKE3 over its node and what it says, so that it is one claim whoever brings it.
+    ClaimId, 16, "base32", BASE32_NOPAD_NOCASE
+}
+id! {
     /// Names a letter: 16 bytes of BLAKE3 over what it says, so that it is one letter whoever brings it.
     LetterId, 16, "base32", BASE32_NOPAD_NOCASE
 }

@@ -19,16 +19,22 @@ pub mod change;
 pub mod epoch;
 pub mod holder;
 pub mod message;
-pub mod span;
 #[cfg(test)]
-mod testing;
+mod model;
+pub mod span;
+pub mod succession;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod voter;
+pub mod wire;
 
-pub use change::{Certificate, Change, Dump};
+pub use change::{Certificate, Dump};
 pub use epoch::{Epoch, EpochError, Seat};
 pub use holder::Claims;
 pub use message::{Acquire, Answer, Ask, Blocker, Promise, Release, SignedPromise, Terms};
+pub use succession::{Handover, Proposal, Recovery, Start, Succession};
 pub use voter::Voter;
+pub use wire::Message;
 
 /// Who holds a lease: an agent on its node.
 ///

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod alias;
 pub mod bead;
 pub mod blob;
+pub mod claim;
 pub mod clock;
 pub mod entry;
 pub mod graph;

@@ -159,6 +159,13 @@ pub const LEASES_MAX: usize = 10_000;
 /// Bytes of one lease message but for what a voter hands over: 16 patterns at their limit and seven promises.
 pub const LEASE_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// Claims of others that one claim may name as seen.
+pub const CLAIM_SEEN_MAX: usize = 64;
+
+/// Bytes of what a voter hands over that go into one entry.
+pub const HANDOVER_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(HANDOVER_BYTES_MAX + LEASE_MESSAGE_BYTES_MAX < OP_BYTES_MAX);
+
 /// Bytes of a node's or mesh's name.
 pub const NAME_BYTES_MAX: usize = 64;
 

@@ -4,12 +4,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::agent;
+use crate::claim::{Claim, Closing, Fence, Unclaim};
 use crate::entry::{DATA_KIND_MIN, FOUND_KIND, RawOp};
 use crate::id::{BeadId, EntryId, InviteId, NodeId, ProjectId};
+use crate::lease::{Handover, Proposal, Recovery};
 use crate::limits::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_BYTES_MAX,
-    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX,
-    NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX, SUBJECT_BYTES_MAX, THREAD_BYTES_MAX,
+    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CLAIM_SEEN_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX,
+    LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX, SCOPE_BEADS_MAX,
+    SUBJECT_BYTES_MAX, THREAD_BYTES_MAX, VOTERS_MAX,
 };
 use crate::mail::{Letter, Receipt};
 
@@ -17,9 +20,16 @@ const ADMIT_KIND: u16 = 1;
 const NODE_KIND: u16 = 2;
 const PROJECT_KIND: u16 = 3;
 const AGENT_KIND: u16 = 4;
+const PROPOSAL_KIND: u16 = 5;
+const HANDOVER_KIND: u16 = 6;
+const RECOVERY_KIND: u16 = 7;
 const BEAD_KIND: u16 = DATA_KIND_MIN;
 const LETTER_KIND: u16 = DATA_KIND_MIN + 1;
 const RECEIPT_KIND: u16 = DATA_KIND_MIN + 2;
+const CLAIM_KIND: u16 = DATA_KIND_MIN + 3;
+const FENCE_KIND: u16 = DATA_KIND_MIN + 4;
+const UNCLAIM_KIND: u16 = DATA_KIND_MIN + 5;
+const CLOSING_KIND: u16 = DATA_KIND_MIN + 6;
 
 /// One operation in the form that the parts work with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +50,20 @@ pub enum Op {
     Letter(Box<Letter>),
     /// Says that an agent has read or acknowledged a letter.
     Receipt(Receipt),
+    /// Proposes other voters.
+    Proposal(Proposal),
+    /// Hands over a part of what a voter keeps.
+    Handover(Box<Handover>),
+    /// Names voters after a majority was lost.
+    Recovery(Recovery),
+    /// Says that an agent works on something.
+    Claim(Box<Claim>),
+    /// Shows that a claim has a lease.
+    Fence(Box<Fence>),
+    /// Ends a claim.
+    Unclaim(Unclaim),
+    /// Says under which lease a bead was closed.
+    Closing(Closing),
 }
 
 /// Founds a mesh. The author of the founding entry is its owner.
@@ -152,6 +176,16 @@ impl Op {
         matches!(raw.kind, LETTER_KIND | RECEIPT_KIND)
     }
 
+    /// Returns whether an operation is about voters, without decoding it.
+    pub fn is_of_voters(raw: &RawOp) -> bool {
+        (PROPOSAL_KIND..=RECOVERY_KIND).contains(&raw.kind)
+    }
+
+    /// Returns whether an operation is about claims, without decoding it.
+    pub fn is_claim(raw: &RawOp) -> bool {
+        (CLAIM_KIND..=CLOSING_KIND).contains(&raw.kind)
+    }
+
     /// Encodes the operation.
     pub fn encode(&self) -> RawOp {
         match self {
@@ -163,6 +197,13 @@ impl Op {
             Self::Bead(change) => raw(BEAD_KIND, change),
             Self::Letter(letter) => raw(LETTER_KIND, letter.as_ref()),
             Self::Receipt(receipt) => raw(RECEIPT_KIND, receipt),
+            Self::Proposal(proposal) => raw(PROPOSAL_KIND, proposal),
+            Self::Handover(handover) => raw(HANDOVER_KIND, handover.as_ref()),
+            Self::Recovery(recovery) => raw(RECOVERY_KIND, recovery),
+            Self::Claim(claim) => raw(CLAIM_KIND, claim.as_ref()),
+            Self::Fence(fence) => raw(FENCE_KIND, fence.as_ref()),
+            Self::Unclaim(unclaim) => raw(UNCLAIM_KIND, unclaim),
+            Self::Closing(closing) => raw(CLOSING_KIND, closing),
         }
     }
 
@@ -180,6 +221,13 @@ impl Op {
             BEAD_KIND => Self::Bead(body(raw)?),
             LETTER_KIND => Self::Letter(body(raw)?),
             RECEIPT_KIND => Self::Receipt(body(raw)?),
+            PROPOSAL_KIND => Self::Proposal(body(raw)?),
+            HANDOVER_KIND => Self::Handover(body(raw)?),
+            RECOVERY_KIND => Self::Recovery(body(raw)?),
+            CLAIM_KIND => Self::Claim(body(raw)?),
+            FENCE_KIND => Self::Fence(body(raw)?),
+            UNCLAIM_KIND => Self::Unclaim(body(raw)?),
+            CLOSING_KIND => Self::Closing(body(raw)?),
             kind => return Err(OpError::UnknownKind(kind)),
         };
         op.check()?;
@@ -228,7 +276,18 @@ impl Op {
                 let limit = usize::try_from(ATTACHMENT_BYTES_MAX).unwrap_or(usize::MAX);
                 within("attachment", bytes.max().map_or(0, |max| usize::try_from(max).unwrap_or(usize::MAX)), limit)
             }
-            Self::Bead(_) | Self::Receipt(_) => Ok(()),
+            Self::Claim(claim) => within("seen", claim.seen.len(), CLAIM_SEEN_MAX),
+            Self::Fence(fence) => {
+                within("closes", fence.closes.len(), SCOPE_BEADS_MAX * VOTERS_MAX)?;
+                within("proof", fence.proof.len(), VOTERS_MAX)
+            }
+            Self::Bead(_)
+            | Self::Receipt(_)
+            | Self::Proposal(_)
+            | Self::Handover(_)
+            | Self::Recovery(_)
+            | Self::Unclaim(_)
+            | Self::Closing(_) => Ok(()),
         }
     }
 }

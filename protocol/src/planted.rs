@@ -20,8 +20,8 @@ macro_rules! bugs {
         }
 
         impl Bug {
-            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases, of the roster, of mail and
-            /// of leases.
+            /// Every bug: those of the store, of sync, of beads, of the graph, of aliases, of the roster, of mail, of
+            /// claims and of leases.
             pub const ALL: &[Self] = &[$(Self::$bug,)+];
 
             /// Returns its name in plans and on the command line.
@@ -72,6 +72,8 @@ bugs! {
     LetterTwice, "letter-twice",
         "A letter that an earlier entry brings again is listed anew, and not taken from where it stood.";
     ThreadByClock, "thread-by-clock", "Letters of a thread are in the order of clocks, not after those they name.";
+    ContestsUntold, "contests-untold", "Agents are not told of claims that clash with theirs.";
+    EndForgotten, "end-forgotten", "The end of a claim that comes before the claim is dropped.";
     AnswersBeforeFlush, "answers-before-flush", "A voter's promise leaves before it is durable.";
     ForgottenPromises, "forgotten-promises", "A voter that starts again takes all it had promised for lapsed.";
     LostVoterReturns, "lost-voter-returns", "A machine that lost its disk votes again under the same name.";
@@ -82,6 +84,7 @@ bugs! {
     ReleaseByHolder, "release-by-holder", "The release of one attempt ends all that its holder has.";
     ImportsNothing, "imports-nothing", "A voter begins an epoch without what the voters before it kept.";
     SealedByFew, "sealed-by-few", "One voter that has sealed is enough to begin an epoch.";
+    NoRecoveryWait, "no-recovery-wait", "A voter that the recovery key names grants at once.";
     GrantsSealed, "grants-sealed", "A voter goes on granting after it has sealed.";
     HalfIsEnough, "half-is-enough", "Promises of half of the voters, rounded down, are a lease.";
     RoundsAdded, "rounds-added", "Promises of several rounds add up.";

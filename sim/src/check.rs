@@ -16,12 +16,16 @@ use beadmesh_protocol::op::Role;
 use crate::journal::Journal;
 use crate::outcome::Violation;
 use crate::plan::Plan;
+use crate::said::Said;
+use crate::tenure::Tenure;
 use crate::view::{Glance, View};
 
+mod claims;
 mod converge;
 mod cycles;
 mod durable;
 mod ids;
+mod leases;
 mod liveness;
 mod mail;
 mod report;
@@ -68,6 +72,13 @@ pub struct Ending<'a> {
     pub meddled: &'a BTreeSet<BeadId>,
     /// Letters that rogues wrote in the names of agents of other nodes.
     pub impostures: &'a BTreeSet<LetterId>,
+    /// What all entries say about claims and voters.
+    pub said: &'a Said,
+    /// Leases as true time knows them, in the order in which they began.
+    pub tenures: &'a [Tenure],
+    /// Keys whose machines broke what leases rest on, and when first: a store of theirs ran twice or was put back while
+    /// the machine ran on, or their clock stood still.
+    pub unsound: &'a BTreeMap<NodeId, u64>,
     /// What the wall clock said when the views were asked for; it was the same for all, the reference included.
     pub wall: Wall,
     /// Bytes of all entries in the union of all sets.
@@ -99,6 +110,8 @@ pub fn all(ending: &Ending<'_>) -> Vec<Violation> {
         cycles::check,
         resources::check,
         liveness::check,
+        leases::check,
+        claims::check,
     ];
     checkers.into_iter().flat_map(|check| check(ending)).collect()
 }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::agent::Token;
-use beadmesh_protocol::id::{AgentId, LetterId, NodeId};
+use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, LetterId, NodeId};
 use beadmesh_protocol::notice::{News, Notice};
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::wire::Frame;
-use beadmesh_store::command::{Answer, CommandError};
+use beadmesh_store::command::{Answer, ClaimAnswer, ClaimState, CommandError};
 use beadmesh_store::replica::Input;
 
 /// What the agents of a machine know.
@@ -23,6 +23,10 @@ pub(crate) struct Desk {
     pub(crate) known: BTreeMap<String, AgentId>,
     /// Letters that the node told of, each with those it goes to.
     pub(crate) letters: BTreeMap<LetterId, Vec<AgentId>>,
+    /// The claims of the machine's agents that are not over, each with the agent's name and the bead that it is for.
+    pub(crate) claims: BTreeMap<ClaimId, (String, Option<BeadId>)>,
+    /// Which beads agents have claimed at some time.
+    pub(crate) worked: BTreeSet<(String, BeadId)>,
     /// Letters that entries have brought and that had no effect yet.
     waiting: BTreeSet<LetterId>,
     /// Letters of which a receipt was there first.
@@ -65,7 +69,16 @@ pub(crate) struct Early {
 impl Desk {
     pub(crate) fn new(node: NodeId) -> Self {
         let (known, letters) = (BTreeMap::new(), BTreeMap::new());
-        Self { node, own: BTreeMap::new(), known, letters, waiting: BTreeSet::new(), receipted: BTreeSet::new() }
+        Self {
+            node,
+            own: BTreeMap::new(),
+            known,
+            letters,
+            claims: BTreeMap::new(),
+            worked: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            receipted: BTreeSet::new(),
+        }
     }
 
     /// Returns the id of the machine's agent of that name.
@@ -86,6 +99,11 @@ impl Desk {
             Ok(Answer::Registered { agent, token: Some(token) }) => {
                 self.own.insert(agent.name.clone(), Some(token.clone()));
             }
+            Ok(Answer::Claim(claim)) => {
+                if let Some(name) = name {
+                    self.learn_claim(name, claim);
+                }
+            }
             Ok(Answer::Agent(agent)) if agent.retired => drop(self.own.remove(&agent.name)),
             Err(error) => {
                 if let Some(name) = name {
@@ -95,6 +113,21 @@ impl Desk {
             Ok(_) => {}
         }
         false
+    }
+
+    fn learn_claim(&mut self, name: &str, claim: &ClaimAnswer) {
+        let bead = claim.bead.as_ref().map(|(bead, _)| *bead);
+        if matches!(claim.state, ClaimState::Ended { .. }) {
+            self.claims.remove(&claim.id);
+        } else {
+            self.claims.insert(claim.id, (name.to_owned(), bead));
+            self.worked.extend(bead.map(|bead| (name.to_owned(), bead)));
+        }
+    }
+
+    /// Takes that a claim is over, whoever ended it.
+    pub(crate) fn drop_claim(&mut self, claim: ClaimId) {
+        self.claims.remove(&claim);
     }
 
     fn learn_refusal(&mut self, name: &str, error: &CommandError) -> bool {

@@ -95,6 +95,12 @@ pub enum Effect {
         /// Whether it is there.
         present: bool,
     },
+    /// An agent has claimed the bead, has let it go or has closed it under a claim: from then on its node says by itself
+    /// who works on it, so nothing else is known of its status and assignee.
+    Worked {
+        /// The bead.
+        bead: BeadId,
+    },
 }
 
 impl Effect {
@@ -112,7 +118,8 @@ impl Effect {
             | Self::Label { bead, .. }
             | Self::Scope { bead, .. }
             | Self::Comment { bead, .. }
-            | Self::Dep { bead, .. } => *bead,
+            | Self::Dep { bead, .. }
+            | Self::Worked { bead } => *bead,
         }
     }
 }

@@ -25,9 +25,11 @@ mod reference;
 #[cfg(test)]
 mod regressions;
 pub mod report;
+mod said;
 pub mod scenario;
 pub mod shrink;
 pub mod sweep;
+pub mod tenure;
 pub mod timeline;
 mod trace;
 pub mod view;

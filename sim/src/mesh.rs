@@ -21,6 +21,7 @@ use crate::node::Node;
 use crate::opened::Opened;
 use crate::outcome::{Figures, Life, Line, Outcome, Sample, Violation};
 use crate::plan::Plan;
+use crate::tenure::Tenures;
 use crate::trace::Trace;
 
 mod dial;
@@ -28,6 +29,7 @@ mod ending;
 mod figures;
 mod impostor;
 mod join;
+mod leases;
 mod links;
 mod notices;
 mod process;
@@ -68,6 +70,8 @@ enum Event {
     Arrive { link: LinkId, from: usize, bytes: Vec<u8> },
     /// A notice comes to a node.
     Notice { from: u32, to: u32, bytes: Arc<[u8]> },
+    /// What a node says about leases comes to another.
+    Lease { from: u32, to: u32, bytes: Vec<u8> },
     /// An end of a link learns that it is down.
     Down { link: LinkId, end: usize },
     /// It is looked whether a link that nothing passes is to be given up.
@@ -135,6 +139,8 @@ pub(crate) struct Mesh<'a> {
     pairs: Pairs,
     journal: Journal,
     requests: u64,
+    /// Messages about leases that were sent.
+    said: u64,
     /// What waits until a machine wakes.
     postponed: BTreeMap<u32, Vec<Event>>,
     /// Stores as they were when a fault began that puts them back, and whether they were damaged then.
@@ -154,6 +160,11 @@ pub(crate) struct Mesh<'a> {
     outlawed: BTreeSet<BeadId>,
     meddled: BTreeSet<BeadId>,
     impostures: BTreeSet<LetterId>,
+    /// Leases as true time knows them.
+    tenures: Tenures,
+    /// Keys whose machines broke what leases rest on, and when first: a store of theirs ran twice or was put back, or
+    /// their clock stood still.
+    unsound: BTreeMap<NodeId, u64>,
     /// Letters that were sent at a node without a link.
     apart: BTreeSet<LetterId>,
     /// Faults that go on.
@@ -200,6 +211,7 @@ impl<'a> Mesh<'a> {
             grapevine: Grapevine::new(plan.seed),
             journal: Journal::default(),
             requests: 0,
+            said: 0,
             postponed: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             copies: BTreeMap::new(),
@@ -214,6 +226,8 @@ impl<'a> Mesh<'a> {
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),
             impostures: BTreeSet::new(),
+            tenures: Tenures::default(),
+            unsound: BTreeMap::new(),
             apart: BTreeSet::new(),
             active: BTreeSet::new(),
             healed_us: None,
@@ -267,6 +281,7 @@ impl<'a> Mesh<'a> {
             Event::End(fault) => self.on_fault_ends(fault),
             Event::Arrive { link, from, bytes } => self.on_arrive(link, from, bytes),
             Event::Notice { from, to, bytes } => self.on_notice(from, to, &bytes),
+            Event::Lease { from, to, bytes } => self.on_lease(from, to, &bytes),
             Event::Down { link, end } => self.on_down(link, end),
             Event::Watch { link, end } => self.on_watch(link, end),
             Event::Dial { pair } => self.on_dial(pair),

@@ -20,6 +20,9 @@ const REPEAT_US: u64 = 200_000;
 /// Losses of one packet in a row after which a link breaks.
 const REPEATS_MAX: u32 = 7;
 
+/// Packets lost of a thousand at most, whatever comes together.
+const LOSS_MAX: u32 = 950;
+
 /// Bytes that travel beside each frame.
 const ENVELOPE_BYTES: u64 = 64;
 
@@ -185,10 +188,18 @@ impl Network {
         self.base.latency_min_us + stream.exponential_us(mean)
     }
 
+    /// Returns how many of a thousand packets between two nodes are lost.
+    pub(crate) fn loss(&self, ends: [u32; 2]) -> u32 {
+        let [one, other] = ends.map(|end| self.weather[at(end)].loss_per_mille);
+        (self.base.loss_per_mille + one + other).min(LOSS_MAX)
+    }
+
     /// Sends a frame from one end of a link, and says when it arrives.
     pub(crate) fn send(&mut self, id: LinkId, from: End, (bytes, load): (u64, Load), now_us: u64) -> Sent {
+        let Some(ends) = self.links.get(&id).map(|link| link.ends) else { return Sent::Broken };
+        let loss = self.loss(ends);
+        let [one, other] = ends.map(|end| self.weather[at(end)]);
         let Some(link) = self.links.get_mut(&id) else { return Sent::Broken };
-        let [one, other] = link.ends.map(|end| self.weather[at(end)]);
         let direction = &mut link.directions[from];
         direction.queued += bytes;
         direction.frames += 1;
@@ -202,9 +213,8 @@ impl Network {
         if direction.frames > QUEUE_FRAMES_MAX {
             return Sent::Overflow;
         }
-        let loss = self.base.loss_per_mille + one.loss_per_mille + other.loss_per_mille;
         let mut repeats = 0;
-        while repeats <= REPEATS_MAX && link.stream.chance(loss.min(950)) {
+        while repeats <= REPEATS_MAX && link.stream.chance(loss) {
             repeats += 1;
         }
         if repeats > REPEATS_MAX {

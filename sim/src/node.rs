@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use beadmesh_protocol::id::{BeadId, MeshId, NodeId};
 use beadmesh_protocol::invite::Ticket;
+use beadmesh_protocol::lease::voter::Boot;
 use beadmesh_protocol::op::Role;
 use beadmesh_store::folds::Folds;
 use beadmesh_store::memory::{Crash, MemoryKv, SharedKv};
@@ -66,6 +67,9 @@ pub(crate) struct Node {
     pub(crate) started_us: u64,
     pub(crate) stream: Stream,
     machine: String,
+    /// Tells this start of the machine from others.
+    boot: Boot,
+    boots: u64,
     flush_us: u64,
     documents_max: usize,
     window_bytes: usize,
@@ -150,6 +154,8 @@ impl Node {
             started_us: 0,
             stream,
             machine: format!("machine {place}"),
+            boot: boot(seed, place, 0),
+            boots: 0,
             flush_us: plan.flush_us,
             documents_max: plan.documents_max,
             window_bytes,
@@ -190,6 +196,8 @@ impl Node {
             started_us: 0,
             stream: Stream::keyed(self.seed, "node", place.into(), 0),
             machine: if moved { format!("machine {place}") } else { self.machine.clone() },
+            boot: if moved { boot(self.seed, place, 0) } else { self.boot },
+            boots: 0,
             flush_us: self.flush_us,
             documents_max: self.documents_max,
             window_bytes: self.window_bytes,
@@ -214,6 +222,8 @@ impl Node {
             machine: self.machine.clone(),
             node_name: format!("n{}", self.copy_of.unwrap_or(self.place)),
             mesh_name: "sim".to_owned(),
+            boot: self.boot,
+            votes: true,
             renew_instance: matches!(origin, Origin::Copied { .. } | Origin::Replaced { .. }),
             documents_max: self.documents_max,
             window_bytes: self.window_bytes,
@@ -232,6 +242,13 @@ impl Node {
             brought: Brought::default(),
         });
         Ok(())
+    }
+
+    /// Starts the machine anew: its clock begins at zero, and it is another start of the operating system.
+    pub(crate) fn reboot(&mut self, now_us: u64) {
+        self.clock.boot(now_us);
+        self.boots += 1;
+        self.boot = boot(self.seed, self.place, self.boots);
     }
 
     /// Ends the process; what it had not made durable is not on the disk yet.
@@ -272,4 +289,9 @@ impl Process {
         }
         inputs
     }
+}
+
+/// Returns what the operating system names a start of a machine by.
+fn boot(seed: u64, place: u32, boots: u64) -> Boot {
+    Stream::keyed(seed, "boot", place.into(), boots).bytes()
 }

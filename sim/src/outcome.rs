@@ -96,6 +96,12 @@ pub struct Figures {
     pub frames: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// Claims that the mesh was told of.
+    pub claims: u64,
+    /// Leases that were held.
+    pub leases: u64,
+    /// Messages about leases delivered.
+    pub lease_messages: u64,
     /// Most bytes that waited in one direction of a link.
     pub queue_bytes_max: u64,
     /// Bytes that all stores took at the end.

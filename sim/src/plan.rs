@@ -174,6 +174,20 @@ pub enum WishKind {
     Read,
     /// Derives every view anew.
     Rebuild,
+    /// Claims a bead.
+    Claim,
+    /// Claims paths without a bead.
+    TakeLease,
+    /// Lets a claim run on.
+    RenewClaim,
+    /// Lets a claim go.
+    EndClaim,
+    /// Closes a bead that an agent has claimed, be the claim over or not.
+    CloseClaimed,
+    /// Reads claims, voters, and what stands in the way of paths.
+    ReadClaims,
+    /// Chooses other voters, which only the founder may.
+    ChooseVoters,
 }
 
 /// Something that goes wrong.

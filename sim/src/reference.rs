@@ -12,7 +12,7 @@ use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::reconcile::Summary;
 use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::wire::{Frame, Hello};
-use beadmesh_store::command::{AgentAnswer, Answer, Command, CommandError, Filter};
+use beadmesh_store::command::{AgentAnswer, Answer, ClaimFilter, Command, CommandError, Filter};
 use beadmesh_store::memory::{MemoryKv, SharedKv};
 use beadmesh_store::replica::{Config, Input, LinkId, Output, Replica, RequestId};
 use beadmesh_store::{Kv as _, Membership};
@@ -52,6 +52,8 @@ pub(crate) fn fold(
         machine: "reference".to_owned(),
         node_name: "reference".to_owned(),
         mesh_name: "sim".to_owned(),
+        boot: [0; 16],
+        votes: false,
         renew_instance: false,
         documents_max: 64,
         window_bytes: WINDOW_BYTES,
@@ -141,6 +143,8 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
     let beads = listed(ask(Command::List(Filter { all: true, ..Filter::default() }))?);
     let ready = listed(ask(Command::Ready(Filter::default()))?);
     let blocked = listed(ask(Command::Blocked(Filter::default()))?);
+    let all = ClaimFilter { all: true, ..ClaimFilter::default() };
+    let Answer::Claims(claims) = ask(Command::ListClaims(all))? else { return None };
     let Answer::ExportIndex(ids) = ask(Command::ExportIndex(None))? else { return None };
     let Answer::Lines(lines) = ask(Command::ExportLines(ids))? else { return None };
     let Answer::Agents(agents) = ask(Command::AgentList { all: true })? else { return None };
@@ -162,6 +166,7 @@ pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -
         beads: beads.into_iter().map(|bead| (bead.bead.id, bead)).collect(),
         ready: ready.into_iter().map(|bead| bead.bead.id).collect(),
         blocked: blocked.into_iter().map(|bead| bead.bead.id).collect(),
+        claims: claims.into_iter().map(|claim| (claim.id, claim)).collect(),
         lines,
         agents: seen_from_afar(agents),
         mail: *mail,

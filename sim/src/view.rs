@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, LetterId, NodeId};
+use beadmesh_protocol::id::{BeadId, ClaimId, EntryId, InstanceId, LetterId, NodeId};
 use beadmesh_store::command::{
-    AgentAnswer, BeadAnswer, ExportedSystemLetter, Finding, MailExport, MemberAnswer, PeerAnswer,
+    AgentAnswer, BeadAnswer, ClaimAnswer, ExportedSystemLetter, Finding, MailExport, MemberAnswer, PeerAnswer,
 };
 
 /// What a node shows.
@@ -26,6 +26,8 @@ pub struct View {
     pub ready: Vec<BeadId>,
     /// The beads it calls blocked.
     pub blocked: Vec<BeadId>,
+    /// Every claim it knows, over or not.
+    pub claims: BTreeMap<ClaimId, ClaimAnswer>,
     /// Its export.
     pub lines: Vec<String>,
     /// The agents it knows, in the order of ids, told of as any node would.

@@ -17,6 +17,7 @@ use crate::journal::{Effect, MailEffect};
 use crate::plan::{Wish, WishKind};
 use crate::random::Stream;
 
+mod claims;
 mod mail;
 mod records;
 mod values;
@@ -97,6 +98,8 @@ pub(crate) struct Sight<'a> {
     pub(crate) known: &'a BTreeSet<BeadId>,
     /// What agents have kept, and know of each other.
     pub(crate) desk: &'a Desk,
+    /// The nodes that its node is linked to, by name.
+    pub(crate) linked: &'a [String],
     /// The node's wall clock.
     pub(crate) wall: Wall,
 }
@@ -122,6 +125,12 @@ pub(crate) fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<
         WishKind::AckLetter => vec![draw.acknowledge()],
         WishKind::Read => draw.read(),
         WishKind::Rebuild => vec![Asked::only(Command::Rebuild)],
+        WishKind::TakeLease => vec![draw.take_lease()],
+        WishKind::RenewClaim => vec![draw.renew_claim()],
+        WishKind::EndClaim => vec![draw.end_claim()],
+        WishKind::CloseClaimed => vec![draw.close_claimed()],
+        WishKind::ReadClaims => vec![draw.read_claims()],
+        WishKind::ChooseVoters => vec![draw.choose_voters()],
         _ if sight.known.is_empty() => vec![draw.create()],
         WishKind::Set => vec![draw.set()],
         WishKind::SetStatus => vec![draw.set_status()],
@@ -139,6 +148,7 @@ pub(crate) fn commands(plan_seed: u64, index: usize, wish: &Wish, sight: &Sight<
         WishKind::Comment => vec![draw.comment()],
         WishKind::AddDep => vec![draw.add_dep()],
         WishKind::RemoveDep => vec![draw.remove_dep()],
+        WishKind::Claim => vec![draw.claim()],
     }
 }
 
@@ -178,7 +188,8 @@ pub(crate) fn learn(effects: &mut [Effect], mail: &mut [MailEffect], answer: &An
             | Effect::Field { bead, .. }
             | Effect::Label { bead, .. }
             | Effect::Scope { bead, .. }
-            | Effect::Comment { bead, .. } => {
+            | Effect::Comment { bead, .. }
+            | Effect::Worked { bead } => {
                 *bead = if *bead == NEW { made } else { *bead };
             }
         }

@@ -19,10 +19,15 @@ use crate::membership::Membership;
 
 mod agent;
 mod error;
+mod lease;
 mod mail;
 
 pub use agent::{AgentAnswer, Credential, NewAgent};
 pub use error::CommandError;
+pub use lease::{
+    ClaimAnswer, ClaimFilter, ClaimState, ContestAnswer, NewClaim, NewVoters, PathProblem, PathsAnswer, SeatAnswer,
+    StaleCloseAnswer, VotersAnswer,
+};
 pub use mail::{
     BlobUse, ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage,
     MailExport, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
@@ -104,6 +109,22 @@ pub enum Command {
     MailSearch(MailQuery),
     /// Counts the letters that the agent has not read; answers `Unread`.
     MailUnread,
+    /// Claims a bead, or paths; answers `Claim` once it is held or known to be tentative.
+    Claim(Box<NewClaim>),
+    /// Ends the agent's claim: by its id, or by its bead; answers `Claim`.
+    Unclaim(String),
+    /// Lets the agent's claim run for so long from now: by its id, or by its bead; answers `Claim`.
+    Renew(String, Duration),
+    /// Shows a claim of anybody: by its id, or by its bead; answers `Claim`.
+    ShowClaim(String),
+    /// Lists claims; answers `Claims`.
+    ListClaims(ClaimFilter),
+    /// Tells what stands in the way of writing paths of a project; answers `Paths`.
+    CheckPaths(ProjectContext, Vec<String>),
+    /// Lists the voters; answers `Voters`.
+    Voters,
+    /// Chooses other voters; answers `Voters` once they vote, or when that takes long.
+    SetVoters(NewVoters),
     /// Tells which letters carry these blobs, in this order; answers `BlobUses`.
     BlobUses(Vec<BlobHash>),
     /// Reads all mail that has effect here, for whoever may run commands on the node; answers `MailExport`.
@@ -128,7 +149,8 @@ impl Command {
         let writes_beads =
             matches!(self, Self::Project(_) | Self::Unite(_) | Self::Create(_) | Self::Edit(_) | Self::Import(_));
         let writes_mail = matches!(self, Self::MailSend(_) | Self::MailAck(_));
-        writes_beads || writes_mail || matches!(self, Self::AgentRegister(_) | Self::AgentRetire(_))
+        let writes_claims = matches!(self, Self::Claim(_) | Self::Unclaim(_) | Self::Renew(..));
+        writes_beads || writes_mail || writes_claims || matches!(self, Self::AgentRegister(_) | Self::AgentRetire(_))
     }
 
     /// Returns the search that the command is, with the credential it comes with.
@@ -341,6 +363,14 @@ pub enum Answer {
     Unread(u64),
     /// All mail.
     MailExport(Box<MailExport>),
+    /// One claim.
+    Claim(Box<ClaimAnswer>),
+    /// Claims, by project and scope.
+    Claims(Vec<ClaimAnswer>),
+    /// What stands in the way of writing paths.
+    Paths(PathsAnswer),
+    /// The voters.
+    Voters(VotersAnswer),
     /// Which letters carry some blobs, in the order they were asked for.
     BlobUses(Vec<BlobUse>),
     /// What a backup holds.
@@ -494,6 +524,10 @@ pub struct BeadAnswer {
     pub statuses: BTreeMap<String, Status>,
     /// Fields of which other concurrent values are known.
     pub conflicts: Vec<Conflict>,
+    /// The close that came too late and counts for nothing.
+    pub stale_close: Option<StaleCloseAnswer>,
+    /// The agent that has the lease, as far as is known here: `Name@node`.
+    pub holder: Option<String>,
 }
 
 /// One dependency as shown.

@@ -1,7 +1,9 @@
 //! Where records lie: one letter, then what names the record. Entries are the truth; views are derived from them.
 
 use beadmesh_protocol::clock::{Timestamp, Wall};
-use beadmesh_protocol::id::{AgentId, BeadId, BlobHash, ChangeHash, EntryId, InstanceId, InviteId, LetterId, NodeId};
+use beadmesh_protocol::id::{
+    AgentId, BeadId, BlobHash, ChangeHash, ClaimId, EntryId, InstanceId, InviteId, LetterId, NodeId,
+};
 use beadmesh_protocol::mail::ReceiptKind;
 
 /// Which mesh this store is in, and who writes here.
@@ -48,6 +50,48 @@ pub(crate) const WAITS: &[u8] = b"W";
 
 /// What is kept of the tokens of this node's agents.
 pub(crate) const TOKENS: &[u8] = b"T";
+
+/// What this node's voter keeps.
+pub(crate) const VOTER: &[u8] = b"V";
+
+/// What it keeps beside its promises.
+pub(crate) const VOTER_STATE: &[u8] = b"Vs";
+
+/// What it promised, by attempt.
+pub(crate) const GRANTS: &[u8] = b"Vg";
+
+/// What it knows of the lanes of each holder.
+pub(crate) const LANES: &[u8] = b"Vl";
+
+/// The entries in which beads were closed under leases, by bead.
+pub(crate) const CLOSES: &[u8] = b"Vc";
+
+/// How often the node has begun to claim: no number is used twice.
+pub(crate) const INCARNATION: &[u8] = b"Q/incarnation";
+
+/// Claims of this node's agents that are to be held, or got back.
+pub(crate) const OWN_CLAIMS: &[u8] = b"Qc";
+
+/// What this node's agents are told of their leases.
+pub(crate) const LEASE_NEWS: &[u8] = b"Qn";
+
+/// All that is derived of claims.
+pub(crate) const CLAIMS: &[u8] = b"F";
+
+/// What is known of each claim.
+pub(crate) const CLAIM_FACTS: &[u8] = b"Fc";
+
+/// Claims that nobody has ended.
+pub(crate) const OPEN_CLAIMS: &[u8] = b"Fo";
+
+/// Claims on beads that had a lease, by bead.
+pub(crate) const FENCED: &[u8] = b"Fb";
+
+/// Under which lease a change closed a bead, by bead and change.
+pub(crate) const CLOSINGS: &[u8] = b"Fg";
+
+/// Closes of beads that came too late, by bead.
+pub(crate) const STALE: &[u8] = b"Fz";
 
 /// All that is derived of mail.
 pub(crate) const MAIL: &[u8] = b"L";
@@ -118,6 +162,42 @@ pub(crate) fn waits(id: BeadId) -> Vec<u8> {
 
 pub(crate) fn token(agent: AgentId) -> Vec<u8> {
     [TOKENS, agent.as_bytes()].concat()
+}
+
+pub(crate) fn own_claim(claim: ClaimId) -> Vec<u8> {
+    [OWN_CLAIMS, claim.as_bytes()].concat()
+}
+
+pub(crate) fn lease_news(letter: LetterId) -> Vec<u8> {
+    [LEASE_NEWS, letter.as_bytes()].concat()
+}
+
+pub(crate) fn claim_facts(claim: ClaimId) -> Vec<u8> {
+    [CLAIM_FACTS, claim.as_bytes()].concat()
+}
+
+pub(crate) fn open_claim(claim: ClaimId) -> Vec<u8> {
+    [OPEN_CLAIMS, claim.as_bytes()].concat()
+}
+
+pub(crate) fn fenced_on(bead: BeadId) -> Vec<u8> {
+    [FENCED, bead.as_bytes()].concat()
+}
+
+pub(crate) fn fenced(bead: BeadId, claim: ClaimId) -> Vec<u8> {
+    [FENCED, bead.as_bytes(), claim.as_bytes()].concat()
+}
+
+pub(crate) fn closings_of(bead: BeadId) -> Vec<u8> {
+    [CLOSINGS, bead.as_bytes()].concat()
+}
+
+pub(crate) fn stale(bead: BeadId) -> Vec<u8> {
+    [STALE, bead.as_bytes()].concat()
+}
+
+pub(crate) fn closing(bead: BeadId, change: ChangeHash) -> Vec<u8> {
+    [CLOSINGS, bead.as_bytes(), change.as_bytes()].concat()
 }
 
 pub(crate) fn carried_of(letter: LetterId) -> Vec<u8> {

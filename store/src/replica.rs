@@ -4,23 +4,17 @@
 //! invites, `agents` the tokens of agents, `beads` documents and views, `mail` letters and inboxes, `system` what this node
 //! itself tells its agents, `links` the conversations with peers, `notices` what is said to all of them.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
-
 use beadmesh_protocol::clock::{Instant, Now};
-use beadmesh_protocol::entry::{Entry, RawOp, Set};
-use beadmesh_protocol::id::{EntryId, InstanceId, MeshId, NodeId};
+use beadmesh_protocol::id::{EntryId, MeshId};
+use beadmesh_protocol::lease::voter::Boot;
 use beadmesh_protocol::planted::{self, Bug};
-use beadmesh_protocol::roster::Roster;
-use beadmesh_protocol::sync::{Holdings, Order, Session};
-use beadmesh_protocol::wire::{Frame, Hello};
+use beadmesh_protocol::wire::Hello;
 use ed25519_dalek::SigningKey;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use crate::command::{Command, CommandError};
 use crate::folds::Folds;
-use crate::keys;
 use crate::kv::Kv;
 use crate::membership::Membership;
 use crate::stage::{Stage, StoreError};
@@ -28,11 +22,15 @@ use crate::stage::{Stage, StoreError};
 mod agents;
 mod backup;
 mod beads;
+mod claims;
 mod commands;
 mod copies;
 mod door;
 mod entries;
 mod event;
+mod gate;
+mod intake;
+mod leases;
 mod links;
 mod mail;
 mod mesh;
@@ -40,22 +38,29 @@ mod notices;
 mod opening;
 mod orphans;
 mod searches;
+mod sessions;
 mod system;
+mod voting;
 
 pub use door::{Input, LinkId, Output, RequestId};
 pub use event::Event;
+pub use leases::HeldLease;
 
 use agents::Agents;
 use beads::Beads;
 pub(crate) use beads::Warm;
-use entries::{Entries, Identity, Taken};
+use claims::Claims;
+use entries::Entries;
+use leases::Leases;
 use links::{COMPARE_INTERVAL, Links};
 use mail::Mail;
 pub(crate) use mesh::Control;
-use mesh::{Learned, Mesh};
+use mesh::Mesh;
 use notices::Notices;
+use opening::Begun;
 use orphans::Orphans;
 use searches::Searches;
+use voting::Voting;
 
 /// Entries folded between two commits of a rebuild.
 const REBUILD_COMMIT: u64 = 512;
@@ -73,6 +78,10 @@ pub struct Config {
     pub node_name: String,
     /// What people call the mesh, should one be founded.
     pub mesh_name: String,
+    /// Tells this start of the machine from others, as the operating system does.
+    pub boot: Boot,
+    /// Whether this process may promise and hold leases: a node does, a single command does not.
+    pub votes: bool,
     /// Whether the store was copied or replaced when it was opened: it goes on as a new instance.
     pub renew_instance: bool,
     /// Documents kept in memory.
@@ -128,6 +137,9 @@ pub struct Replica {
     agents: Agents,
     beads: Beads,
     mail: Mail,
+    claims: Claims,
+    leases: Leases,
+    voting: Voting,
     links: Links,
     orphans: Orphans,
     notices: Notices,
@@ -138,6 +150,8 @@ pub struct Replica {
     /// Entries of others, staged since the last flush, with the link they came by; a notice comes by none.
     taken: Vec<(EntryId, Option<LinkId>)>,
     compare_at: Instant,
+    /// The command that is being carried out, unless it is to be answered later.
+    asking: Option<RequestId>,
     /// When the next slice of what is left to do with mail is due.
     mail_at: Instant,
     join_open: bool,
@@ -156,32 +170,15 @@ impl Replica {
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         let secret = if planted::is(Bug::ActorReused) { config.key.to_bytes() } else { random(&mut rng) };
         let beads = Beads::new(secret, config.documents_max, config.folds.clone());
-        let (entries, control, recovery) = match stage.record::<Identity>(keys::IDENTITY)? {
-            Some(identity) => {
-                let moved = config.renew_instance || identity.machine != config.machine;
-                let moved = moved && !planted::is(Bug::InstanceKept);
-                let mut entries = Entries::open(&stage, config.key.clone(), identity, now.wall)?;
-                if moved {
-                    let instance = InstanceId::from_bytes(random(&mut rng));
-                    entries.renew_instance(&mut stage, instance, config.machine.clone());
-                }
-                let control = entries.load_control(&stage)?;
-                (entries, control, None)
-            }
-            None => {
-                // Views of nothing are built; building them would commit the mesh before its first flush.
-                beads.mark_built(&mut stage);
-                match &config.membership {
-                    Some(membership) => opening::rejoin(&mut stage, &mut rng, &config, membership, now)?,
-                    None => opening::found(&mut stage, &mut rng, &config, now),
-                }
-            }
-        };
+        let Begun { entries, control, recovery, past } = opening::begin(&mut stage, &mut rng, &config, &beads, now)?;
         let mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
         let window_bytes = config.window_bytes;
         let notices = Notices::new(config.seed);
         let mail = Mail::open(&stage)?;
+        let claims = Claims::open(&stage)?;
+        let leases = Leases::open(&stage, entries.node(), (now.mono, now.wall))?;
+        let voting = opening::voting(&mut stage, &mut rng, (&config, &mesh, past), now)?;
         let mut replica = Self {
             config,
             stage,
@@ -192,6 +189,10 @@ impl Replica {
             agents: Agents::default(),
             beads,
             mail,
+            claims,
+            leases,
+            voting,
+            asking: None,
             links: Links::new(window_bytes),
             orphans: Orphans::default(),
             notices,
@@ -204,16 +205,22 @@ impl Replica {
             join_open: false,
             failed: None,
         };
-        replica.entries.begin(&mut replica.stage, now.wall);
-        if replica.beads.needs_rebuild(&replica.stage)? {
-            replica.rebuild()?;
-        }
-        replica.mail.note_awaited(&replica.stage)?;
-        replica.join_open = replica.mesh.join_open(&mut replica.stage, now.wall)?;
-        replica.outputs.push(Output::Mesh(replica.mesh()));
-        replica.outputs.push(Output::Members(replica.mesh.peers()));
-        replica.outputs.push(Output::JoinOpen(replica.join_open));
+        replica.begin()?;
         Ok(Opened { replica, recovery })
+    }
+
+    /// Makes ready what was just opened, and orders what does not wait for an input.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        self.entries.begin(&mut self.stage, self.now.wall);
+        if self.beads.needs_rebuild(&self.stage)? {
+            self.rebuild()?;
+        }
+        self.mail.note_awaited(&self.stage)?;
+        self.join_open = self.mesh.join_open(&mut self.stage, self.now.wall)?;
+        self.outputs.push(Output::Mesh(self.mesh()));
+        self.outputs.push(Output::Members(self.mesh.peers()));
+        self.outputs.push(Output::JoinOpen(self.join_open));
+        Ok(())
     }
 
     /// Returns the mesh this replica is in; entries and frames are checked against it.
@@ -243,6 +250,7 @@ impl Replica {
             Input::Frame(link, frame) => self.on_frame(link, frame),
             Input::LinkDown(link) => self.on_link_down(link),
             Input::LinkUp(link, node, path) => self.on_link_up(link, node, path),
+            Input::Lease(node, message) => self.on_lease_message(node, message),
             Input::Notice(node, notice) => self.on_notice(node, notice),
             Input::Wakeup => self.on_wakeup(),
         };
@@ -279,7 +287,8 @@ impl Replica {
         // By the clock as it stood last: whatever comes before looks at it again.
         let overdue = self.mail.overdue_at().map(|at| self.now.mono.after(self.now.wall.until(at)));
         let mail = self.is_mail_left().then_some(self.mail_at);
-        [compare, notices, overdue, self.links.next_wakeup(), mail].into_iter().flatten().min()
+        let leases = [self.leases.next_wakeup(), self.seals_at()];
+        [compare, notices, overdue, self.links.next_wakeup(), mail].into_iter().chain(leases).flatten().min()
     }
 
     fn try_flush(&mut self) -> Result<Vec<Output>, StoreError> {
@@ -320,53 +329,17 @@ impl Replica {
     fn on_command(&mut self, request: RequestId, command: Command) -> Result<(), StoreError> {
         self.settle_views()?;
         let search = command.search();
+        self.asking = Some(request);
         let reply = match self.obey(command) {
             Ok(answer) => Ok(answer),
             Err(Failure::Command(error)) => Err(error),
             Err(Failure::Store(error)) => return Err(error),
         };
-        self.reply(request, search, reply);
+        // What is to be answered later has taken the request.
+        if let Some(request) = self.asking.take() {
+            self.reply(request, search, reply);
+        }
         Ok(())
-    }
-
-    fn on_link_up(&mut self, link: LinkId, node: NodeId, path: String) -> Result<(), StoreError> {
-        if !self.mesh.roster().members.contains_key(&node) {
-            self.outputs.push(Output::Close { link, reason: "not a member".to_owned(), violation: false });
-            return Ok(());
-        }
-        if self.links.len() == 0 {
-            self.expect_presence();
-        }
-        let (here, now) = (self.entries.node(), self.now.mono);
-        let orders = with_holdings(&self.entries, &self.stage, |holdings| {
-            self.links.open(now, link, (here, node), path, holdings)
-        })?;
-        self.outputs.push(Output::Event(Event::PeerUp(node)));
-        self.follow(link, orders)
-    }
-
-    fn on_link_down(&mut self, link: LinkId) -> Result<(), StoreError> {
-        let pushed = self.pushed();
-        if let Some(node) = self.links.close(&mut self.stage, link, pushed, self.now.wall)? {
-            self.outputs.push(Output::Event(Event::PeerDown(node)));
-        }
-        self.orphans.forget(link);
-        Ok(())
-    }
-
-    /// Returns how many entries are here, apart from those that sessions hear of once they are durable.
-    ///
-    /// A session does not count those as lag yet, so a peer would be remembered to hold them.
-    fn pushed(&self) -> u64 {
-        let hello = self.entries.hello();
-        let waiting = u64::try_from(self.authored.len()).unwrap_or(u64::MAX);
-        (hello.control.count + hello.data.count).saturating_sub(waiting)
-    }
-
-    fn on_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), StoreError> {
-        let now = self.now.mono;
-        let orders = self.with_session(link, |session, holdings| session.on_frame(now, frame, holdings))?;
-        self.follow(link, orders)
     }
 
     fn on_wakeup(&mut self) -> Result<(), StoreError> {
@@ -377,6 +350,7 @@ impl Replica {
         }
         self.on_notices_due()?;
         self.on_mail_due()?;
+        self.on_leases_due()?;
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
@@ -390,151 +364,6 @@ impl Replica {
             }
         }
         Ok(())
-    }
-
-    /// Does what a session orders.
-    fn follow(&mut self, link: LinkId, orders: Vec<Order>) -> Result<(), StoreError> {
-        let mut orders = VecDeque::from(orders);
-        while let Some(order) = orders.pop_front() {
-            match order {
-                Order::Send(frame) => self.outputs.push(Output::Frame(link, frame)),
-                Order::Store(entries) => {
-                    let strangers = self.take(Some(link), entries)?;
-                    let now = self.now.mono;
-                    let mut next = self.with_session(link, |session, holdings| session.after_store(now, holdings))?;
-                    if strangers {
-                        next.extend(
-                            self.with_session(link, |session, holdings| session.on_unknown_author(now, holdings))?,
-                        );
-                    }
-                    orders.extend(next);
-                }
-                Order::Close { reason, violation } => {
-                    self.outputs.push(Output::Frame(link, Frame::Bye(reason.clone())));
-                    self.outputs.push(Output::Close { link, reason, violation });
-                    self.on_link_down(link)?;
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn with_session(
-        &mut self,
-        link: LinkId,
-        act: impl FnOnce(&mut Session, &Holdings<'_>) -> Vec<Order>,
-    ) -> Result<Vec<Order>, StoreError> {
-        let Some(session) = self.links.session(link) else { return Ok(Vec::new()) };
-        with_holdings(&self.entries, &self.stage, |holdings| act(session, holdings))
-    }
-
-    /// Takes entries that came over a link or by a notice; returns whether some are of authors not known here.
-    fn take(&mut self, link: Option<LinkId>, arrived: Vec<Entry>) -> Result<bool, StoreError> {
-        let (control, data): (Vec<Entry>, Vec<Entry>) =
-            arrived.into_iter().partition(|entry| entry.set() == Set::Control);
-        let mut strangers = self.take_known(link, control)?;
-        strangers |= self.take_known(link, data)?;
-        Ok(strangers)
-    }
-
-    /// Stores the entries whose authors are known, and keeps the others of a link for a while.
-    fn take_known(&mut self, link: Option<LinkId>, mut arrived: Vec<Entry>) -> Result<bool, StoreError> {
-        let (mut strangers, mut refused) = (false, false);
-        // New control entries may make authors known, so what was kept is tried again until nothing changes.
-        loop {
-            let mut control = Vec::new();
-            for entry in arrived.drain(..) {
-                if !self.is_storable(&entry) {
-                    strangers = true;
-                    refused |= link.is_some_and(|link| !self.orphans.keep(link, entry));
-                    continue;
-                }
-                let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
-                link.inspect(|link| self.links.owe(*link, entry.id()));
-                if taken == Taken::Known {
-                    continue;
-                }
-                self.taken.push((entry.id(), link));
-                match entry.set() {
-                    Set::Control => control.push(entry),
-                    Set::Data => self.apply_data(&entry)?,
-                }
-            }
-            if control.is_empty() {
-                return Ok(strangers);
-            }
-            self.learn(control)?;
-            let Some(link) = link else { return Ok(strangers) };
-            arrived = self.orphans.take(link, &self.mesh.roster().known);
-            strangers = refused || self.orphans.has(link);
-        }
-    }
-
-    /// Gives effect to a stored data entry: to its operations on beads, and to its letters and receipts.
-    fn apply_data(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        self.beads.apply_entry(&mut self.stage, &self.mesh, entry)?;
-        self.mail.apply_entry(&mut self.stage, &self.mesh, entry)
-    }
-
-    /// Returns whether an entry's author is known here, or need not be.
-    fn is_storable(&self, entry: &Entry) -> bool {
-        let admits = planted::is(Bug::AnyoneAdmits) && entry.set() == Set::Control;
-        let is_let_in = admits || planted::is(Bug::StrangersStored);
-        is_let_in || entry.is_founding() || self.mesh.roster().known.contains(&entry.content().author)
-    }
-
-    /// Folds new control entries into the roster, and acts on what changes.
-    fn learn(&mut self, control: Vec<Entry>) -> Result<(), StoreError> {
-        let Learned { before, renamed, turned: agents, agents: is_told, assignable } = self.mesh.extend(control);
-        let (before, after) = (&before.roster, self.mesh.roster());
-        let roles =
-            |roster: &Roster| roster.members.iter().map(|(node, member)| (*node, member.role)).collect::<Vec<_>>();
-        let mut turned = BTreeSet::new();
-        if roles(before) != roles(after) {
-            // Nothing is stored yet of a node that was not known before.
-            let known = before.known.iter().copied();
-            turned.extend(known.filter(|node| before.may_write(*node) != after.may_write(*node)));
-        }
-        let has_moved = self.mesh.names_other_peers(before);
-        self.beads.on_writers_changed(&self.stage, &turned)?;
-        if renamed {
-            self.beads.forget_index();
-        }
-        if assignable {
-            self.beads.stir(&self.stage, &self.mesh)?;
-        } else if renamed {
-            self.beads.stir_waiting(&self.stage)?;
-        }
-        self.mail.on_agents_turned(&mut self.stage, &self.mesh, &agents)?;
-        if is_told {
-            self.outputs.push(Output::Event(Event::Agents));
-        }
-        if has_moved {
-            self.outputs.push(Output::Members(self.mesh.peers()));
-            self.outputs.push(Output::Event(Event::Roster));
-        }
-        self.notices.retain(self.mesh.roster());
-        for link in self.links.strangers(self.mesh.roster()) {
-            self.outputs.push(Output::Close { link, reason: "no longer a member".to_owned(), violation: false });
-        }
-        Ok(())
-    }
-
-    /// Writes operations as entries of ours: control operations take effect at once, those on beads have had it.
-    fn author(&mut self, ops: Vec<RawOp>) -> Result<(), StoreError> {
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let entries = self.entries.author(&mut self.stage, self.now.wall, ops);
-        self.authored.extend(entries.iter().map(Entry::id));
-        let (control, data): (Vec<Entry>, Vec<Entry>) =
-            entries.into_iter().partition(|entry| entry.set() == Set::Control);
-        for entry in &data {
-            self.beads.note_entry(&mut self.stage, entry)?;
-            self.mail.apply_entry(&mut self.stage, &self.mesh, entry)?;
-        }
-        if control.is_empty() { Ok(()) } else { self.learn(control) }
     }
 
     fn update_join_open(&mut self) -> Result<(), StoreError> {
@@ -551,6 +380,7 @@ impl Replica {
         let ids = self.entries.data_ids();
         self.beads.clear(&mut self.stage)?;
         let gained = self.mail.clear(&mut self.stage)?;
+        self.claims.clear(&mut self.stage)?;
         self.entries.copies_mut().clear(&mut self.stage);
         for entry in self.entries.load_control(&self.stage)? {
             self.entries.copies_mut().note(&mut self.stage, &entry);
@@ -569,25 +399,12 @@ impl Replica {
             }
         }
         self.settle_views()?;
+        self.tell_leases_again()?;
         self.mail.finish_overdue(&mut self.stage, &self.mesh, self.now.wall)?;
         self.beads.mark_built(&mut self.stage);
         self.mail.forget_gained(gained);
         Ok(folded)
     }
-}
-
-/// Lends a session what the replica holds.
-fn with_holdings<R>(entries: &Entries, stage: &Stage, act: impl FnOnce(&Holdings<'_>) -> R) -> Result<R, StoreError> {
-    let failed = RefCell::new(None);
-    let holds = |id| {
-        entries.holds(stage, id).unwrap_or_else(|error| {
-            failed.replace(Some(error));
-            false
-        })
-    };
-    let snapshot = |set| entries.snapshot(set);
-    let result = act(&Holdings { hello: entries.hello(), holds: &holds, snapshot: &snapshot });
-    failed.into_inner().map_or(Ok(result), Err)
 }
 
 fn random<const N: usize>(rng: &mut ChaCha20Rng) -> [u8; N] {

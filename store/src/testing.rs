@@ -8,12 +8,14 @@ use beadmesh_protocol::clock::{Instant, Now, Wall};
 use beadmesh_protocol::entry::{Entry, Sealed};
 use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::invite::JoinRequest;
+use beadmesh_protocol::lease::Message;
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::op::Role;
 use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_protocol::testing::Author;
 use beadmesh_protocol::wire::Frame;
+use ed25519_dalek::SigningKey;
 
 use crate::command::{
     Action, Answer, BeadEdit, Command, CommandError, Credential, NewAgent, NewBead, NewInvite, PeerAnswer, StatusAnswer,
@@ -21,7 +23,7 @@ use crate::command::{
 use crate::membership::Membership;
 use crate::memory::{Crash, MemoryKv, SharedKv};
 use crate::open::Origin;
-use crate::replica::{Config, Event, Input, LinkId, Output, Replica, RequestId};
+use crate::replica::{Config, Event, Input, LinkId, Opened, Output, Replica, RequestId};
 
 /// One replica of a net.
 pub(crate) struct Peer {
@@ -31,7 +33,11 @@ pub(crate) struct Peer {
     /// How far its wall clock runs ahead.
     pub(crate) ahead: Duration,
     pub(crate) events: Vec<Event>,
+    /// The recovery key of the mesh that it founded first.
+    pub(crate) recovery: Option<SigningKey>,
     opened: u8,
+    /// How often its machine was started anew.
+    boots: u8,
 }
 
 /// A frame on its way: to whom, over which link, its bytes.
@@ -49,6 +55,10 @@ pub(crate) struct Net {
     mono: Instant,
     links: BTreeMap<LinkId, (usize, usize)>,
     wire: VecDeque<Parcel>,
+    /// What is said about leases, on its way: to whom, from whom, encoded.
+    said: VecDeque<(usize, NodeId, Vec<u8>)>,
+    /// Replies that nobody has taken yet.
+    replies: BTreeMap<RequestId, Result<Answer, CommandError>>,
     ids: u64,
 }
 
@@ -59,13 +69,15 @@ impl Net {
         let peers = (0..count).map(|at| {
             let disk = SharedKv::new(MemoryKv::seeded(at.into()));
             let author = Author::seeded(at + 1);
-            let replica = open(&disk, &author, (0, &Origin::Resumed), clock(mono, Duration::ZERO), None);
-            Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), opened: 0 }
+            let founded = open_or_found(&disk, &author, (0, 0, &Origin::Resumed), clock(mono, Duration::ZERO), None);
+            let Opened { replica, recovery } = founded;
+            Peer { replica, disk, author, ahead: Duration::ZERO, events: Vec::new(), recovery, opened: 0, boots: 0 }
         });
         let peers = peers.collect();
         let (delivered, notices, closed) = (Vec::new(), Vec::new(), Vec::new());
-        let (links, wire) = (BTreeMap::new(), VecDeque::new());
-        let mut net = Self { peers, delivered, notices, closed, mono, links, wire, ids: 0 };
+        let (links, wire, said) = (BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        let replies = BTreeMap::new();
+        let mut net = Self { peers, delivered, notices, closed, mono, links, wire, said, replies, ids: 0 };
         (0..net.peers.len()).for_each(|at| net.flush(at));
         net
     }
@@ -110,11 +122,22 @@ impl Net {
 
     /// Hands a command in, flushes, and returns the reply.
     pub(crate) fn ask(&mut self, at: usize, command: Command) -> Result<Answer, CommandError> {
+        let id = self.begin(at, command);
+        self.reply(id).expect("it is answered at once")
+    }
+
+    /// Hands a command in and flushes; it may be answered later.
+    pub(crate) fn begin(&mut self, at: usize, command: Command) -> RequestId {
         self.ids += 1;
         let id = RequestId(self.ids);
         self.handle(at, Input::Command(id, command));
-        let outputs = self.peers[at].replica.flush().unwrap();
-        self.obey(at, outputs, Some(id)).unwrap()
+        self.flush(at);
+        id
+    }
+
+    /// Takes the reply to a command, if there is one by now.
+    pub(crate) fn reply(&mut self, id: RequestId) -> Option<Result<Answer, CommandError>> {
+        self.replies.remove(&id)
     }
 
     /// Hands an input in without a flush.
@@ -126,7 +149,7 @@ impl Net {
     /// Flushes and does what is ordered.
     pub(crate) fn flush(&mut self, at: usize) {
         let outputs = self.peers[at].replica.flush().unwrap();
-        assert!(self.obey(at, outputs, None).is_none(), "nobody asked");
+        self.obey(at, outputs);
     }
 
     pub(crate) fn now(&self, at: usize) -> Now {
@@ -199,9 +222,26 @@ impl Net {
         }
     }
 
+    /// Delivers what is on its way, without letting time pass.
+    pub(crate) fn settle_now(&mut self) {
+        self.deliver_all();
+    }
+
+    /// Returns which replicas a link joins, if it is up.
+    pub(crate) fn ends(&self, link: LinkId) -> Option<(usize, usize)> {
+        self.links.get(&link).copied()
+    }
+
     fn deliver_all(&mut self) {
         let bound = self.delivered.len() + 10_000;
-        while let Some((at, link, bytes)) = self.wire.pop_front() {
+        loop {
+            if let Some((at, from, bytes)) = self.said.pop_front() {
+                let message = Message::decode(&bytes).unwrap();
+                self.handle(at, Input::Lease(from, message));
+                self.flush(at);
+                continue;
+            }
+            let Some((at, link, bytes)) = self.wire.pop_front() else { return };
             self.deliver(at, link, &bytes);
             self.delivered.push((at, link, bytes));
             assert!(self.delivered.len() < bound, "the net does not settle");
@@ -215,8 +255,14 @@ impl Net {
         let peer = &mut self.peers[at];
         let origin = peer.disk.lock().crash(Crash::LoseAll);
         peer.opened += 1;
-        peer.replica = open(&peer.disk, &peer.author, (peer.opened, &origin), now, None);
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, peer.boots, &origin), now, None);
         self.flush(at);
+    }
+
+    /// Starts a replica's machine anew: what was flushed is there, and the clock of before means nothing.
+    pub(crate) fn reboot(&mut self, at: usize) {
+        self.peers[at].boots += 1;
+        self.crash(at);
     }
 
     /// Takes a replica's disk away and opens it on an empty one, with what was kept beside its store.
@@ -228,7 +274,7 @@ impl Net {
         let peer = &mut self.peers[at];
         peer.disk = SharedKv::new(MemoryKv::seeded(99));
         peer.opened += 1;
-        peer.replica = open(&peer.disk, &peer.author, (peer.opened, &Origin::Fresh), now, membership);
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, peer.boots, &Origin::Fresh), now, membership);
         self.flush(at);
     }
 
@@ -244,7 +290,7 @@ impl Net {
         let peer = &mut self.peers[at];
         peer.disk = disk;
         peer.opened += 1;
-        peer.replica = open(&peer.disk, &peer.author, (peer.opened, origin), now, None);
+        peer.replica = open(&peer.disk, &peer.author, (peer.opened, peer.boots, origin), now, None);
         self.flush(at);
     }
 
@@ -253,8 +299,9 @@ impl Net {
         let (disk, now) = (self.saved(at), self.now(at));
         let Peer { author, ahead, .. } = &self.peers[at];
         let (author, ahead, opened) = (author.clone(), *ahead, 100);
-        let replica = open(&disk, &author, (opened, origin), now, None);
-        self.peers.push(Peer { replica, disk, author, ahead, events: Vec::new(), opened });
+        let replica = open(&disk, &author, (opened, 0, origin), now, None);
+        let (events, recovery) = (Vec::new(), None);
+        self.peers.push(Peer { replica, disk, author, ahead, events, recovery, opened, boots: 0 });
         let copy = self.peers.len() - 1;
         self.flush(copy);
         copy
@@ -325,28 +372,30 @@ impl Net {
         self.ask(at, Command::As(credential.clone(), Box::new(command)))
     }
 
-    fn obey(
-        &mut self,
-        at: usize,
-        outputs: Vec<Output>,
-        asked: Option<RequestId>,
-    ) -> Option<Result<Answer, CommandError>> {
-        let mut reply = None;
+    fn obey(&mut self, at: usize, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Reply(id, answer) if Some(id) == asked => reply = Some(*answer),
+                Output::Reply(id, answer) => drop(self.replies.insert(id, *answer)),
                 Output::Frame(link, frame) => {
                     let Some((source, target)) = self.links.get(&link) else { continue };
                     let to = if *source == at { *target } else { *source };
                     self.wire.push_back((to, link, frame.encode()));
                 }
                 Output::Notice(bytes) => self.notices.push((at, bytes)),
+                Output::Lease(node, message) => {
+                    let to = self.links.values().filter_map(|(source, target)| {
+                        let to = if *source == at { *target } else { *source };
+                        ([source, target].contains(&&at) && self.node(to) == node).then_some(to)
+                    });
+                    if let Some(to) = to.into_iter().next() {
+                        self.said.push_back((to, self.node(at), message.encode()));
+                    }
+                }
                 Output::Close { reason, .. } => self.closed.push((at, reason)),
                 Output::Event(event) => self.peers[at].events.push(event),
-                Output::Reply(..) | Output::Mesh(_) | Output::Members(_) | Output::JoinOpen(_) => {}
+                Output::Mesh(_) | Output::Members(_) | Output::JoinOpen(_) => {}
             }
         }
-        reply
     }
 }
 
@@ -376,23 +425,36 @@ fn clock(mono: Instant, ahead: Duration) -> Now {
 pub(crate) fn open(
     disk: &SharedKv,
     author: &Author,
-    (opened, origin): (u8, &Origin),
+    (opened, boots, origin): (u8, u8, &Origin),
     now: Now,
     membership: Option<Membership>,
 ) -> Replica {
+    open_or_found(disk, author, (opened, boots, origin), now, membership).replica
+}
+
+/// Opens the replica of a disk for the given time; returns the recovery key too where it founds a mesh.
+fn open_or_found(
+    disk: &SharedKv,
+    author: &Author,
+    (opened, boots, origin): (u8, u8, &Origin),
+    now: Now,
+    membership: Option<Membership>,
+) -> Opened {
     let config = Config {
         key: author.key.clone(),
         seed: [author.node().as_bytes()[0] ^ opened; 32],
         machine: "machine".to_owned(),
         node_name: "node".to_owned(),
         mesh_name: "mesh".to_owned(),
+        boot: [boots; 16],
+        votes: true,
         renew_instance: matches!(origin, Origin::Copied { .. }),
         documents_max: 16,
         window_bytes: WINDOW_BYTES,
         membership,
         folds: None,
     };
-    Replica::open(Box::new(disk.clone()), config, now).unwrap().replica
+    Replica::open(Box::new(disk.clone()), config, now).unwrap()
 }
 
 /// Opens what an inviter answered.

@@ -70,9 +70,10 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let status = match &error {
             CommandError::NotFound { .. } | CommandError::Unknown { .. } => StatusCode::NOT_FOUND,
-            CommandError::Ambiguous { .. } | CommandError::Cycle { .. } | CommandError::Conflict { .. } => {
-                StatusCode::CONFLICT
-            }
+            CommandError::Ambiguous { .. }
+            | CommandError::Cycle { .. }
+            | CommandError::Conflict { .. }
+            | CommandError::Held { .. } => StatusCode::CONFLICT,
             CommandError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Refused { .. } => StatusCode::FORBIDDEN,
             CommandError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -14,8 +14,8 @@ use serde_json::error::Category;
 
 use super::error::Problem;
 use super::model::{
-    AGENT_HEADER, AgentsQuery, Answer, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery,
-    ThreadQuery,
+    AGENT_HEADER, AgentsQuery, Answer, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError,
+    ShowQuery, ThreadQuery,
 };
 
 /// Bytes of a JSON request: a bead with every text at its limit fits.
@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BeadRef {
     }
 }
 
-/// The agent, letter or thread that a path names.
+/// The agent, claim, letter or thread that a path names.
 #[derive(Debug)]
 pub(super) struct Named(pub(super) String);
 
@@ -185,7 +185,7 @@ macro_rules! queries {
     )+};
 }
 
-queries!(ListQuery, ProjectQuery, AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery);
+queries!(ListQuery, ProjectQuery, AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery);
 
 fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Result<Query<Vec<(String, String)>>, QueryRejection> = Query::try_from_uri(&parts.uri);

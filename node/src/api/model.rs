@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 mod agent;
 mod bead;
+mod lease;
 mod mail;
 mod mesh;
 mod query;
@@ -19,7 +20,14 @@ pub use beadmesh_protocol::op::Role;
 pub use beadmesh_protocol::project::ProjectKey;
 
 pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
-pub use bead::{Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar};
+pub use bead::{
+    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar, StaleClose,
+};
+pub use lease::{
+    CHECK_PATHS_MAX, Claim, ClaimBody, ClaimRequest, ClaimsBody, Contest, HOLD_S_MAX, HOLD_S_MIN, PathInTheWay,
+    PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, Seat, TERM_S_DEFAULT, TERM_S_MAX, VotersBody,
+    VotersRequest, WAIT_S_MAX,
+};
 pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
@@ -28,7 +36,8 @@ pub use mesh::{
     Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody,
 };
 pub use query::{
-    AgentsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery, encode_segment,
+    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,
+    encode_segment,
 };
 pub use request::{
     BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,

@@ -1,14 +1,17 @@
-//! Inputs that wait for the replica, in five bounded lanes: links, commands, small frames, large frames, notices.
+//! Inputs that wait for the replica, in six bounded lanes: lease messages, links, commands, small frames, large frames,
+//! notices.
 //!
 //! A batch takes from the first lane first, yet every lane that waits gets at least one input into each batch, so none
-//! starves. Frames of one link never overtake each other.
+//! starves. Frames of one link never overtake each other, nor do lease messages of one member, and none overtakes the
+//! news that its member is linked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beadmesh_protocol::entry::Entry;
-use beadmesh_protocol::limits::{FRAME_BYTES_MAX, NOTICE_BYTES_MAX};
+use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::limits::{FRAME_BYTES_MAX, LEASE_MESSAGE_BYTES_MAX, NOTICE_BYTES_MAX};
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::Command;
 use beadmesh_store::replica::{Input, LinkId};
@@ -31,21 +34,23 @@ const FRAME_ROOM_MIN: usize = 512;
 /// What a record of an import weighs in a batch; a guess at its changes' size.
 const RECORD_BYTES: usize = 1_024;
 
-const LANES: usize = 5;
+const LANES: usize = 6;
 
 /// Which lane an input waits in; the first is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
+    /// What holders and voters say to each other: a claim waits for two of them.
+    Lease = 0,
     /// Links coming up and going down.
-    Link = 0,
+    Link = 1,
     /// Commands.
-    Command = 1,
+    Command = 2,
     /// Frames that are small: control, and news.
-    Live = 2,
+    Live = 3,
     /// Frames that are large: a sync under way.
-    Bulk = 3,
+    Bulk = 4,
     /// What was published to all: it may be late, or not come at all.
-    Notice = 4,
+    Notice = 5,
 }
 
 /// One input with its place in a lane.
@@ -55,6 +60,8 @@ pub(super) struct Place {
     pub(super) input: Input,
     pub(super) bytes: usize,
     pub(super) permit: OwnedSemaphorePermit,
+    /// What a lease message takes up of the room of who sent it.
+    pub(super) share: Option<OwnedSemaphorePermit>,
 }
 
 /// The lanes.
@@ -70,6 +77,8 @@ struct Inner {
     queues: [VecDeque<Place>; LANES],
     /// Bulk inputs that wait, by link: what follows them on that link waits behind them.
     bulk: BTreeMap<LinkId, usize>,
+    /// Members whose links wait to come up, and how much of them waits in that lane: their lease messages line up there.
+    rising: BTreeMap<NodeId, usize>,
     closed: bool,
 }
 
@@ -87,6 +96,7 @@ pub(super) enum Next {
 impl Lanes {
     pub(super) fn new(queue: &Queue) -> Self {
         let sizes = [
+            queue.lease_bytes.max(LEASE_MESSAGE_BYTES_MAX),
             queue.links.max(1),
             queue.commands.max(1),
             queue.live_bytes.max(FRAME_BYTES_MAX),
@@ -111,6 +121,11 @@ impl Lanes {
         self.room(lane, bytes.max(FRAME_ROOM_MIN)).await
     }
 
+    /// Waits for room for a lease message of that many bytes.
+    pub(super) async fn lease_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
+        self.room(Lane::Lease, bytes.clamp(FRAME_ROOM_MIN, LEASE_MESSAGE_BYTES_MAX)).await
+    }
+
     /// Takes room for a notice of that many bytes, if there is some now.
     pub(super) fn notice_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let size = u32::try_from(bytes.clamp(FRAME_ROOM_MIN, NOTICE_BYTES_MAX)).expect("a notice is far below 4 GiB");
@@ -128,6 +143,16 @@ impl Lanes {
         let mut inner = self.lock();
         if inner.closed {
             return Err(Stopped);
+        }
+        match place.input {
+            Input::LinkUp(_, node, _) => *inner.rising.entry(node).or_insert(0) += 1,
+            Input::Lease(node, _) => {
+                if let Some(count) = inner.rising.get_mut(&node) {
+                    *count += 1;
+                    place.lane = Lane::Link;
+                }
+            }
+            _ => {}
         }
         // The end of a link comes after everything the link brought.
         let end = matches!(place.input, Input::LinkDown(_));
@@ -195,19 +220,27 @@ impl Inner {
                 first = false;
                 self.left(&place);
                 batch.push(place.input);
-                drop(place.permit);
+                drop((place.permit, place.share));
             }
         }
         batch
     }
 
     fn left(&mut self, place: &Place) {
-        let Some(link) = link_of(&place.input).filter(|_| place.lane == Lane::Bulk) else { return };
-        if let Some(count) = self.bulk.get_mut(&link) {
-            *count -= 1;
-            if *count == 0 {
-                self.bulk.remove(&link);
-            }
+        match (place.lane, &place.input) {
+            (Lane::Link, Input::LinkUp(_, node, _) | Input::Lease(node, _)) => count_down(&mut self.rising, node),
+            (Lane::Bulk, Input::Frame(link, _) | Input::LinkDown(link)) => count_down(&mut self.bulk, link),
+            _ => {}
+        }
+    }
+}
+
+/// Counts one less of what waits under a key, and forgets it with the last.
+fn count_down<K: Ord>(waiting: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = waiting.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            waiting.remove(key);
         }
     }
 }
@@ -226,6 +259,6 @@ pub(super) fn command_bytes(command: &Command) -> usize {
 fn link_of(input: &Input) -> Option<LinkId> {
     match input {
         Input::Frame(link, _) | Input::LinkDown(link) => Some(*link),
-        Input::LinkUp(..) | Input::Notice(..) | Input::Command(..) | Input::Wakeup => None,
+        Input::LinkUp(..) | Input::Notice(..) | Input::Lease(..) | Input::Command(..) | Input::Wakeup => None,
     }
 }

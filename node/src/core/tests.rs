@@ -2,14 +2,18 @@ use std::sync::mpsc;
 
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::Entry;
-use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::id::{NodeId, VoterId};
+use beadmesh_protocol::lease::Answer as Vote;
+use beadmesh_protocol::lease::message::Here;
 use beadmesh_protocol::notice::News;
 use futures::FutureExt;
+use tokio::sync::Semaphore;
 
 use super::*;
 
 const MESH: MeshId = MeshId::from_bytes([1; 32]);
 const ADA: NodeId = NodeId::from_bytes([2; 32]);
+const BOB: NodeId = NodeId::from_bytes([3; 32]);
 
 /// What a fake machine did, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,7 @@ enum Did {
     Command,
     Frame(u64),
     Notice,
+    Lease(u64),
     Flush,
 }
 
@@ -38,6 +43,8 @@ impl Machine for Fake {
             Input::LinkUp(link, ..) | Input::LinkDown(link) => Did::Link(link.0),
             Input::Frame(link, _) => Did::Frame(link.0),
             Input::Notice(..) => Did::Notice,
+            Input::Lease(_, Message::Answer(Vote::Here(here))) => Did::Lease(here.counter),
+            Input::Lease(..) => Did::Lease(0),
             Input::Wakeup => return,
         };
         let _ = self.did.send(did);
@@ -88,9 +95,22 @@ impl Bench {
         self.core.notice(ADA, Notice::News(News::default()), bytes)
     }
 
+    /// Hands a lease message in that is known by a number, with so much of a member's room.
+    async fn lease(&self, from: NodeId, number: u64, room: &Arc<Semaphore>) {
+        let share = Arc::clone(room).acquire_owned().await.unwrap();
+        let voter = VoterId::from_bytes([0; 16]);
+        let here = Here { voter, epoch: 1, active: true, counter: number, floor: None, sealed_for: None };
+        self.core.lease(from, Message::Answer(Vote::Here(here)), 50, share).await.unwrap();
+    }
+
     async fn ack(&self, link: u64) {
         self.core.frame(LinkId(link), Frame::Ack(Vec::new()), 100).await.unwrap();
     }
+}
+
+/// Returns room of a member for so many lease messages.
+fn room(messages: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(messages))
 }
 
 /// Sends a command and returns once it waits.
@@ -114,11 +134,67 @@ async fn lanes_are_served_in_order_and_frames_of_a_link_keep_theirs() {
     bench.core.link_input(Input::LinkDown(LinkId(1))).await.unwrap();
     bench.core.link_input(Input::LinkUp(LinkId(3), ADA, "path".into())).await.unwrap();
     let asked = ask(&bench.core).await;
+    bench.lease(BOB, 7, &room(1)).await;
     bench.open();
-    let order = [Did::Link(3), Did::Command, Did::Frame(2), Did::Frame(1), Did::Frame(1), Did::Link(1)];
+    let order = [Did::Lease(7), Did::Link(3), Did::Command, Did::Frame(2), Did::Frame(1), Did::Frame(1), Did::Link(1)];
     assert_eq!(bench.batch(), order);
     bench.open();
     assert!(asked.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn lease_messages_of_a_member_follow_the_news_that_it_is_linked_and_others_do_not() {
+    let bench = bench();
+    bench.batch();
+    let room = room(10);
+    bench.core.link_input(Input::LinkUp(LinkId(1), ADA, "path".into())).await.unwrap();
+    bench.core.link_input(Input::LinkUp(LinkId(2), ADA, "path".into())).await.unwrap();
+    bench.lease(ADA, 3, &room).await;
+    bench.lease(BOB, 4, &room).await;
+    bench.lease(ADA, 5, &room).await;
+    bench.open();
+    assert_eq!(bench.batch(), [Did::Lease(4), Did::Link(1), Did::Link(2), Did::Lease(3), Did::Lease(5)]);
+    // Once none of it waits any more, they come first again.
+    bench.core.link_input(Input::LinkUp(LinkId(6), BOB, "path".into())).await.unwrap();
+    bench.lease(ADA, 7, &room).await;
+    bench.open();
+    assert_eq!(bench.batch(), [Did::Lease(7), Did::Link(6)]);
+}
+
+#[tokio::test]
+async fn a_flood_of_lease_messages_leaves_every_lane_its_turn_and_gives_its_room_back() {
+    let bench = bench();
+    bench.batch();
+    let room = room(300);
+    for number in 0..300 {
+        bench.lease(ADA, number, &room).await;
+    }
+    assert_eq!(room.available_permits(), 0);
+    bench.core.link_input(Input::LinkUp(LinkId(1), BOB, "path".into())).await.unwrap();
+    let asked = ask(&bench.core).await;
+    bench.ack(2).await;
+    bench.entries(3, 64 * 1024).await;
+    assert!(bench.notice(1));
+    bench.open();
+    let batch = bench.batch();
+    assert_eq!(batch.len(), 256);
+    assert_eq!(batch[251..], [Did::Link(1), Did::Command, Did::Frame(2), Did::Frame(3), Did::Notice]);
+    assert_eq!(batch[..251], (0..251).map(Did::Lease).collect::<Vec<_>>());
+    assert_eq!(room.available_permits(), 251);
+    bench.open();
+    assert_eq!(bench.batch(), (251..300).map(Did::Lease).collect::<Vec<_>>());
+    bench.open();
+    assert!(asked.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn lease_messages_of_no_size_wait_within_bounds() {
+    let bench = bench();
+    bench.batch();
+    let room = room(1_000_000);
+    let lease = || tokio::task::unconstrained(bench.lease(ADA, 1, &room));
+    let waiting = (0..1_000_000).take_while(|_| lease().now_or_never().is_some()).count();
+    assert_eq!(waiting, Queue::default().lease_bytes / 512);
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ impl Inbound {
     pub(super) async fn run(self, path: String, mut arrivals: mpsc::Receiver<Arrival>) {
         let up = self.core.link_input(Input::LinkUp(self.id, self.node, path)).await;
         let mut open = up.is_ok();
+        // Not before: of who is not linked the replica takes none.
+        self.handle.hear_leases(self.link);
         while let Some(Arrival { bytes, room }) = arrivals.recv().await {
             // What follows a broken frame is of no interest.
             open = open && self.on_frame(bytes).await.is_ok();

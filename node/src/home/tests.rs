@@ -62,6 +62,9 @@ fn the_recovery_key_is_there_until_one_who_has_seen_it_has_it_forgotten() {
     assert!(kept.reveal().starts_with("bmr1"));
     assert!(home.has_recovery().unwrap());
     assert_eq!(home.recovery().unwrap().as_ref(), Some(&kept));
+    let read = |text: &str| Home::read_recovery(&SecretText::new(text.to_owned())).map(|bytes| *bytes);
+    assert_eq!(read(&format!("{}\n", kept.reveal())), Some([7; 32]));
+    assert_eq!(["", "bmr1", "bmr1garbage", &kept.reveal()[4..], &format!("{}aa", kept.reveal())].map(read), [None; 5]);
     assert!(!home.forget_recovery(&SecretText::new("bmr1other".into())).unwrap());
     assert_eq!(home.recovery().unwrap().as_ref(), Some(&kept));
     assert!(home.forget_recovery(&kept).unwrap());

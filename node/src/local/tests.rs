@@ -7,6 +7,7 @@ use tower::ServiceExt;
 use super::*;
 
 mod attachments;
+mod leases;
 mod mail;
 
 struct Bench {

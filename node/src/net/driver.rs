@@ -1,7 +1,9 @@
-//! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links, joins and blobs.
+//! The one task that drives the swarm: it obeys the node's wishes, dials, and hands streams to links, lease
+//! messages, joins and blobs.
 
 mod blobs;
 mod joins;
+mod leases;
 mod notices;
 mod peers;
 mod swarm;
@@ -24,11 +26,13 @@ use super::behaviour::{self, Behaviour};
 use super::dialer::{Jitter, Peer, Schedule};
 use super::event::{self, Event, Events};
 use super::handle::{BlobRequest, Ends, Handle, Request, Shared, Wishes};
+use super::lease::Speech;
 use super::link::{DownReason, Link};
 use super::notice::{Ears, Judged};
 use super::{Config, NetError, Queue, Timing, listen, peer};
 use blobs::Blobs;
 use joins::Joins;
+use leases::Leases;
 
 /// Events of the driver's own that may wait for a place; links wait by themselves.
 const OUTBOX_MAX: usize = 256;
@@ -62,6 +66,7 @@ struct Driver {
     jitter: Jitter,
     joins: Joins,
     blobs: Blobs,
+    leases: Leases,
     links_made: u64,
     tasks: JoinSet<Ended>,
 }
@@ -78,6 +83,10 @@ struct Connection {
 enum Ended {
     Link(Arc<Link>, DownReason),
     Join(ConnectionId),
+    /// Our lease messages of a link; they go on unless the link has ended.
+    Speech(Option<Speech>),
+    /// A member's lease messages.
+    Hearing,
 }
 
 /// Builds the swarm, listens, and sets the driver going.
@@ -114,6 +123,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         jitter,
         joins: Joins::default(),
         blobs: Blobs::default(),
+        leases: Leases::default(),
         links_made: 0,
         tasks: JoinSet::new(),
     };
@@ -141,6 +151,8 @@ impl Driver {
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok(Ended::Link(link, reason)) => self.on_link_ended(&link, &reason),
                     Ok(Ended::Join(connection)) => self.on_join_ended(connection),
+                    Ok(Ended::Speech(Some(speech))) => self.open_lease(speech),
+                    Ok(Ended::Speech(None) | Ended::Hearing) => {}
                     Err(error) => warn!(%error, "a task of the network failed"),
                 },
                 Some(judged) = self.judged.recv() => self.on_judged(&judged),

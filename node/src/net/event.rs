@@ -1,4 +1,5 @@
-//! What the network tells the node: one bounded queue of events, with room counted in bytes for frames.
+//! What the network tells the node: one bounded queue of events, with room counted in bytes for frames, and one of lease
+//! messages, which wait behind none of them.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::Queue;
 use super::address::Path;
 use super::blob::BlobStream;
 use super::join::JoinStream;
+use super::lease::{LeaseMessage, LeaseMessages};
 use super::link::{DownReason, LinkId};
 use super::notice::Judge;
 
@@ -104,9 +106,19 @@ pub struct Room {
 #[derive(Debug)]
 pub struct Events {
     queue: mpsc::Receiver<Event>,
+    leases: Option<LeaseMessages>,
 }
 
 impl Events {
+    /// Takes the receiving end of lease messages out, for a task of its own.
+    ///
+    /// # Panics
+    ///
+    /// The second time.
+    pub fn take_leases(&mut self) -> LeaseMessages {
+        self.leases.take().expect("there is one receiver of lease messages")
+    }
+
     /// Waits for the next event; `None` once the network has shut down.
     pub async fn recv(&mut self) -> Option<Event> {
         self.queue.recv().await
@@ -122,6 +134,7 @@ impl Events {
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Event>,
+    leases: mpsc::Sender<LeaseMessage>,
     room: Arc<Semaphore>,
 }
 
@@ -132,7 +145,9 @@ pub(super) struct Gone;
 pub(super) fn channel(config: &Queue) -> (Sender, Events) {
     let (sender, receiver) = mpsc::channel(config.events.max(1));
     let room = Arc::new(Semaphore::new(config.in_bytes.max(limits::FRAME_BYTES_MAX)));
-    (Sender { queue: sender, room }, Events { queue: receiver })
+    let (leases, queue) = mpsc::channel(config.leases.max(1));
+    let events = Events { queue: receiver, leases: Some(LeaseMessages { queue }) };
+    (Sender { queue: sender, leases, room }, events)
 }
 
 impl Sender {
@@ -147,6 +162,11 @@ impl Sender {
         let all = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Gone)?;
         let room = Room { _own: own, _all: all };
         self.queue.send(Event::Frame { link, bytes, room }).await.map_err(|_| Gone)
+    }
+
+    /// Sends a lease message once there is a place for it; its room on its link is taken by then.
+    pub(super) async fn send_lease(&self, message: LeaseMessage) -> Result<(), Gone> {
+        self.leases.send(message).await.map_err(|_| Gone)
     }
 
     /// Sends an event if there is a place for it now; returns whether there was.

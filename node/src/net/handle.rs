@@ -1,7 +1,7 @@
 //! What the rest of the node does with the network; nothing here blocks a thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob::{BlobStream, BlobStreamError};
 use super::join::{JoinError, JoinStream};
+use super::lease::LeaseSendError;
 use super::link::{DownReason, Link, LinkId};
 use super::notice::{Counters, NoticeCounts};
 
@@ -84,6 +85,8 @@ pub(super) struct Shared {
     wishes: watch::Sender<Wishes>,
     pub(super) addresses: watch::Sender<Vec<String>>,
     pub(super) notices: Counters,
+    /// Lease messages that were not taken.
+    leases_unsent: AtomicU64,
     /// Cancelled when the network is to stop.
     pub(super) stop: CancellationToken,
     /// Cancelled when the network has stopped.
@@ -136,6 +139,7 @@ impl Handle {
             wishes,
             addresses: watch::channel(Vec::new()).0,
             notices: Counters::default(),
+            leases_unsent: AtomicU64::new(0),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
         });
@@ -215,6 +219,38 @@ impl Handle {
         }
         let found = self.shared.links().get(&link).cloned().ok_or(SendError::Gone { link })?;
         found.outbox.push(frame).map_err(|frame| SendError::Full { link, frame })
+    }
+
+    /// Queues a lease message for a linked member, without waiting and without promise.
+    ///
+    /// # Errors
+    ///
+    /// Fails when too many wait for the member, it is not linked, or the message is out of bounds.
+    pub fn send_lease(&self, node: NodeId, message: Vec<u8>) -> Result<(), LeaseSendError> {
+        let bytes = message.len();
+        let sent = if bytes == 0 || bytes > limits::LEASE_MESSAGE_BYTES_MAX {
+            Err(LeaseSendError::Size { bytes })
+        } else {
+            // The newest, where one takes the place of another.
+            let found = self.shared.links().values().rev().find(|link| link.node == node).cloned();
+            let link = found.ok_or(LeaseSendError::NotLinked { node });
+            link.and_then(|link| link.leases.outbox.push(message).map_err(|_| LeaseSendError::Full { node }))
+        };
+        sent.inspect_err(|_| {
+            self.shared.leases_unsent.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Returns how many lease messages were not taken since the start.
+    pub fn leases_unsent(&self) -> u64 {
+        self.shared.leases_unsent.load(Ordering::Relaxed)
+    }
+
+    /// Lets lease messages come that a member sends beside this link; until then they wait at the member.
+    pub fn hear_leases(&self, link: LinkId) {
+        if let Some(found) = self.shared.links().get(&link) {
+            found.leases.want();
+        }
     }
 
     /// Closes a link once what is queued on it is handed over, or a second later; the member is dialled again after a

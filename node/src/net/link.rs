@@ -22,9 +22,9 @@ use tracing::debug;
 use super::address::Path;
 use super::event::{self, Event};
 use super::frame::{self, ReadError};
+use super::lease::Traffic;
 use super::{Queue, Timing};
-pub(super) use outbox::Outbox;
-use outbox::Writer;
+pub(super) use outbox::{Outbox, Writer};
 
 /// Names one link of this run of the node; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,7 @@ pub(super) struct Link {
     pub(super) node: NodeId,
     pub(super) connection: ConnectionId,
     pub(super) outbox: Outbox,
+    pub(super) leases: Traffic,
     end: CancellationToken,
     reason: OnceLock<DownReason>,
     /// Cancelled once the link's last event is in the queue.
@@ -97,7 +98,8 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(id: LinkId, node: NodeId, connection: ConnectionId, queue: &Queue) -> Self {
         let (end, gone) = (CancellationToken::new(), CancellationToken::new());
-        Self { id, node, connection, outbox: Outbox::new(queue), end, reason: OnceLock::new(), gone }
+        let (outbox, leases) = (Outbox::new(queue.out_frames, queue.out_bytes), Traffic::new(queue));
+        Self { id, node, connection, outbox, leases, end, reason: OnceLock::new(), gone }
     }
 
     /// Ends the link; of several reasons the first counts.
@@ -106,7 +108,8 @@ impl Link {
         self.end.cancel();
     }
 
-    async fn ended(&self) -> DownReason {
+    /// Waits until the link is ended, and returns why.
+    pub(super) async fn ended(&self) -> DownReason {
         self.end.cancelled().await;
         self.reason.get().cloned().expect("the reason is set before the token is cancelled")
     }

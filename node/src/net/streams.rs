@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Join,
     /// A blob.
     Blob,
+    /// Lease messages, of who opened it.
+    Lease,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Sync => "/beadmesh/sync/1",
             Self::Join => "/beadmesh/join/1",
             Self::Blob => "/beadmesh/blob/1",
+            Self::Lease => "/beadmesh/lease/1",
         })
     }
 }
@@ -133,8 +136,7 @@ impl Behaviour {
     }
 
     fn offers(&self, grade: Grade) -> Offers {
-        let is_member = grade == Grade::Member;
-        Offers { sync: is_member, join: grade != Grade::Inviter && self.gate.is_join_open(), blob: is_member }
+        Offers { member: grade == Grade::Member, join: grade != Grade::Inviter && self.gate.is_join_open() }
     }
 
     fn offer_again(&mut self) {

@@ -10,6 +10,7 @@ use super::*;
 
 mod blobs;
 mod joining;
+mod leases;
 mod linking;
 mod notices;
 
@@ -23,6 +24,7 @@ const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 struct Node {
     handle: Handle,
     events: Events,
+    leases: LeaseMessages,
 }
 
 impl Node {
@@ -36,8 +38,9 @@ impl Node {
         config.mdns = false;
         config.listen = Listen::Explicit(vec![listen.to_owned()]);
         change(&mut config);
-        let (handle, events) = start(config).unwrap();
-        let mut node = Self { handle, events };
+        let (handle, mut events) = start(config).unwrap();
+        let leases = events.take_leases();
+        let mut node = Self { handle, events, leases };
         node.until(|event| matches!(event, Event::AddressesChanged(_)).then_some(())).await;
         node
     }
@@ -74,12 +77,15 @@ impl Node {
         .expect("the event comes")
     }
 
+    /// Waits for a link to a node, and takes lease messages beside it.
     async fn link_up(&mut self, other: NodeId) -> LinkId {
-        self.until(|event| match event {
+        let up = self.until(|event| match event {
             Event::LinkUp { link, node, .. } if node == other => Some(link),
             _ => None,
-        })
-        .await
+        });
+        let link = up.await;
+        self.handle.hear_leases(link);
+        link
     }
 
     async fn link_down(&mut self, wanted: LinkId) -> DownReason {
@@ -96,6 +102,13 @@ impl Node {
             _ => None,
         })
         .await
+    }
+
+    /// Receives the next lease message, once its link's are heard.
+    async fn lease(&mut self) -> (LinkId, Vec<u8>) {
+        let message =
+            timeout(PATIENCE, self.leases.recv()).await.expect("the message comes").expect("the network runs");
+        (message.link, message.bytes)
     }
 
     async fn shutdown(self) {

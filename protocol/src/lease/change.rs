@@ -1,17 +1,18 @@
-//! The change from one epoch to the next: seal, collect what voters keep, start.
+//! What passes from one epoch to the next: all that a majority of the old voters kept.
 //!
-//! A majority of the old voters says what it keeps and grants nothing more. Any lease of the old epoch had a majority
-//! too, so one of these voters knows it, and every voter of the new epoch keeps it for a full hold time.
+//! These voters say what they keep and grant nothing more. Any lease of the old epoch had a majority too, so one of them
+//! knows it, and every voter of the new epoch keeps it for a full hold time. Who says so to whom: `succession`.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Ask, Sealed};
 use super::voter::{Grant, Lanes};
 use super::{Attempt, Epoch, Holder, Token};
-use crate::id::{BeadId, EntryId, NodeId, VoterId};
-use crate::planted::{self, Bug};
+use crate::id::{BeadId, EntryId};
+
+/// The BLAKE3 context under which what was handed over is named.
+const NAME_CONTEXT: &str = "beadmesh 2026 voter dump v1";
 
 /// All that a voter keeps, as it hands it over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +29,7 @@ pub struct Dump {
     pub floor: Option<Token>,
 }
 
-/// Starts an epoch: what its voters import before they grant anything. Handed on for ever, so that who was away can
-/// take the newest from anybody.
+/// Starts an epoch: what its voters import before they grant anything, as far as whoever made it knew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// The epoch that starts.
@@ -38,65 +38,40 @@ pub struct Certificate {
     pub dump: Dump,
 }
 
-/// A change of epochs under way, at the owner of the mesh.
-///
-/// What is proposed must be durable at the owner before any voter is asked, and is proposed again until it has started:
-/// voters that have sealed for two different successors may leave neither with a majority.
-#[derive(Debug)]
-pub struct Change {
-    from: Epoch,
-    to: Epoch,
-    /// What voters handed over, by the successor that they have sealed for.
-    sealed: BTreeMap<[u8; 32], (Epoch, BTreeMap<VoterId, Dump>)>,
-}
-
-impl Change {
-    /// Begins to replace an epoch by its successor, or goes on with that after a start.
-    pub fn begin(from: Epoch, to: Epoch) -> Self {
-        assert_eq!(to.number, from.number + 1, "an epoch is followed by the next");
-        Self { from, to, sealed: BTreeMap::new() }
-    }
-
-    /// Returns the epoch that ends.
-    pub fn from(&self) -> &Epoch {
-        &self.from
-    }
-
-    /// Returns the epoch that is to start.
-    pub fn to(&self) -> &Epoch {
-        &self.to
-    }
-
-    /// Returns what to ask of which nodes now: those of the old voters that have not sealed.
-    pub fn asks(&self) -> Vec<(NodeId, Ask)> {
-        let has_sealed = |voter| self.sealed.values().any(|(_, dumps)| dumps.contains_key(&voter));
-        let open = self.from.seats.iter().filter(|seat| !has_sealed(seat.voter));
-        open.map(|seat| (seat.node, Ask::Seal(self.to.clone()))).collect()
-    }
-
-    /// Takes what a voter handed over; returns the certificate once a majority has sealed for one successor.
-    ///
-    /// That may be another than is proposed now: one that this owner proposed before its store was turned back.
-    pub fn on_sealed(&mut self, from: NodeId, sealed: Sealed) -> Option<Certificate> {
-        let Sealed { voter, epoch, successor, dump } = sealed;
-        let is_asked = self.from.seat(from).is_some_and(|seat| seat.voter == voter);
-        let follows = epoch == self.from.number && successor.number == self.to.number && successor.is_sound();
-        if !is_asked || !follows {
-            return None;
-        }
-        let quorum = if planted::is(Bug::SealedByFew) { 1 } else { self.from.quorum() };
-        let (epoch, dumps) = self.sealed.entry(successor.name()).or_insert_with(|| (successor, BTreeMap::new()));
-        dumps.insert(voter, dump);
-        if dumps.len() < quorum {
-            return None;
-        }
-        let mut dump = Dump::default();
-        dumps.values().for_each(|part| dump.unite(part));
-        Some(Certificate { epoch: epoch.clone(), dump })
-    }
-}
-
 impl Dump {
+    /// Returns the hash that tells it from others.
+    pub(super) fn name(&self) -> [u8; 32] {
+        let bytes = postcard::to_stdvec(self).expect("what a voter keeps has a postcard form");
+        blake3::derive_key(NAME_CONTEXT, &bytes)
+    }
+
+    /// Cuts it into parts of at most about so many bytes, at least one, whose union it is.
+    pub fn split(self, bytes_max: usize) -> Vec<Self> {
+        let Self { grants, lanes, closes, counter, floor } = self;
+        let mut parts = vec![Self { counter, floor, ..Self::default() }];
+        let mut bytes = 0;
+        let mut part = |parts: &mut Vec<Self>, size: usize| {
+            if bytes > 0 && bytes + size > bytes_max {
+                parts.push(Self { counter, floor, ..Self::default() });
+                bytes = 0;
+            }
+            bytes += size;
+        };
+        for (holder, lanes) in lanes {
+            part(&mut parts, encoded_bytes(&(holder, &lanes)));
+            parts.last_mut().expect("there is one").lanes.insert(holder, lanes);
+        }
+        for (attempt, grant) in grants {
+            part(&mut parts, encoded_bytes(&(attempt, &grant)));
+            parts.last_mut().expect("there is one").grants.insert(attempt, grant);
+        }
+        for (bead, close) in closes {
+            part(&mut parts, encoded_bytes(&(bead, &close)));
+            parts.last_mut().expect("there is one").closes.insert(bead, close);
+        }
+        parts
+    }
+
     /// Adds what another voter kept.
     pub fn unite(&mut self, other: &Self) {
         for (holder, lanes) in &other.lanes {
@@ -122,3 +97,10 @@ impl Dump {
         self.floor = self.floor.max(other.floor);
     }
 }
+
+fn encoded_bytes<T: Serialize>(value: &T) -> usize {
+    postcard::to_stdvec(value).expect("what a voter keeps has a postcard form").len()
+}
+
+#[cfg(test)]
+mod tests;

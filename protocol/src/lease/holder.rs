@@ -87,7 +87,12 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// Others hold what clashes.
-    Clash(Vec<Blocker>),
+    Clash {
+        /// Who they are; first comes who has promises of the most voters.
+        blockers: Vec<Blocker>,
+        /// How many voters said so: fewer than leave no majority where others are away.
+        voters: usize,
+    },
     /// Fewer than a majority of voters could be asked.
     NoMajority {
         /// Voters that answered.
@@ -106,7 +111,7 @@ pub enum End {
 }
 
 /// The claims of the agents of one node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Claims {
     node: NodeId,
     incarnation: u64,
@@ -159,6 +164,13 @@ impl Claims {
         id
     }
 
+    /// Lets a claim go on for so long from now; returns whether there is such a claim.
+    pub fn extend(&mut self, now: Instant, lane: LaneId, term: Duration) -> bool {
+        let Some(lane) = self.lanes.get_mut(&lane) else { return false };
+        lane.extend(now, term);
+        true
+    }
+
     /// Ends a claim; `close` names the bead its holder has closed and the entry in which it did.
     pub fn release(&mut self, lane: LaneId, close: Option<(BeadId, EntryId)>) {
         if let Some(lane) = self.lanes.remove(&lane) {
@@ -169,6 +181,11 @@ impl Claims {
     /// Returns the token of a claim whose lease is valid now: to be asked before every act under it.
     pub fn valid(&self, now: Instant, lane: LaneId) -> Option<Token> {
         self.lanes.get(&lane).and_then(|lane| lane.valid(now))
+    }
+
+    /// Returns how many voters of the epoch can be asked, and how many there are.
+    pub fn reach(&self) -> (usize, usize) {
+        self.epoch.as_ref().map_or((0, 0), |epoch| (self.reached(epoch), epoch.seats.len()))
     }
 
     /// Returns the claims under way or held, with what they are for and until when they are held.
@@ -228,10 +245,10 @@ impl Claims {
                     self.orders.push(Order::Outdated(incarnation));
                 }
             }
-            Answer::Refused { attempt: Some(attempt), reason } => {
+            Answer::Refused { attempt, reason } => {
                 self.step(now, attempt.lane, |lane, epoch| lane.on_refused(now, epoch, from, attempt, reason));
             }
-            Answer::Here(_) | Answer::Wrong { .. } | Answer::Refused { attempt: None, .. } | Answer::Sealed(_) => {}
+            Answer::Here(_) | Answer::Wrong { .. } => {}
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Terms {
     pub mode: Mode,
 }
 
-/// A wish of a holder, or of who changes the voters.
+/// A wish of a holder, or of who wants to know a voter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Grant a lease, or renew it.
@@ -35,8 +35,6 @@ pub enum Ask {
     Release(Release),
     /// Say who you are and what you know, before anything is asked.
     Probe,
-    /// Grant nothing more in this epoch: another follows.
-    Seal(Epoch),
 }
 
 /// Asks for one promise of one round.
@@ -116,15 +114,13 @@ pub enum Answer {
     },
     /// The voter does not take part in this.
     Refused {
-        /// The attempt that asked; `None` if it was asked to seal.
-        attempt: Option<Attempt>,
+        /// The attempt that asked.
+        attempt: Attempt,
         /// Why.
         reason: Refusal,
     },
     /// Answers a probe.
     Here(Here),
-    /// The voter grants nothing more in its epoch.
-    Sealed(Box<Sealed>),
 }
 
 /// What is in the way of a claim at one voter.
@@ -190,7 +186,7 @@ pub struct Sealed {
     pub voter: VoterId,
     /// The epoch that ends.
     pub epoch: u64,
-    /// The one epoch that may follow as far as this voter is concerned, which may not be the one asked for.
+    /// The one epoch that may follow as far as this voter is concerned, which may not be the one proposed now.
     pub successor: Epoch,
     /// All it keeps.
     pub dump: Dump,
@@ -286,9 +282,9 @@ impl Answer {
             Self::Busy { attempt, .. }
             | Self::Stale { attempt, .. }
             | Self::Ended { attempt, .. }
-            | Self::Wrong { attempt, .. } => Some(*attempt),
-            Self::Refused { attempt, .. } => *attempt,
-            Self::Here(_) | Self::Sealed(_) => None,
+            | Self::Wrong { attempt, .. }
+            | Self::Refused { attempt, .. } => Some(*attempt),
+            Self::Here(_) => None,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::holder::{Order, Wish};
-use super::message::{Acquire, Answer, Ask, Terms};
-use super::{Attempt, Birth, Claims, Epoch, Holder, LaneId, Seat, Token, Voter};
+use super::message::{Acquire, Answer, Ask, Sealed, Terms};
+use super::{Attempt, Birth, Certificate, Claims, Dump, Epoch, Holder, LaneId, Seat, Token, Voter};
 use crate::clock::Instant;
 use crate::id::{AgentId, NodeId, VoterId};
 use crate::limits::HOLD_DEFAULT;
@@ -35,6 +35,13 @@ pub(crate) fn epoch(number: u64, voters: u8) -> Epoch {
 /// Returns the voter of a node in the first epoch.
 pub(crate) fn voter(n: u8, voters: u8) -> Voter {
     Voter::founding(node(n), VoterId::from_bytes([n; 16]), [1; 16], epoch(1, voters))
+}
+
+/// Returns what starts the epoch for which these voters have sealed.
+pub(crate) fn certificate(sealed: &[Sealed]) -> Certificate {
+    let mut dump = Dump::default();
+    sealed.iter().for_each(|sealed| dump.unite(&sealed.dump));
+    Certificate { epoch: sealed[0].successor.clone(), dump }
 }
 
 /// Returns the wish for a first promise of the only claim of a holder.
@@ -142,7 +149,6 @@ impl Cell {
                 None
             }
             Ask::Probe => Some(Answer::Here(voter.here())),
-            Ask::Seal(successor) => voter.seal(self.now, successor),
         };
         voter.take_records();
         if let Some(answer) = answer {

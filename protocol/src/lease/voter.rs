@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Certificate, Dump};
-use super::message::{Acquire, Answer, Blocker, Here, Promise, Refusal, Release, Sealed, SignedPromise, Terms};
+use super::message::{Acquire, Answer, Blocker, Here, Promise, Refusal, Release, SignedPromise, Terms};
 use super::span::start_wait;
-use super::{Attempt, Birth, Epoch, Holder, LaneId, Token};
+use super::{Attempt, Birth, Epoch, Holder, Token};
 use crate::clock::Instant;
-use crate::id::{AgentId, BeadId, EntryId, NodeId, VoterId};
-use crate::limits::{COUNTER_JUMP_MAX, COUNTER_START_JUMP, LEASES_MAX, LEASES_PER_HOLDER_MAX, WAITS_PER_HOLDER_MAX};
+use crate::id::{BeadId, EntryId, NodeId, VoterId};
+use crate::limits::{COUNTER_JUMP_MAX, LEASES_MAX, LEASES_PER_HOLDER_MAX, WAITS_PER_HOLDER_MAX};
 use crate::planted::{self, Bug};
 
 mod lanes;
+mod office;
 mod records;
 
 pub use lanes::Lanes;
@@ -39,7 +39,7 @@ const BLOCKERS_MAX: usize = 4;
 const HOLDERS_MAX: usize = 16_384;
 
 /// One node's voter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Voter {
     node: NodeId,
     state: State,
@@ -68,7 +68,7 @@ pub struct Grant {
 }
 
 /// An older claim that is waiting for its turn.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Wait {
     token: Token,
     birth: Birth,
@@ -111,7 +111,7 @@ impl Voter {
             voter.state.boot = boot;
             let wait = if planted::is(Bug::NoStartWait) { Duration::ZERO } else { start_wait() };
             voter.state.quiet_until_us = now.after(wait).as_micros();
-            voter.skip_counters();
+            voter.skip_counters(0);
             let hold_ms = voter.state.epoch.as_ref().map_or(0, |epoch| epoch.hold_ms);
             for (attempt, grant) in voter.grants.iter_mut().filter(|(_, grant)| !grant.dead) {
                 grant.keep_from(now, hold_ms);
@@ -128,6 +128,11 @@ impl Voter {
     /// Returns the name of the voter.
     pub fn id(&self) -> VoterId {
         self.state.voter
+    }
+
+    /// Returns how many promises the voter has given.
+    pub fn serial(&self) -> u64 {
+        self.state.serial
     }
 
     /// Returns the epoch the voter knows, and whether it votes in it.
@@ -196,7 +201,7 @@ impl Voter {
     /// The answer must not leave before what `take_records` returns is durable.
     pub fn acquire(&mut self, now: Instant, from: NodeId, ask: &Acquire) -> Option<Answer> {
         let attempt = ask.token.attempt;
-        let refused = |reason| Some(Answer::Refused { attempt: Some(attempt), reason });
+        let refused = |reason| Some(Answer::Refused { attempt, reason });
         if attempt.lane.holder.node != from
             || ask.birth.holder != attempt.lane.holder
             || attempt.lane.lane < ask.lanes_from
@@ -260,83 +265,6 @@ impl Voter {
         }
     }
 
-    /// Grants nothing more in this epoch, and hands over what is kept; the caller has checked that the owner asks.
-    pub fn seal(&mut self, now: Instant, successor: &Epoch) -> Option<Answer> {
-        let number = self.state.epoch_number();
-        if self.state.dead || !self.state.active || successor.number != number + 1 || !successor.is_sound() {
-            return None;
-        }
-        if let Some(reason) = self.starting(now) {
-            return Some(Answer::Refused { attempt: None, reason });
-        }
-        if self.state.sealed_for.is_none() {
-            self.state.sealed_for = Some(successor.clone());
-            self.drop_spent(now, 0);
-            self.changed.touch_state();
-        }
-        let successor = self.state.sealed_for.clone()?;
-        let dump = Dump {
-            grants: self
-                .grants
-                .iter()
-                .map(|(attempt, grant)| (*attempt, Grant { until_us: 0, ..grant.clone() }))
-                .collect(),
-            lanes: self.lanes.clone(),
-            closes: self.closes.clone(),
-            counter: self.state.counter,
-            floor: self.state.floor,
-        };
-        Some(Answer::Sealed(Box::new(Sealed { voter: self.state.voter, epoch: number, successor, dump })))
-    }
-
-    /// Starts an epoch: imports what a majority of the one before kept, and votes if it is named. Returns whether the
-    /// epoch was news.
-    pub fn activate(&mut self, now: Instant, certificate: &Certificate) -> bool {
-        let Certificate { epoch, dump } = certificate;
-        if epoch.number <= self.state.epoch_number() {
-            return false;
-        }
-        let active = epoch.seat(self.node).is_some_and(|seat| seat.voter == self.state.voter);
-        let mut united = dump.clone();
-        united.unite(&Dump {
-            grants: BTreeMap::new(),
-            lanes: std::mem::take(&mut self.lanes),
-            closes: std::mem::take(&mut self.closes),
-            counter: self.state.counter,
-            floor: self.state.floor,
-        });
-        let before = std::mem::take(&mut self.grants);
-        for (attempt, grant) in &before {
-            if !united.grants.contains_key(attempt) {
-                united.floor = united.floor.max(Some(grant.token(*attempt)));
-            }
-            self.changed.grant(*attempt);
-        }
-        if !active || planted::is(Bug::ImportsNothing) {
-            united.grants.clear();
-        }
-        for (attempt, grant) in &mut united.grants {
-            grant.keep_from(now, epoch.hold_ms);
-            self.changed.grant(*attempt);
-        }
-        (self.grants, self.lanes, self.closes) = (united.grants, united.lanes, united.closes);
-        self.lanes.keys().for_each(|holder| self.changed.lanes(*holder));
-        self.closes.keys().for_each(|bead| self.changed.close(*bead));
-        self.waits.clear();
-        (self.state.counter, self.state.floor) = (united.counter, united.floor);
-        (self.state.epoch, self.state.active, self.state.sealed_for) = (Some(epoch.clone()), active, None);
-        self.changed.touch_state();
-        true
-    }
-
-    /// Puts every token that this voter can have forgotten below its floor.
-    fn skip_counters(&mut self) {
-        self.state.counter = self.state.counter.saturating_add(COUNTER_START_JUMP);
-        let nobody = Holder { node: self.node, agent: AgentId::from_bytes([0; AgentId::BYTES]) };
-        let attempt = Attempt { lane: LaneId { holder: nobody, incarnation: 0, lane: 0 }, seq: 0 };
-        self.state.floor = self.state.floor.max(Some(Token { counter: self.state.counter, attempt }));
-    }
-
     /// Returns whether it votes in the epoch it knows.
     fn votes(&self) -> bool {
         self.state.active && !self.state.dead
@@ -362,7 +290,9 @@ impl Voter {
         let attempt = ask.token.attempt;
         let holder = attempt.lane.holder;
         let owns = self.grants.get(&attempt).is_some_and(|grant| grant.is_live(now));
-        let mut stale = !owns && Some(ask.token) <= self.state.floor;
+        // People and gates see the counter alone, so a later lease has a higher one, and not just a later attempt.
+        let floor = self.state.floor.map(|floor| floor.counter);
+        let mut stale = !owns && Some(ask.token.counter) <= floor;
         let mut blockers: Vec<InTheWay<'_>> = Vec::new();
         for (other, grant) in self.grants.iter().filter(|(other, _)| **other != attempt) {
             if !grant.terms.excludes(&ask.terms) {
@@ -373,7 +303,7 @@ impl Voter {
             if is_other && grant.is_live(now) {
                 let left_us = Some(grant.until_us - now.as_micros());
                 blockers.push((grant.birth, token, left_us, &grant.terms));
-            } else if ask.token <= token && (is_other || !owns) {
+            } else if ask.token.counter <= token.counter && (is_other || !owns) {
                 stale = true;
             }
         }
@@ -397,7 +327,7 @@ impl Voter {
             return Some(Answer::Stale { attempt, counter: self.state.counter });
         }
         if !owns && let Some(reason) = self.full(now, holder) {
-            return Some(Answer::Refused { attempt: Some(attempt), reason });
+            return Some(Answer::Refused { attempt, reason });
         }
         Some(self.grant(now, ask))
     }

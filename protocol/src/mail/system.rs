@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, BeadId, ChangeHash, LetterId};
+use crate::id::{AgentId, BeadId, ChangeHash, ClaimId, LetterId};
 
 /// Time that a recipient has to acknowledge a letter before its sender is told: a night and a day of work.
 pub const ACK_OVERDUE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,6 +37,25 @@ pub enum Cause {
         /// The recipient.
         recipient: AgentId,
     },
+    /// The lease of a claim of the agent was not renewed in time.
+    LeaseLapsed {
+        /// The claim.
+        claim: ClaimId,
+        /// The counter of the lease's token: got back and lost again, it is another.
+        token: u64,
+    },
+    /// Another agent has the lease that the agent claimed, so its claim has yielded.
+    ClaimYielded {
+        /// The claim.
+        claim: ClaimId,
+    },
+    /// Another agent claims what clashes with a claim of the agent that has no lease.
+    ClaimContested {
+        /// The agent's claim.
+        claim: ClaimId,
+        /// The other.
+        with: ClaimId,
+    },
 }
 
 impl Cause {
@@ -45,6 +64,9 @@ impl Cause {
         match self {
             Self::BeadClosed { .. } => "bead_closed",
             Self::AckOverdue { .. } => "ack_overdue",
+            Self::LeaseLapsed { .. } => "lease_lapsed",
+            Self::ClaimYielded { .. } => "claim_yielded",
+            Self::ClaimContested { .. } => "claim_contested",
         }
     }
 
@@ -58,6 +80,15 @@ impl Cause {
             }
             Self::AckOverdue { letter, recipient } => {
                 hasher.update(&[1]).update(letter.as_bytes()).update(recipient.as_bytes());
+            }
+            Self::LeaseLapsed { claim, token } => {
+                hasher.update(&[2]).update(claim.as_bytes()).update(&token.to_le_bytes());
+            }
+            Self::ClaimYielded { claim } => {
+                hasher.update(&[3]).update(claim.as_bytes());
+            }
+            Self::ClaimContested { claim, with } => {
+                hasher.update(&[4]).update(claim.as_bytes()).update(with.as_bytes());
             }
         }
         LetterId::from_slice(&hasher.finalize().as_bytes()[..LetterId::BYTES]).expect("16 of 32 bytes")

@@ -129,7 +129,7 @@ impl<'a> Vertex<'a> {
                     is_facts = true;
                     seen.extend(&facts.seen);
                 }
-                Op::Found(_) | Op::Project(_) | Op::Agent(_) | Op::Bead(_) | Op::Letter(_) | Op::Receipt(_) => {}
+                _ => {}
             }
         }
         if entry.is_founding() {

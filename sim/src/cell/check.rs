@@ -2,7 +2,7 @@
 //!
 //! The names are those of violations: `exclusion` (two holders of clashing leases valid at once), `token` (a later lease
 //! with a lower token, or one token for two), `voter` (two live promises that clash at one voter), `flush` (a promise left
-//! before it was durable), `epoch` (a promise after sealing, or by a voter the epoch does not name), `act` (a write under a
+//! before it was durable), `epoch` (a promise after sealing, or by a voter the epoch does not name, or two epochs of one number), `act` (a write under a
 //! lease that was not valid), `gate` (the gate took a write under a lower token than before), `turn` (a claim never got its
 //! turn when all was healed), `memory` (a voter keeps more than it promised and a constant).
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use beadmesh_protocol::clock::Instant;
 use beadmesh_protocol::lease::holder::{End, Held};
 use beadmesh_protocol::lease::message::{Answer, Terms};
-use beadmesh_protocol::lease::{LaneId, Token, Voter};
+use beadmesh_protocol::lease::{Epoch, LaneId, Start, Token, Voter};
 
 use super::node::{Disk, Node};
 use crate::outcome::Violation;
@@ -34,6 +34,8 @@ pub(super) struct Checks {
     writes: BTreeSet<(u64, Token, LaneId)>,
     /// The highest token that the gate has taken a write under, for what.
     gate: Vec<(Token, Terms)>,
+    /// The epochs, each as it was first begun.
+    epochs: BTreeMap<u64, (Epoch, Start)>,
 }
 
 /// A lease as true time knows it.
@@ -57,6 +59,7 @@ impl Checks {
             tokens: BTreeMap::new(),
             writes: BTreeSet::new(),
             gate: Vec::new(),
+            epochs: BTreeMap::new(),
         }
     }
 
@@ -101,8 +104,8 @@ impl Checks {
                     format!("{:?} is valid until {} us, and {:?} holds", other.token, other.until_us, held.token);
                 self.fail("exclusion", now_us, None, what);
             }
-            if token > held.token {
-                self.fail("token", now_us, None, format!("{:?} comes after {token:?} and is lower", held.token));
+            if token.counter >= held.token.counter {
+                self.fail("token", now_us, None, format!("{:?} comes after {token:?} and is not higher", held.token));
             }
         }
         let lease = Lease { lane: held.lane, token: held.token, terms, from_us: now_us, until_us, is_over: false };
@@ -135,7 +138,7 @@ impl Checks {
 
     pub(super) fn on_end(&mut self, end: &End) {
         let name = match end {
-            End::Clash(_) | End::Refused(_) => "refused",
+            End::Clash { .. } | End::Refused(_) => "refused",
             End::NoMajority { .. } => "no-majority",
             End::Lapsed(_) => "lapsed",
             End::TermOver(_) => "term-over",
@@ -152,7 +155,7 @@ impl Checks {
             Answer::Stale { .. } => self.see("stale-token", true),
             Answer::Wrong { .. } => self.see("wrong-epoch", true),
             Answer::Ended { .. } => self.see("late-copy", true),
-            Answer::Granted { .. } | Answer::Refused { .. } | Answer::Here(_) | Answer::Sealed(_) => {}
+            Answer::Granted { .. } | Answer::Refused { .. } | Answer::Here(_) => {}
         }
     }
 
@@ -181,6 +184,17 @@ impl Checks {
         }
         if voter.records() > live.len() + RECORDS_MAX {
             self.fail("memory", now_us, Some(place), format!("{} records for {} leases", voter.records(), live.len()));
+        }
+    }
+
+    /// A node takes an epoch for the one in force: no other has that number.
+    pub(super) fn on_epoch(&mut self, now_us: u64, place: usize, epoch: &Epoch, start: &Start) {
+        self.see("epoch-changed", matches!(start, Start::Handed(_)));
+        let (known, first) = self.epochs.entry(epoch.number).or_insert_with(|| (epoch.clone(), start.clone()));
+        let (is_other, differs) = (known != epoch, first != start);
+        self.see("majorities-differ", differs && !is_other);
+        if is_other {
+            self.fail("epoch", now_us, Some(place), format!("there are two epochs {}", epoch.number));
         }
     }
 

@@ -1,14 +1,7 @@
 //! What goes wrong in a cell, and how it is healed.
 
-use std::time::Duration;
-
-use beadmesh_protocol::lease::{Change, Epoch, Seat};
-
 use super::plan::Trouble;
-use super::{Cell, Event, id};
-
-/// How long what a voter said of itself is worth anything to who chooses voters.
-const HEARD_US: u64 = 3_000_000;
+use super::{Cell, Event};
 
 impl Cell<'_> {
     pub(super) fn trouble(&mut self, trouble: Trouble) {
@@ -75,13 +68,9 @@ impl Cell<'_> {
         }
         let now = self.clock(place);
         self.checks.see("voter-stopped-with-live-grants", self.nodes[place].voter.live(now).next().is_some());
+        self.checks.see("owner-stopped-amid-change", place == 0 && self.nodes[0].known.proposed().is_some());
         self.drop_claims(place);
         self.nodes[place].stop();
-        if place == 0 {
-            self.checks.see("owner-stopped-amid-change", self.change.is_some());
-            // What was proposed is durable; what voters had handed over is not.
-            self.change = self.change.take().map(|change| Change::begin(change.from().clone(), change.to().clone()));
-        }
         self.at(self.now_us + down_us, Event::Start { node: place });
     }
 
@@ -89,21 +78,20 @@ impl Cell<'_> {
         if self.nodes[place].is_up {
             return;
         }
-        let first = self.plan.first_epoch();
-        self.nodes[place].begin(self.now_us, &first);
+        self.nodes[place].begin(self.now_us);
         let start = self.nodes[place].start;
         self.at(self.now_us + 1, Event::Gossip { node: place, start });
         self.wake_agents(place);
         let now = self.clock(place);
         self.checks.on_voter(self.now_us, place, now, &self.nodes[place].voter);
+        self.follow(place);
         self.settle(place);
     }
 
     /// Makes a new table of claims, because the number of starts had been used before.
     pub(super) fn restart_claims(&mut self, place: usize, starts: u64) {
         self.drop_claims(place);
-        let first = self.plan.first_epoch();
-        self.nodes[place].begin_claims(starts, &first);
+        self.nodes[place].begin_claims(starts);
         self.wake_agents(place);
     }
 
@@ -127,48 +115,11 @@ impl Cell<'_> {
     /// Lets every agent make one claim more, which must get its turn.
     pub(super) fn begin_calm(&mut self) {
         self.calm = true;
-        self.wanted = None;
-        // Voters that have died since are replaced, if a majority is left to seal.
-        let count = self.change.as_ref().map_or(0, |change| change.to().seats.len());
-        if count == 0 && self.majority_is_alive() {
-            self.wanted = Some((if self.nodes.len() >= 3 { 3 } else { 1 }, self.plan.hold_ms));
-        }
+        // Voters that have died since are replaced, unless others are proposed already.
+        let is_changing = self.nodes[0].known.proposed().is_some();
+        self.wanted = (!is_changing).then_some((if self.nodes.len() >= 3 { 3 } else { 1 }, self.plan.hold_ms));
         for place in 0..self.nodes.len() {
             self.wake_agents(place);
         }
-    }
-
-    /// Goes on with a change of voters that is wanted: the owner proposes it, and asks until a majority has sealed.
-    pub(super) fn go_on_changing(&mut self) {
-        if self.change.is_none()
-            && let Some((count, hold_ms)) = self.wanted
-            && let Some((from, to)) = self.proposal(count, hold_ms)
-        {
-            self.change = Some(Change::begin(from, to));
-            self.wanted = None;
-        }
-        let newest = self.nodes[0].disk.certificate.as_ref().map_or(1, |known| known.epoch.number);
-        if self.change.as_ref().is_some_and(|change| change.to().number <= newest) {
-            self.change = None;
-        }
-        let asks = self.change.as_ref().map(Change::asks).unwrap_or_default();
-        for (to, ask) in asks {
-            self.send(0, super::place(to), &super::Message::Ask(ask));
-        }
-    }
-
-    /// Returns the epoch of now and the one that shall follow: voters that have just said who they are.
-    fn proposal(&mut self, count: u8, hold_ms: u32) -> Option<(Epoch, Epoch)> {
-        let from = self.nodes[0].disk.certificate.as_ref().map(|known| known.epoch.clone());
-        let from = from.unwrap_or_else(|| self.plan.first_epoch());
-        let fresh = self.nodes[0].heard.iter().filter(|(_, (at, _))| at + HEARD_US >= self.now_us);
-        let mut seats: Vec<Seat> = fresh.map(|(place, (_, voter))| Seat { node: id(*place), voter: *voter }).collect();
-        self.network.shuffle(&mut seats);
-        seats.truncate(usize::from(count));
-        if seats.len() < usize::from(count) {
-            return None;
-        }
-        let hold = Duration::from_millis(u64::from(hold_ms));
-        Some((from.clone(), Epoch::new(from.number + 1, seats, hold).ok()?))
     }
 }

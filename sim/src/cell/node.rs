@@ -6,10 +6,12 @@ use beadmesh_protocol::id::VoterId;
 use beadmesh_protocol::lease::change::{Certificate, Dump};
 use beadmesh_protocol::lease::message::Answer;
 use beadmesh_protocol::lease::voter::{Boot, Record, State};
-use beadmesh_protocol::lease::{Attempt, Claims, Epoch, Holder, Voter};
+use beadmesh_protocol::lease::{Attempt, Claims, Holder, Start, Succession, Voter};
 use beadmesh_protocol::planted::{self, Bug};
 
 use super::id;
+use super::known::{Entry, Known};
+use super::office::Origin;
 use super::plan::{Disk as Kept, Plan, first_voter};
 use crate::clock::Clock;
 use crate::random::Stream;
@@ -30,6 +32,10 @@ pub(super) struct Node {
     pub(super) waiting: Flushed,
     pub(super) voter: Voter,
     pub(super) claims: Claims,
+    /// The entries it has.
+    pub(super) known: Known,
+    /// What it knows of epochs without any.
+    beginning: Succession,
     /// Answers that wait for a flush.
     pub(super) answers: Vec<(usize, Answer)>,
     /// Which voters have said who they are, and when.
@@ -47,8 +53,7 @@ pub(super) struct Disk {
     grants: BTreeMap<Attempt, Record>,
     lanes: BTreeMap<Holder, Record>,
     starts: u64,
-    /// The newest epoch, which lies in the set of entries.
-    pub(super) certificate: Option<Certificate>,
+    entries: Vec<Entry>,
 }
 
 /// What one flush makes durable, and what may leave then.
@@ -57,12 +62,15 @@ pub(super) struct Flushed {
     /// The voter whose records these are.
     pub(super) voter: Option<VoterId>,
     pub(super) records: Vec<Record>,
+    pub(super) entries: Vec<(Entry, Origin)>,
     pub(super) answers: Vec<(usize, Answer)>,
 }
 
 impl Node {
     /// Makes a node that runs since the beginning.
-    pub(super) fn new(plan: &Plan, place: usize, first: &Epoch) -> Self {
+    pub(super) fn new(plan: &Plan, place: usize, beginning: &Succession) -> Self {
+        let known = Known::new(beginning, []);
+        let first = &known.current().0;
         let mut voter = match first.seat(id(place)) {
             Some(seat) => Voter::founding(id(place), seat.voter, boot(0), first.clone()),
             None => Voter::new(id(place), first_voter(place), boot(0)),
@@ -85,13 +93,15 @@ impl Node {
             waiting: Flushed::default(),
             voter,
             claims: Claims::new(id(place), 1),
+            known,
+            beginning: beginning.clone(),
             answers: Vec::new(),
             heard: BTreeMap::new(),
             disk: disk.expect("a new voter has a record"),
             older: None,
             stream: Stream::keyed(plan.seed, "cell node", u64::try_from(place).expect("few"), 0),
         };
-        node.join_epoch(first);
+        node.join_epoch();
         node
     }
 
@@ -100,32 +110,33 @@ impl Node {
         (self.is_up, self.paused_until, self.wakeup) = (false, None, None);
         self.answers.clear();
         (self.is_flushing, self.waiting) = (false, Flushed::default());
+        self.known = Known::new(&self.beginning, self.disk.entries.clone());
         self.start += 1;
     }
 
     /// Starts the process again over what the disk holds.
-    pub(super) fn begin(&mut self, now_us: u64, first: &Epoch) {
+    pub(super) fn begin(&mut self, now_us: u64) {
         self.is_up = true;
+        self.known = Known::new(&self.beginning, self.disk.entries.clone());
         self.disk.starts += 1;
         let kept = self.disk.grants.values().chain(self.disk.lanes.values()).cloned();
         let now = self.clock.read(now_us).mono;
         self.voter = Voter::open(id(self.place), self.disk.state.clone(), kept, boot(self.boot), now);
-        self.begin_claims(self.disk.starts, first);
+        self.begin_claims(self.disk.starts);
     }
 
     /// Makes a new table of claims; the number of starts is durable at once.
-    pub(super) fn begin_claims(&mut self, starts: u64, first: &Epoch) {
+    pub(super) fn begin_claims(&mut self, starts: u64) {
         self.disk.starts = starts;
         self.claims = Claims::new(id(self.place), starts);
-        self.join_epoch(first);
+        self.join_epoch();
     }
 
-    fn join_epoch(&mut self, first: &Epoch) {
+    fn join_epoch(&mut self) {
         for place in 0..16 {
             self.claims.on_reach(id(place), true);
         }
-        let epoch = self.disk.certificate.as_ref().map_or(first, |known| &known.epoch);
-        self.claims.on_epoch(self.clock.read(0).mono, epoch);
+        self.claims.on_epoch(self.clock.read(0).mono, &self.known.current().0);
     }
 
     /// Ends the machine: its clock begins at zero when it starts again.
@@ -138,15 +149,15 @@ impl Node {
                 let same = planted::is(Bug::LostVoterReturns);
                 let voter = if same { self.voter.id() } else { VoterId::from_bytes(self.stream.bytes()) };
                 let mut fresh = Voter::new(id(self.place), voter, boot(self.boot));
-                let certificate = self.disk.certificate.take();
-                if same && let Some(certificate) = &certificate {
-                    fresh.activate(
-                        self.clock.read(now_us).mono,
-                        &Certificate { dump: Dump::default(), ..certificate.clone() },
-                    );
+                let mut entries = std::mem::take(&mut self.disk.entries);
+                if same && let (epoch, Start::Handed(_)) = self.known.current() {
+                    let nothing = Certificate { epoch: epoch.clone(), dump: Dump::default() };
+                    fresh.activate(self.clock.read(now_us).mono, &nothing);
+                } else {
+                    entries.clear();
                 }
                 self.take_disk_of(fresh);
-                self.disk.certificate = certificate.filter(|_| same);
+                self.disk.entries = entries;
             }
             Kept::TurnedBack => {
                 if let Some(older) = self.older.clone() {
@@ -163,12 +174,12 @@ impl Node {
 
     /// Gives up a voter of whose promises not all are known, and makes another.
     pub(super) fn replace_voter(&mut self, fresh: [u8; 16]) {
-        let (starts, certificate) = (self.disk.starts, self.disk.certificate.clone());
+        let (starts, entries) = (self.disk.starts, std::mem::take(&mut self.disk.entries));
         self.take_disk_of(Voter::new(id(self.place), VoterId::from_bytes(fresh), boot(self.boot)));
-        (self.disk.starts, self.disk.certificate) = (starts, certificate);
+        (self.disk.starts, self.disk.entries) = (starts, entries);
         // Promises of the old voter that wait for a flush must not leave, nor its records follow the new one's.
         self.answers.clear();
-        self.waiting = Flushed::default();
+        (self.waiting.records, self.waiting.answers) = (Vec::new(), Vec::new());
         let now = beadmesh_protocol::clock::Instant::default();
         self.voter = Voter::open(id(self.place), self.disk.state.clone(), [], boot(self.boot), now);
     }
@@ -181,19 +192,25 @@ impl Node {
                 self.disk = Disk::of(*state);
             }
         }
+        // A voter that is gone stays gone.
+        self.older = None;
         // The number of starts is of the whole store; a lost disk loses it too.
         self.disk.starts = if planted::is(Bug::LostVoterReturns) { starts } else { 0 };
     }
 
     /// Draws how long a flush takes; nothing to write takes no time.
-    pub(super) fn flush_delay(&mut self, plan: &Plan, records: &[Record]) -> u64 {
-        if records.is_empty() { 1 } else { 1 + self.stream.exponential_us(plan.flush_mean_us).min(2_000_000) }
+    pub(super) fn flush_delay(&mut self, plan: &Plan, flushed: &Flushed) -> u64 {
+        if flushed.records.is_empty() && flushed.entries.is_empty() {
+            1
+        } else {
+            1 + self.stream.exponential_us(plan.flush_mean_us).min(2_000_000)
+        }
     }
 }
 
 impl Disk {
     fn of(state: State) -> Self {
-        Self { state, grants: BTreeMap::new(), lanes: BTreeMap::new(), starts: 1, certificate: None }
+        Self { state, grants: BTreeMap::new(), lanes: BTreeMap::new(), starts: 1, entries: Vec::new() }
     }
 
     /// Takes records as one batch.
@@ -208,6 +225,11 @@ impl Disk {
                 Record::Close(..) => {}
             }
         }
+    }
+
+    /// Takes entries, in the same batch.
+    pub(super) fn keep_entries<'a>(&mut self, entries: impl IntoIterator<Item = &'a (Entry, Origin)>) {
+        self.entries.extend(entries.into_iter().map(|(entry, _)| entry.clone()));
     }
 
     /// Returns whether it says that a promise was given.

@@ -183,7 +183,20 @@ impl Plan {
         Epoch::new(1, (0..self.voters).map(seat).collect(), hold).expect("a plan has sound voters")
     }
 
-    /// Draws troubles; each kind is off in half of the seeds, and no more disks are lost than leave a majority.
+    /// Draws the loss of the disks of a majority of the first voters, one soon after the other.
+    fn draw_loss(&self, stream: &mut Stream) -> Vec<Timed> {
+        let begin_us = stream.below(self.span_us);
+        let lost = 1..=self.voters / 2 + 1;
+        let loss = |node| {
+            let down_us = stream.scaled(100_000, 30_000_000);
+            let trouble = Trouble::Reboot { node, down_us, disk: Disk::Lost };
+            Timed { at_us: begin_us + stream.below(2_000_000), trouble }
+        };
+        lost.map(loss).collect()
+    }
+
+    /// Draws troubles; each kind is off in half of the seeds. No more disks are lost than leave a majority, but in some
+    /// seeds, which need the recovery key.
     fn draw_troubles(&self, stream: &mut Stream) -> Vec<Timed> {
         let mut kinds: Vec<u8> = (0..6).filter(|_| stream.chance(500)).collect();
         if kinds.is_empty() {
@@ -217,6 +230,9 @@ impl Plan {
                 _ => Trouble::Voters { count: *stream.pick(&[1, 3, 3, 5, 7]), hold_ms: hold(stream) },
             };
             troubles.push(Timed { at_us, trouble });
+        }
+        if self.voters > 1 && stream.chance(100) {
+            troubles.extend(self.draw_loss(stream));
         }
         troubles.sort_by_key(|timed| timed.at_us);
         troubles

@@ -177,8 +177,8 @@ type Fields<'a> = Vec<(&'static str, &'a dyn Debug)>;
 
 /// Lists what an answer says beside the bead; a field that is added can not be forgotten here.
 fn answer_fields(answer: &BeadAnswer) -> Fields<'_> {
-    let BeadAnswer { bead: _, alias, ready, deps, blocked_by, parent, children, dependents, statuses, conflicts } =
-        answer;
+    let BeadAnswer { bead: _, alias, ready, deps, blocked_by, parent, children, dependents, statuses, .. } = answer;
+    let BeadAnswer { conflicts, stale_close, holder, .. } = answer;
     vec![
         ("alias as shown", alias),
         ("ready", ready),
@@ -189,6 +189,8 @@ fn answer_fields(answer: &BeadAnswer) -> Fields<'_> {
         ("dependents", dependents),
         ("statuses", statuses),
         ("conflicts", conflicts),
+        ("stale close", stale_close),
+        ("holder", holder),
     ]
 }
 

@@ -65,7 +65,7 @@ fn holds(effect: &Effect, view: &View) -> bool {
     let Some(answer) = view.beads.get(&effect.bead()) else { return false };
     let bead = &answer.bead;
     match effect {
-        Effect::Created { .. } | Effect::Imported { .. } => true,
+        Effect::Created { .. } | Effect::Imported { .. } | Effect::Worked { .. } => true,
         Effect::Field { field, value, .. } => has_value(answer, field, value.as_deref()),
         Effect::Label { label, present, .. } => bead.labels.contains(label) == *present,
         Effect::Scope { pattern, present, .. } => bead.scopes.contains(pattern) == *present,
@@ -114,7 +114,7 @@ fn lost(ending: &Ending<'_>, effect: &Effect, shown: Option<&BeadAnswer>) -> Str
     };
     let item = |is: &bool, what: String| format!("{bead} has {} {what}", if *is { "lost" } else { "kept" });
     match effect {
-        Effect::Created { .. } | Effect::Imported { .. } => format!("{bead} is not there"),
+        Effect::Created { .. } | Effect::Imported { .. } | Effect::Worked { .. } => format!("{bead} is not there"),
         Effect::Field { field, value, .. } => {
             let stands = Field::parse(field).map(|field| value_of(&answer.bead, field));
             let (value, stands) = (short(&format!("{value:?}")), short(&format!("{stands:?}")));

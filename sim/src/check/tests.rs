@@ -12,6 +12,8 @@ use super::{Ending, all};
 use crate::journal::{Deed, Effect, Fate, Journal, MailEffect};
 use crate::outcome::Violation;
 use crate::plan::{Network, Node, Plan, SCHEMA};
+use crate::said::Said;
+use crate::tenure::Tenure;
 use crate::view::{Glance, View};
 
 /// A run of three nodes, two of which are looked at in full; the first made one bead, the second another.
@@ -32,6 +34,9 @@ pub(super) struct Scene {
     pub(super) outlawed: BTreeSet<BeadId>,
     pub(super) meddled: BTreeSet<BeadId>,
     pub(super) impostures: BTreeSet<LetterId>,
+    pub(super) said: Said,
+    pub(super) tenures: Vec<Tenure>,
+    pub(super) unsound: BTreeMap<NodeId, u64>,
     pub(super) entry_bytes: u64,
     pub(super) converged: bool,
     pub(super) quiet: (u64, u64),
@@ -109,6 +114,9 @@ impl Scene {
             outlawed: BTreeSet::new(),
             meddled: BTreeSet::new(),
             impostures: BTreeSet::new(),
+            said: Said::default(),
+            tenures: Vec::new(),
+            unsound: BTreeMap::new(),
             entry_bytes: 2_000,
             converged: true,
             quiet: (8, 60_000),
@@ -139,6 +147,9 @@ impl Scene {
             outlawed: &self.outlawed,
             meddled: &self.meddled,
             impostures: &self.impostures,
+            said: &self.said,
+            tenures: &self.tenures,
+            unsound: &self.unsound,
             wall: Wall::parse(WALL).unwrap(),
             entry_bytes: self.entry_bytes,
             at_ms: 5_000,
@@ -195,6 +206,8 @@ pub(super) fn answer(number: u8) -> BeadAnswer {
         dependents: Vec::new(),
         statuses: BTreeMap::new(),
         conflicts: Vec::new(),
+        stale_close: None,
+        holder: None,
     }
 }
 
@@ -234,6 +247,7 @@ fn view(place: Option<u32>) -> View {
         beads: [1, 2].map(|number| (bead_id(number), answer(number))).into(),
         ready: vec![bead_id(1), bead_id(2)],
         blocked: Vec::new(),
+        claims: BTreeMap::new(),
         lines: vec!["{\"id\":\"bm-1\"}".to_owned(), "{\"id\":\"bm-2\"}".to_owned()],
         agents: Vec::new(),
         mail: MailExport::default(),

@@ -14,6 +14,7 @@ use crate::journal::{Effect, Fate};
 use crate::outcome::Outcome;
 use crate::random::Stream;
 use crate::reference::{self, Look};
+use crate::said::{self, Said};
 use crate::sometimes;
 use crate::view::{Glance, View};
 
@@ -22,6 +23,9 @@ const LOOK_US: u64 = SECOND;
 
 /// How long the mesh is left alone once all are equal, to see that it is quiet.
 const QUIET_US: u64 = 60 * SECOND;
+
+/// How long what nodes say by themselves in that time may take to be everywhere.
+const LAST_WORDS_US: u64 = 60 * SECOND;
 
 /// Nodes that are looked at in full at most.
 const VIEWS_MAX: usize = 10;
@@ -41,13 +45,25 @@ impl Mesh<'_> {
                 break;
             }
         }
-        let frames = self.figures.frames;
+        let (frames, entries) = (self.figures.frames, self.entries_held());
         self.run_until(self.now_us + QUIET_US, watch)?;
+        let quiet = (self.figures.frames - frames, QUIET_US / MILLI);
+        let is_still = self.entries_held() == entries;
+        // Claims end and leases come back by themselves: what a node says of that is to be everywhere, too.
+        let until_us = self.now_us + LAST_WORDS_US;
+        while self.now_us < until_us && !self.is_equal() {
+            self.run_until(self.now_us + LOOK_US, watch)?;
+        }
         self.schedule(self.now_us, Event::Sample);
         self.run_until(self.now_us, watch)?;
-        let quiet = (self.figures.frames - frames, QUIET_US / MILLI);
+        let quiet = if is_still { quiet } else { (0, quiet.1) };
         self.judge(quiet);
         ControlFlow::Continue(())
+    }
+
+    /// Returns how many entries the founder holds.
+    fn entries_held(&self) -> u64 {
+        self.glance(0).map_or(0, |glance| glance.entries)
     }
 
     /// Returns the places of the honest nodes that are on.
@@ -91,6 +107,8 @@ impl Mesh<'_> {
         self.figures.entries = entries.len() as u64;
         self.figures.beads = reference.beads.len() as u64;
         self.note_end(&views, &reference);
+        let said = mesh.map(|mesh| said::read(mesh, self.nodes[0].id, &entries)).unwrap_or_default();
+        self.note_leases(&said);
         let entry_bytes = entries.values().map(|sealed| sealed.bytes.len() as u64 + 64).sum();
         let planned = || self.nodes.iter().take(self.plan.nodes.len());
         let joined = planned().filter(|node| node.joined).map(|node| node.place).collect();
@@ -113,6 +131,9 @@ impl Mesh<'_> {
             outlawed: &self.outlawed,
             meddled: &self.meddled,
             impostures: &self.impostures,
+            said: &said,
+            tenures: self.tenures.all(),
+            unsound: &self.unsound,
             wall,
             entry_bytes,
             at_ms: self.now_us / MILLI,
@@ -134,6 +155,8 @@ impl Mesh<'_> {
         sometimes!(self.coverage, "alias-shared", beads().any(|bead| bead.alias.contains('~')));
         let missing = beads().flat_map(|bead| &bead.deps).any(|dep| dep.status.is_none());
         sometimes!(self.coverage, "dep-on-missing", missing);
+        sometimes!(self.coverage, "stale-close", beads().any(|bead| bead.stale_close.is_some()));
+        sometimes!(self.coverage, "claim-contested", reference.claims.values().any(|claim| !claim.contests.is_empty()));
         sometimes!(self.coverage, "view-large", reference.lines.iter().any(|line| line.len() > 64 * 1024));
         sometimes!(self.coverage, "cycle-ignored-edge", check::may_have_cycle(reference));
         let is_held_once = |letter| views.iter().all(|view| check::comes_once(view, letter));
@@ -157,6 +180,19 @@ impl Mesh<'_> {
             done(&deleted).into_iter().any(|(at, bead)| later.iter().any(|(then, other)| *other == bead && *then > at));
         sometimes!(self.coverage, "bead-deleted-and-reopened", both);
         self.figures.stored_bytes = self.nodes.iter().filter_map(|node| node.disk.lock().size_on_disk().ok()).sum();
+    }
+
+    /// Notes what became of leases that is so sometimes.
+    fn note_leases(&mut self, said: &Said) {
+        let tenures = self.tenures.all();
+        let followed = (1..tenures.len()).any(|at| {
+            let later = &tenures[at];
+            let before = |one: &&crate::tenure::Tenure| one.until_us <= later.from_us && one.holder != later.holder;
+            tenures[..at].iter().filter(before).any(|one| one.terms.excludes(&later.terms))
+        });
+        sometimes!(self.coverage, "lease-followed", followed);
+        self.figures.leases = tenures.len() as u64;
+        self.figures.claims = said.claims.len() as u64;
     }
 
     fn glance(&self, place: u32) -> Option<Glance> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::id::{BeadId, EntryId};
-use beadmesh_store::command::{Answer, CommandError};
+use beadmesh_store::command::{Answer, ClaimState, CommandError};
 
 use super::{MILLI, Mesh};
 use crate::disk;
@@ -97,6 +97,10 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "import-older-kept", !report.older.is_empty());
                 sometimes!(self.coverage, "import-conflicting", !report.conflicting.is_empty());
             }
+            Answer::Claim(claim) => {
+                sometimes!(self.coverage, "claim-held", matches!(claim.state, ClaimState::Held { .. }));
+                sometimes!(self.coverage, "claim-tentative", matches!(claim.state, ClaimState::Tentative { .. }));
+            }
             Answer::Status(status) => {
                 sometimes!(self.coverage, "entry-from-future", status.entries_from_future > 0);
             }
@@ -108,6 +112,7 @@ impl Mesh<'_> {
     pub(super) fn note_refusal(&mut self, error: &CommandError) {
         sometimes!(self.coverage, "command-refused", true);
         sometimes!(self.coverage, "cycle-refused", matches!(error, CommandError::Cycle { .. }));
+        sometimes!(self.coverage, "claim-refused", matches!(error, CommandError::Held { .. }));
         sometimes!(self.coverage, "command-ambiguous", matches!(error, CommandError::Ambiguous { .. }));
     }
 }

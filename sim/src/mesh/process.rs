@@ -37,7 +37,9 @@ impl Mesh<'_> {
             self.figures.unasked += 1;
             return;
         }
-        let sight = Sight { known: &node.known, desk: &node.desk, wall: node.clock.read(self.now_us).wall };
+        let linked = self.linked_names(place);
+        let wall = node.clock.read(self.now_us).wall;
+        let sight = Sight { known: &node.known, desk: &node.desk, linked: &linked, wall };
         for asked in workload::commands(plan.seed, wish, wished, &sight) {
             let deed = self.journal.deeds.len();
             self.journal.deeds.push(Deed {
@@ -52,6 +54,13 @@ impl Mesh<'_> {
             });
             self.ask(place, asked.command, Purpose::Deed(deed));
         }
+    }
+
+    /// Returns the names of the nodes that a node is linked to.
+    fn linked_names(&self, place: u32) -> Vec<String> {
+        let links = self.network.links.values().filter(|link| link.up == [true; 2] && link.ends.contains(&place));
+        let peers = links.map(|link| link.ends[usize::from(link.ends[0] == place)]);
+        peers.filter(|peer| self.nodes[at(*peer)].copy_of.is_none()).map(|peer| format!("n{peer}")).collect()
     }
 
     /// Returns whom a wish is asked of: its node, or half of the time a copy of that node, where one runs.
@@ -102,6 +111,10 @@ impl Mesh<'_> {
         let generation = machine.generation;
         let Some(process) = &mut machine.process else { return };
         machine.desk.note(std::mem::take(&mut process.brought));
+        // What a node leased in a mesh of its own, before it joined, is nobody else's concern.
+        if process.replica.mesh() == self.id {
+            self.tenures.note(node, (&machine.clock, self.now_us), &process.replica);
+        }
         process.busy = !process.inbox.is_empty();
         if process.busy {
             self.schedule(self.now_us, Event::Turn { node, generation });
@@ -145,6 +158,7 @@ impl Mesh<'_> {
                 }
                 Output::Event(change) => self.on_change(node, &change),
                 Output::Notice(bytes) => self.publish(node, bytes),
+                Output::Lease(to, message) => self.say(node, to, &message),
                 Output::Mesh(_) | Output::JoinOpen(_) => {}
             }
         }
@@ -180,6 +194,14 @@ impl Mesh<'_> {
                 sometimes!(self.coverage, "letter-before-its-agent", early.letter);
                 sometimes!(self.coverage, "receipt-before-its-letter", early.receipt);
             }
+            Change::Claim { claim, state, .. } => {
+                sometimes!(self.coverage, "claim-yielded", *state == "yielded");
+                sometimes!(self.coverage, "lease-lapsed", *state == "lapsed");
+                if matches!(*state, "yielded" | "done" | "expired") {
+                    self.nodes[at(node)].desk.drop_claim(*claim);
+                }
+            }
+            Change::Voters => sometimes!(self.coverage, "voters-changed", true),
             Change::PeerUp(_) | Change::PeerDown(_) | Change::PeerSettled(_) => {}
         }
     }
@@ -281,6 +303,7 @@ impl Mesh<'_> {
         let machine = &mut self.nodes[at(node)];
         let slept = machine.asleep;
         let Some(process) = machine.stop() else { return };
+        self.tenures.end(node, now_us);
         sometimes!(self.coverage, "crash-lost-unflushed", process.busy);
         drop(process);
         let (from_ms, to_ms) = (machine.started_us / MILLI, now_us / MILLI);
@@ -299,7 +322,7 @@ impl Mesh<'_> {
         self.stop(node, Parting::Silent);
         let machine = &mut self.nodes[at(node)];
         machine.disk.lock().crash(crash);
-        machine.clock.boot(self.now_us);
+        machine.reboot(self.now_us);
     }
 
     pub(super) fn on_dark(&mut self, node: u32, generation: u32) {

@@ -202,6 +202,7 @@ impl Mesh<'_> {
         }
         if clock_stops {
             machine.clock.stop(now_us);
+            self.unsound.entry(machine.id).or_insert(now_us);
         }
         self.tell(Some(node), "sleeps");
         self.network.clog(node);
@@ -257,6 +258,7 @@ impl Mesh<'_> {
         machine.damaged = damaged;
         machine.disk.lock().reseed(seed);
         self.forked.insert(machine.id);
+        self.unsound.entry(machine.id).or_insert(self.now_us);
         sometimes!(self.coverage, "restored-older", true);
         self.tell(Some(node), "had its store put back to an older state");
         self.start(node);
@@ -278,6 +280,7 @@ impl Mesh<'_> {
         let copy: Node = machine.copied(place, moved);
         // A store that finds itself on other hardware counts anew, so that none of its numbers is given twice.
         if moved { &mut self.moved } else { &mut self.forked }.insert(copy.id);
+        self.unsound.entry(copy.id).or_insert(self.now_us);
         self.copies.insert(fault, place);
         self.network.add();
         for other in self.pairs.of(node) {

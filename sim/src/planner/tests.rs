@@ -74,7 +74,7 @@ fn everything_that_can_happen_is_in_some_plan() {
             }
         }
     }
-    assert_eq!((troubles.len(), kinds.len(), misdeeds.len()), (16, 27, 15), "{troubles:?} {kinds:?} {misdeeds:?}");
+    assert_eq!((troubles.len(), kinds.len(), misdeeds.len()), (16, 34, 15), "{troubles:?} {kinds:?} {misdeeds:?}");
     assert!(kinds.contains(&WishKind::Rebuild) && misdeeds.contains(&Misdeed::Observer));
     assert_eq!((cuts, roles.len()), (BTreeSet::from([Cut::Both, Cut::Out, Cut::In]), 3));
     assert!(bridged > 0);
@@ -85,7 +85,7 @@ fn swarms_are_small_as_a_rule_and_leave_kinds_out() {
     let plans: Vec<Plan> = (0..500).map(|seed| usual(seed, Scenario::Swarm)).collect();
     let mut wishes: Vec<usize> = plans.iter().map(|plan| plan.wishes.len()).collect();
     wishes.sort_unstable();
-    assert!((25..=50).contains(&wishes[250]), "{}", wishes[250]);
+    assert!((30..=70).contains(&wishes[250]), "{}", wishes[250]);
     assert!(wishes[0] >= 15 && wishes[499] > 150);
     let mut faults: Vec<usize> = plans.iter().map(|plan| plan.faults.len()).collect();
     faults.sort_unstable();

@@ -37,6 +37,20 @@ pub(super) const KINDS: [(WishKind, u64); 27] = [
     (WishKind::Rebuild, 1),
 ];
 
+/// Every kind that is about claims, and how often it is asked for where claims are made.
+pub(super) const CLAIM_KINDS: [(WishKind, u64); 7] = [
+    (WishKind::Claim, 10),
+    (WishKind::TakeLease, 6),
+    (WishKind::RenewClaim, 3),
+    (WishKind::EndClaim, 5),
+    (WishKind::CloseClaimed, 3),
+    (WishKind::ReadClaims, 1),
+    (WishKind::ChooseVoters, 2),
+];
+
+/// The fewest and the most wishes about claims, where there are any.
+const CLAIMS: (u64, u64) = (12, 48);
+
 /// How long one burst lasts.
 const BURST_MS: u64 = 500;
 
@@ -63,18 +77,31 @@ pub(super) fn drawn(plan: &Plan, scenario: Scenario, ask: Ask, count: u64) -> Ve
         weights.iter_mut().zip(KINDS).filter(|(_, (kind, _))| !is_edit(*kind)).for_each(|(weight, _)| *weight = 0);
         weights[0] = weights[0].max(1);
     }
-    let total: u64 = weights.iter().sum();
     let mut wishes = Vec::new();
-    let mut before = 0;
-    for (kind, weight) in (0..).zip(weights) {
-        // Each kind has its share, to within one wish.
-        let share = |weight: u64| count * weight / total.max(1);
-        let wanted = share(before + weight) - share(before);
-        before += weight;
-        rhythm.fill(plan, kind, wanted, &mut wishes);
+    let numbered = (0..).zip(KINDS.map(|(kind, _)| kind));
+    rhythm.share_out(plan, numbered.zip(weights).collect(), count, &mut wishes);
+    if ask == Ask::Anything {
+        claims(plan, scenario, &rhythm, &mut wishes);
     }
     wishes.sort_by_key(|wish: &Wish| (wish.at_ms, wish.node, wish.salt));
     wishes
+}
+
+/// Draws wishes about claims beside the others: in half of the seeds there are none.
+fn claims(plan: &Plan, scenario: Scenario, rhythm: &Rhythm, wishes: &mut Vec<Wish>) {
+    let mut stream = Stream::keyed(plan.seed, "claims", 0, 0);
+    if !stream.chance(500) && scenario != Scenario::Calm {
+        return;
+    }
+    let count = stream.between(CLAIMS.0, CLAIMS.1);
+    let numbered = (u64::try_from(KINDS.len()).expect("kinds are few")..).zip(CLAIM_KINDS);
+    // The voters stay the same in half of the seeds with claims, and each other kind is left out of a quarter.
+    let weighted = numbered.map(|(number, (kind, weight))| {
+        let left_out = if kind == WishKind::ChooseVoters { 500 } else { 250 };
+        let is_left_out = kind != WishKind::Claim && stream.chance(left_out);
+        ((number, kind), if is_left_out { 0 } else { weight })
+    });
+    rhythm.share_out(plan, weighted.collect(), count, wishes);
 }
 
 fn is_edit(kind: WishKind) -> bool {
@@ -133,6 +160,7 @@ struct Rhythm {
     /// Each node as often as it is asked, beside those that only read.
     writers: Vec<u32>,
     readers: Vec<u32>,
+    founder: Vec<u32>,
 }
 
 impl Rhythm {
@@ -151,14 +179,30 @@ impl Rhythm {
             list.extend((0..times).map(|_| at));
         }
         readers.extend(&writers);
-        Self { bursts, echo_per_mille, writers, readers }
+        Self { bursts, echo_per_mille, writers, readers, founder: vec![0] }
+    }
+
+    /// Draws that many wishes of numbered kinds, each as often as its weight says.
+    fn share_out(&self, plan: &Plan, kinds: Vec<((u64, WishKind), u64)>, count: u64, wishes: &mut Vec<Wish>) {
+        let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
+        let mut before = 0;
+        for (kind, weight) in kinds {
+            // Each kind has its share, to within one wish.
+            let share = |weight: u64| count * weight / total.max(1);
+            let wanted = share(before + weight) - share(before);
+            before += weight;
+            self.fill(plan, kind, wanted, wishes);
+        }
     }
 
     /// Draws that many wishes of one kind.
-    fn fill(&self, plan: &Plan, kind: u64, count: u64, wishes: &mut Vec<Wish>) {
-        let mut stream = Stream::keyed(plan.seed, "wishes", kind, 0);
-        let (kind, _) = KINDS[usize::try_from(kind).expect("kinds are few")];
-        let askable = if matches!(kind, WishKind::Read | WishKind::Rebuild) { &self.readers } else { &self.writers };
+    fn fill(&self, plan: &Plan, (number, kind): (u64, WishKind), count: u64, wishes: &mut Vec<Wish>) {
+        let mut stream = Stream::keyed(plan.seed, "wishes", number, 0);
+        let askable = match kind {
+            WishKind::Read | WishKind::Rebuild => &self.readers,
+            WishKind::ChooseVoters => &self.founder,
+            _ => &self.writers,
+        };
         let mut left = count;
         while left > 0 {
             left -= 1;

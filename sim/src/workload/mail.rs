@@ -37,13 +37,13 @@ pub(super) fn learn(effects: &mut [MailEffect], answer: &Answer) {
 }
 
 /// An agent of the node that can prove itself.
-struct Actor {
+pub(super) struct Actor {
     id: AgentId,
-    credential: Credential,
+    pub(super) credential: Credential,
 }
 
 impl Actor {
-    fn asks(self, command: Command, mail: Vec<MailEffect>) -> Asked {
+    pub(super) fn asks(self, command: Command, mail: Vec<MailEffect>) -> Asked {
         let agent = Some(self.credential.name.clone());
         Asked { command: Command::As(self.credential, Box::new(command)), effects: Vec::new(), mail, agent }
     }
@@ -100,18 +100,26 @@ impl Draw<'_> {
     }
 
     /// Returns an agent of the node, or what is to be asked before there is one: its name, or another token for it.
-    fn actor(&mut self) -> Result<Actor, Box<Asked>> {
+    pub(super) fn actor(&mut self) -> Result<Actor, Box<Asked>> {
         let own: Vec<_> = self.sight.desk.own.iter().collect();
         if own.is_empty() {
             return Err(Box::new(self.newcomer()));
         }
-        let (name, token) = *self.stream.pick(&own);
+        let (name, _) = *self.stream.pick(&own);
+        let name = name.clone();
+        self.actor_named(&name)
+    }
+
+    /// Returns the agent of that name, or what is to be asked before it can prove itself.
+    pub(super) fn actor_named(&mut self, name: &str) -> Result<Actor, Box<Asked>> {
+        let name = name.to_owned();
+        let Some(token) = self.sight.desk.own.get(&name) else { return Err(Box::new(self.newcomer())) };
         let Some(token) = token else {
             let command = Command::AgentRotate(name.clone());
             return Err(Box::new(Asked { agent: Some(name.clone()), ..Asked::only(command) }));
         };
-        let credential = Credential { name: name.clone(), token: Some(token.clone()) };
-        Ok(Actor { id: self.sight.desk.agent(name), credential })
+        let id = self.sight.desk.agent(&name);
+        Ok(Actor { id, credential: Credential { name, token: Some(token.clone()) } })
     }
 
     /// Sends a letter, or an answer to one that the node knows.

@@ -1,5 +1,7 @@
 //! Why a command was not carried out: a stable code, what is wrong, and what to do about it.
 
+use std::time::Duration;
+
 /// Why a command was not carried out; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -53,6 +55,16 @@ pub enum CommandError {
         /// What to do about it.
         hint: String,
     },
+    /// Another agent holds what clashes, or was there before.
+    #[error("held by {by}{}: both cover {witness}", .left.map_or_else(String::new, |left| format!(" for {} s more", left.as_secs())))]
+    Held {
+        /// Who holds it: `Name@node`.
+        by: String,
+        /// How long at least, unless it is let go before; `None` for an older claim that waits for it too.
+        left: Option<Duration>,
+        /// What both would touch: a path, or a bead by its alias.
+        witness: String,
+    },
     /// This node may not do that.
     #[error("{problem}")]
     Refused {
@@ -75,6 +87,7 @@ impl CommandError {
             Self::Invalid { .. } => "invalid",
             Self::Cycle { .. } => "cycle",
             Self::Conflict { .. } => "conflict",
+            Self::Held { .. } => "held",
             Self::Refused { .. } => "refused",
             Self::Store(_) => "store_failed",
         }
@@ -89,10 +102,19 @@ impl CommandError {
                 "name it as the letters in it do, or by the id of one of them".to_owned()
             }
             Self::NotFound { what: "agent", .. } => "`beadmesh agent list --all` shows who there is".to_owned(),
+            Self::NotFound { what: "claim", .. } => {
+                "`beadmesh lease list --all` shows what is claimed, or was".to_owned()
+            }
+            Self::NotFound { what: "node", .. } => "`beadmesh members` lists the nodes".to_owned(),
             Self::Unknown { near, .. } => format!("did you mean {}?", near.join(" or ")),
             Self::NotFound { .. } => "`beadmesh bead list --all` shows what there is".to_owned(),
             Self::Ambiguous { .. } => "write more of the name, or the id".to_owned(),
             Self::Invalid { hint, .. } | Self::Conflict { hint, .. } | Self::Refused { hint, .. } => hint.clone(),
+            Self::Held { by, .. } => {
+                format!(
+                    "wait for it with `--wait`, take other work with `beadmesh bead ready --claim`, or write to {by}"
+                )
+            }
             Self::Cycle { .. } => "remove one of these dependencies first".to_owned(),
             Self::Store(_) => {
                 "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::bead::intake::{Change, hash_of_wire};
-use beadmesh_protocol::bead::{Bead, Conflict, Edit, Field, Target};
+use beadmesh_protocol::bead::{Bead, Conflict, Edit, Field, Status, Target};
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::graph::{Graph, Node};
@@ -20,6 +20,7 @@ use beadmesh_protocol::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::gate::StaleClose;
 use super::mesh::Mesh;
 use crate::command::CommandError;
 use crate::folds::Folds;
@@ -37,13 +38,15 @@ use warm::Shown;
 pub(crate) use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 6;
+const LAYOUT: u32 = 7;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BeadRecord {
     pub(crate) bead: Bead,
     pub(crate) conflicts: Vec<Conflict>,
+    /// The close that came too late and would be shown otherwise.
+    pub(crate) stale_close: Option<StaleClose>,
 }
 
 /// What lists and readiness need of every bead, read when first asked for.
@@ -135,7 +138,7 @@ impl Beads {
         }
         self.changed.insert(bead, author);
         if alone && let Some(bead) = Bead::of_first(bead, change) {
-            return self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new() }));
+            return self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new(), stale_close: None }));
         }
         self.behind.insert(bead);
         self.receive(bead, change);
@@ -159,6 +162,11 @@ impl Beads {
         }
     }
 
+    /// Notes that a bead is to be shown anew.
+    pub(crate) fn note_behind(&mut self, bead: BeadId) {
+        self.behind.insert(bead);
+    }
+
     /// Derives the views of beads whose changes came since this was last called.
     pub(crate) fn catch_up(&mut self, stage: &mut Stage, mesh: &Mesh) -> Result<(), StoreError> {
         while let Some(bead) = self.behind.pop_first() {
@@ -169,9 +177,12 @@ impl Beads {
 
     /// Derives a bead's view from its document.
     fn show(&mut self, stage: &mut Stage, mesh: &Mesh, id: BeadId) -> Result<(), StoreError> {
-        let shown = self.document(stage, mesh, id)?.shown();
-        if let Some(shown) = shown {
-            return self.put(stage, mesh, &shown);
+        let warm = self.document(stage, mesh, id)?.clone();
+        if let Some(shown) = warm.shown() {
+            return match gated(stage, &warm.document, &shown.record)? {
+                Some(record) => self.put(stage, mesh, &Shown::of(record)),
+                None => self.put(stage, mesh, &shown),
+            };
         }
         stage.delete(keys::bead(id));
         if let Some(index) = &mut self.index {
@@ -273,7 +284,7 @@ impl Beads {
             _ => None,
         };
         let record = match alone {
-            Some(bead) => BeadRecord { bead, conflicts: Vec::new() },
+            Some(bead) => BeadRecord { bead, conflicts: Vec::new(), stale_close: None },
             None => {
                 // Changes may wait for these, or be these, brought in by nobody whose word counts.
                 let known = Known::of(stage, mesh, id)?.load(stage, mesh)?;
@@ -462,9 +473,26 @@ fn stored(key: &[u8], value: &[u8]) -> Result<Option<BeadRecord>, StoreError> {
 
 /// Derives a bead's view from its changes, without keeping it.
 pub(crate) fn derive(stage: &Stage, mesh: &Mesh, id: BeadId) -> Result<BeadRecord, StoreError> {
-    Ok(view_of(&Document::fold(id, Known::of(stage, mesh, id)?.load(stage, mesh)?).0))
+    let (document, _) = Document::fold(id, Known::of(stage, mesh, id)?.load(stage, mesh)?);
+    let record = view_of(&document);
+    Ok(gated(stage, &document, &record)?.unwrap_or(record))
 }
 
 fn view_of(document: &Document) -> BeadRecord {
-    BeadRecord { bead: document.bead(), conflicts: document.conflicts() }
+    BeadRecord { bead: document.bead(), conflicts: document.conflicts(), stale_close: None }
+}
+
+/// Returns a closed bead as it is shown if its close came too late: as one that is being worked on.
+fn gated(stage: &Stage, document: &Document, shown: &BeadRecord) -> Result<Option<BeadRecord>, StoreError> {
+    if shown.bead.status != Status::Closed {
+        return Ok(None);
+    }
+    let key = keys::stale(shown.bead.id);
+    let Some(stale) = stage.record::<BTreeMap<ChangeHash, StaleClose>>(&key)? else { return Ok(None) };
+    let writer = document.writer(Field::Status).map(|(change, _)| change);
+    let Some(close) = writer.and_then(|change| stale.get(&change)) else { return Ok(None) };
+    let mut record = BeadRecord { stale_close: Some(*close), ..shown.clone() };
+    record.bead.status = Status::InProgress;
+    (record.bead.closed_at, record.bead.close_reason) = (None, None);
+    Ok(Some(record))
 }

@@ -8,11 +8,12 @@ use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
+use beadmesh_protocol::op::Op;
 use beadmesh_protocol::roster::storable;
 
 use super::entries::{Entries, Identity};
 use super::mesh::{Mesh, Named, Welcome};
-use super::{Event, Failure, Output, Replica, random};
+use super::{Event, Failure, Output, Replica, RequestId, random};
 use crate::command::{
     Answer, Command, CommandError, Credential, Filter, MemberAnswer, NewInvite, Page, PeerAnswer, ProjectContext,
     StatusAnswer,
@@ -24,6 +25,7 @@ use crate::stage::StoreError;
 
 mod agent;
 mod check;
+mod claim;
 mod edit;
 mod import;
 mod mail;
@@ -87,6 +89,14 @@ impl Replica {
             }
             Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
             Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
+            Command::Claim(_)
+            | Command::Unclaim(_)
+            | Command::Renew(..)
+            | Command::ShowClaim(_)
+            | Command::ListClaims(_)
+            | Command::CheckPaths(..)
+            | Command::Voters
+            | Command::SetVoters(_) => self.obey_on_claims(credential, command),
             Command::BlobUses(blobs) => self.blob_uses(&blobs),
             Command::MailExport => self.export_mail(),
             Command::Check => self.check(),
@@ -102,6 +112,22 @@ impl Replica {
                 let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
                 Ok(Answer::Rebuilt { entries, beads })
             }
+        }
+    }
+
+    /// Carries out a command on claims, leases or voters.
+    fn obey_on_claims(&mut self, credential: Option<&Credential>, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::Claim(new) => self.authenticate(credential).and_then(|agent| self.claim(agent, &new)),
+            Command::Unclaim(claim) => self.authenticate(credential).and_then(|agent| self.unclaim(agent, &claim)),
+            Command::Renew(claim, term) => {
+                self.authenticate(credential).and_then(|agent| self.renew(agent, &claim, term))
+            }
+            Command::ShowClaim(claim) => self.show_claim(&claim),
+            Command::ListClaims(filter) => self.list_claims(&filter),
+            Command::CheckPaths(project, paths) => self.check_paths(credential, &project, &paths),
+            Command::SetVoters(new) => self.choose_voters(&new),
+            _ => Ok(Answer::Voters(self.voters())),
         }
     }
 
@@ -362,7 +388,8 @@ impl Replica {
         let mut data = Vec::new();
         for id in self.entries.data_ids() {
             if let Some(entry) = self.entries.load(&self.stage, id)? {
-                data.extend(entry.content().ops.iter().cloned());
+                // Claims and leases are of the mesh they were made in.
+                data.extend(entry.content().ops.iter().filter(|raw| !Op::is_claim(raw)).cloned());
             }
         }
         let control = self.mesh.project_ops().into_iter().chain(self.mesh.agent_ops());
@@ -379,6 +406,7 @@ impl Replica {
         }
         self.beads.clear(&mut self.stage)?;
         self.mail.clear(&mut self.stage)?;
+        self.leave_leases()?;
         let identity = Identity {
             mesh: entered.roster().mesh,
             instance: InstanceId::from_bytes(random(&mut self.rng)),

@@ -1,6 +1,7 @@
 //! The door of a replica: what goes in, and what comes out.
 
 use beadmesh_protocol::id::{MeshId, NodeId};
+use beadmesh_protocol::lease::Message;
 use beadmesh_protocol::notice::Notice;
 use beadmesh_protocol::wire::Frame;
 
@@ -26,6 +27,8 @@ pub enum Input {
     Frame(LinkId, Frame),
     /// A link is down.
     LinkDown(LinkId),
+    /// A linked member has said something about leases.
+    Lease(NodeId, Message),
     /// A node has published a sound notice.
     Notice(NodeId, Notice),
     /// The time that `next_wakeup` named has come.
@@ -39,6 +42,8 @@ pub enum Output {
     Reply(RequestId, Box<Result<Answer, CommandError>>),
     /// Send a frame.
     Frame(LinkId, Frame),
+    /// Say something about leases to a linked member, on the stream for that; it may get lost.
+    Lease(NodeId, Message),
     /// Publish a notice, encoded, to the whole mesh; it may get lost.
     Notice(Vec<u8>),
     /// Notices are those of this mesh from now on.

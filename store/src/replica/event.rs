@@ -1,6 +1,6 @@
 //! Events: what has changed here, for whoever watches.
 
-use beadmesh_protocol::id::{AgentId, BeadId, LetterId, NodeId};
+use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, LetterId, NodeId};
 use beadmesh_protocol::mail::Importance;
 
 /// A change that is durable here.
@@ -30,6 +30,21 @@ pub enum Event {
         /// How pressing it is.
         importance: Importance,
     },
+    /// A claim stands otherwise than before: one of this node's agents, or what is known of another's.
+    Claim {
+        /// The claim.
+        claim: ClaimId,
+        /// Whose it is: `Name@node`.
+        address: String,
+        /// The bead that it is for, by its alias as shown.
+        bead: Option<String>,
+        /// How it stands now: `held`, `tentative`, `lapsed`, `yielded`, `done` or `expired`.
+        state: &'static str,
+        /// Who is in the way and on what, for a claim that has yielded.
+        by: Option<(String, String)>,
+    },
+    /// Other voters are in force.
+    Voters,
     /// Agents were registered, retired or changed.
     Agents,
     /// The roster changed.

@@ -87,6 +87,11 @@ impl Links {
         self.up.values().find(|link| link.node == node)
     }
 
+    /// Returns the peers that are linked.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        self.up.values().map(|link| link.node).collect()
+    }
+
     /// Returns the name of the link to a peer.
     pub(crate) fn id_of(&self, node: NodeId) -> Option<LinkId> {
         self.up.iter().find(|(_, link)| link.node == node).map(|(id, _)| *id)

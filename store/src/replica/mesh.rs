@@ -10,6 +10,7 @@ use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{AgentId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
+use beadmesh_protocol::lease::{Epoch, Start, Succession};
 use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
 use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::project::{ProjectKey, Projects};
@@ -50,6 +51,9 @@ pub(crate) struct Control {
     pub(crate) roster: Roster,
     projects: Projects,
     directory: Directory,
+    succession: Arc<Succession>,
+    /// The epoch of voters in force, and how it began.
+    epoch: (Epoch, Start),
 }
 
 /// What new control entries have changed.
@@ -69,12 +73,22 @@ pub(crate) struct Learned {
 
 impl Control {
     /// Folds entries; `None` while the founding entry is not among them.
-    fn of(mesh: MeshId, entries: Vec<Entry>) -> Option<Self> {
+    ///
+    /// What was known of voters before, by so many of the first entries, need not be folded again.
+    fn of(mesh: MeshId, entries: Vec<Entry>, known: Option<(Arc<Succession>, usize)>) -> Option<Self> {
         let roster = Roster::fold(mesh, &entries)?;
         let projects = fold_projects(&roster, &entries);
         let directory = Directory::fold(&roster, &entries);
         let set = Summary::of(entries.iter().map(Entry::id));
-        Some(Self { entries, set, roster, projects, directory })
+        let first = || (Arc::new(Succession::new(mesh, roster.owner, roster.recovery)), 0);
+        let (mut succession, from) = known.unwrap_or_else(first);
+        for entry in &entries[from..] {
+            for op in entry.content().ops.iter().filter(|raw| Op::is_of_voters(raw)) {
+                take(Arc::make_mut(&mut succession), entry.content().author, op);
+            }
+        }
+        let epoch = succession.current();
+        Some(Self { entries, set, roster, projects, directory, succession, epoch })
     }
 
     /// Returns what names the entries.
@@ -108,13 +122,23 @@ impl Mesh {
         let found = folds.as_ref().and_then(|folds| folds.control(mesh, Summary::of(entries.iter().map(Entry::id))));
         let control = match found {
             Some(control) => control,
-            None => Arc::new(Control::of(mesh, entries)?),
+            None => Arc::new(Control::of(mesh, entries, None)?),
         };
         Some(Self { node, control, folds })
     }
 
     pub(crate) fn roster(&self) -> &Roster {
         &self.control.roster
+    }
+
+    /// Returns what is known of the epochs of voters.
+    pub(crate) fn succession(&self) -> &Succession {
+        &self.control.succession
+    }
+
+    /// Returns the epoch of voters in force, and how it began.
+    pub(crate) fn epoch(&self) -> (&Epoch, &Start) {
+        (&self.control.epoch.0, &self.control.epoch.1)
     }
 
     /// Returns who the agents of the mesh are.
@@ -131,8 +155,9 @@ impl Mesh {
         let control = found.unwrap_or_else(|| {
             let held = Arc::get_mut(&mut self.control).map(|control| std::mem::take(&mut control.entries));
             let mut held = held.unwrap_or_else(|| self.control.entries.clone());
+            let known = Some((self.control.succession.clone(), held.len()));
             held.extend(entries);
-            let control = Arc::new(Control::of(mesh, held).expect("the founding entry is still there"));
+            let control = Arc::new(Control::of(mesh, held, known).expect("the founding entry is still there"));
             if let Some(folds) = &self.folds {
                 folds.keep_control(mesh, &control);
             }
@@ -418,6 +443,16 @@ fn welcome_of(introduction: Introduction<'_>) -> Result<Vec<Sealed>, JoinRefusal
     }
     let helpful = introduction.helpful.into_iter().take_while(fits);
     Ok(introduction.needed.into_iter().chain(helpful).map(Entry::seal).collect())
+}
+
+/// Takes an operation on voters; what is not sound changes nothing.
+fn take(succession: &mut Succession, author: NodeId, raw: &RawOp) {
+    match Op::decode(raw) {
+        Ok(Op::Proposal(proposal)) => succession.on_proposal(author, proposal),
+        Ok(Op::Handover(handover)) => succession.on_handover(author, *handover),
+        Ok(Op::Recovery(recovery)) => succession.on_recovery(recovery),
+        Ok(_) | Err(_) => {}
+    }
 }
 
 /// Folds the operations on projects of those who may write, in the order of their hybrid times.

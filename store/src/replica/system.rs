@@ -27,7 +27,9 @@ pub(super) struct Due {
 impl Replica {
     /// Derives what follows from entries that came since this was last called, and from the time it is.
     pub(super) fn settle_views(&mut self) -> Result<(), StoreError> {
+        self.judge_closes()?;
         self.beads.catch_up(&mut self.stage, &self.mesh)?;
+        self.tell_contests()?;
         while let Some(waiting) = self.beads.take_stirred() {
             let due = self.due_on(waiting)?;
             self.beads.note_waits(&mut self.stage, waiting, &due.targets)?;

@@ -59,7 +59,7 @@ fn a_mesh_that_is_founded_is_not_written_before_the_first_flush() {
     let disk = SharedKv::new(MemoryKv::seeded(1));
     disk.lock().refuse_after(0, Refusal::Full);
     // The recovery key is not kept yet when this returns; a mesh on the disk could never be recovered.
-    let mut replica = open(&disk, &Author::seeded(1), (0, &Origin::Fresh), Now::default(), None);
+    let mut replica = open(&disk, &Author::seeded(1), (0, 0, &Origin::Fresh), Now::default(), None);
     replica.flush().unwrap_err();
 }
 
@@ -236,9 +236,10 @@ fn our_entries_follow_what_was_seen_before_a_restart() {
     net.create(0, "later");
     let node = net.node(0);
     let replica = &mut net.peers[0].replica;
-    let last = *replica.entries.data_ids().last().unwrap();
-    let entry = replica.entries.load(&replica.stage, last).unwrap().unwrap();
-    assert_eq!(entry.content().author, node);
+    let ids = replica.entries.data_ids();
+    let entries = ids.into_iter().map(|id| replica.entries.load(&replica.stage, id).unwrap().unwrap());
+    let last = entries.max_by_key(|entry| entry.content().hlc).unwrap();
+    assert_eq!(last.content().author, node);
 }
 
 #[test]
@@ -552,7 +553,7 @@ fn a_join_that_does_not_fit_its_answer_takes_no_use_and_admits_nobody() {
     }
     let membership = Membership { mesh: fixture.mesh, control: fixture.entries.iter().map(Entry::seal).collect() };
     let mut net = Net::alone(1);
-    net.peers[0].replica = open(&disk, &founder, (0, &Origin::Fresh), net.now(0), Some(membership));
+    net.peers[0].replica = open(&disk, &founder, (0, 0, &Origin::Fresh), net.now(0), Some(membership));
     net.flush(0);
     let joiner = Author::seeded(7).node();
     let (_, request) = net.invite(Role::Member, 0, joiner).unwrap();

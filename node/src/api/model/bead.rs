@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use beadmesh_protocol::bead::{self, FieldValue, Status};
-use beadmesh_store::command::{self, BeadAnswer, DepAnswer, ImportReport, Page, ProjectAnswer};
+use beadmesh_store::command::{self, BeadAnswer, DepAnswer, ImportReport, Page, ProjectAnswer, StaleCloseAnswer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -85,6 +85,32 @@ pub struct Bead {
     pub statuses: BTreeMap<String, String>,
     /// Fields of which other concurrent values are known.
     pub conflicts: Vec<Conflict>,
+    /// The close that came too late, when another agent had the lease: the bead is shown as if it had not been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_close: Option<StaleClose>,
+    /// The agent that has the lease, as far as is known here: `Name@node`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+/// A close of a bead that came too late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StaleClose {
+    /// Who closed it: `Name@node`.
+    pub by: String,
+    /// The token of the lease under which.
+    pub token: u64,
+    /// Who had the lease by then: `Name@node`.
+    pub holder: String,
+    /// The token of that lease.
+    pub holder_token: u64,
+}
+
+impl From<StaleCloseAnswer> for StaleClose {
+    fn from(answer: StaleCloseAnswer) -> Self {
+        let StaleCloseAnswer { by, token, holder, holder_token } = answer;
+        Self { by, token, holder, holder_token }
+    }
 }
 
 /// One dependency of a bead.
@@ -200,8 +226,10 @@ pub struct LineNote {
 
 impl From<BeadAnswer> for Bead {
     fn from(answer: BeadAnswer) -> Self {
-        let BeadAnswer { bead, alias, ready, deps, blocked_by, parent, children, dependents, statuses, conflicts } =
-            answer;
+        let (stale_close, holder) = (answer.stale_close.clone().map(StaleClose::from), answer.holder.clone());
+        let BeadAnswer {
+            bead, alias, ready, deps, blocked_by, parent, children, dependents, statuses, conflicts, ..
+        } = answer;
         Self {
             id: bead.id.to_string(),
             alias,
@@ -239,6 +267,8 @@ impl From<BeadAnswer> for Bead {
             dependents,
             statuses: statuses.into_iter().map(|(alias, status)| (alias, status.into())).collect(),
             conflicts: conflicts.into_iter().map(Conflict::from).collect(),
+            stale_close,
+            holder,
         }
     }
 }

@@ -269,6 +269,26 @@ pub enum Event {
         /// How pressing it is: `low`, `normal`, `high` or `urgent`.
         importance: String,
     },
+    /// A claim stands otherwise than before.
+    Claim {
+        /// The claim.
+        claim: String,
+        /// Whose it is: `Name@node`.
+        agent: String,
+        /// The bead that it is for, by its alias.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bead: Option<String>,
+        /// How it stands now: `held`, `tentative`, `lapsed`, `yielded`, `done` or `expired`.
+        state: String,
+        /// Who has the lease instead: `Name@node`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// What both would touch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        witness: Option<String>,
+    },
+    /// Other voters are in force.
+    Voters,
     /// Agents were registered, retired or changed.
     Agents,
     /// The roster changed.
@@ -296,6 +316,8 @@ impl Event {
         match self {
             Self::Bead { .. } => "bead",
             Self::Letter { .. } => "letter",
+            Self::Claim { .. } => "claim",
+            Self::Voters => "voters",
             Self::Agents => "agents",
             Self::Roster => "roster",
             Self::PeerUp { .. } => "peer_up",
@@ -319,6 +341,12 @@ impl From<replica::Event> for Event {
                 subject,
                 importance: importance.as_str().to_owned(),
             },
+            replica::Event::Claim { claim, address, bead, state, by } => {
+                let (by, witness) = by.unzip();
+                let (claim, state) = (claim.to_string(), state.to_owned());
+                Self::Claim { claim, agent: address, bead, state, by, witness }
+            }
+            replica::Event::Voters => Self::Voters,
             replica::Event::Agents => Self::Agents,
             replica::Event::Roster => Self::Roster,
             replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+mod lease;
 mod mail;
 
+pub use lease::ClaimsQuery;
 pub use mail::{AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery};
 
 /// Which beads to list, and which page of them.

@@ -191,6 +191,7 @@ impl Driver {
         }
         self.shared.links().insert(id, Arc::clone(&link));
         self.swarm.behaviour_mut().gossip.speak(connection);
+        self.begin_leases(&link);
         let task = Task {
             link: Arc::clone(&link),
             stream,
@@ -216,6 +217,7 @@ impl Driver {
     pub(super) fn on_link_ended(&mut self, link: &Link, reason: &DownReason) {
         let now = Instant::now();
         let connection = link.connection;
+        self.leases_on_link_ended(link);
         if let Some(peer) = self.peers.get_mut(&link.node) {
             if let Some(current) = peer.link.filter(|current| current.id == link.id) {
                 peer.link = None;

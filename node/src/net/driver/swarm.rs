@@ -97,6 +97,7 @@ impl Driver {
         debug!(peer = %node.short(), cause, "disconnected");
         self.join_on_disconnected(node, connection, cause);
         self.blobs_on_disconnected(node, connection, cause);
+        self.leases_on_disconnected(connection);
         let links: Vec<_> = self.shared.links().values().cloned().collect();
         for link in links.iter().filter(|link| link.connection == connection) {
             link.end(DownReason::Lost(cause.to_owned()));
@@ -192,6 +193,8 @@ impl Driver {
             (Kind::Join, Side::Theirs, Ok(stream)) => self.on_join_asked(node, connection, stream),
             (Kind::Blob, Side::Ours, result) => self.on_blob_opened(node, connection, result),
             (Kind::Blob, Side::Theirs, Ok(stream)) => self.on_blob_asked(node, connection, stream),
+            (Kind::Lease, Side::Ours, result) => self.on_lease_opened(connection, result),
+            (Kind::Lease, Side::Theirs, Ok(stream)) => self.on_lease_asked(node, connection, stream),
             (_, Side::Theirs, Err(_)) => {}
         }
     }

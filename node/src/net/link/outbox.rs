@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::net::Queue;
 use crate::net::frame;
 
 /// Bytes that are handed to the stream at one time; a larger frame goes alone.
@@ -31,13 +30,13 @@ struct Waiting {
 }
 
 impl Outbox {
-    pub(super) fn new(queue: &Queue) -> Self {
+    pub(in crate::net) fn new(frames_max: usize, bytes_max: usize) -> Self {
         Self {
             waiting: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
-            frames_max: queue.out_frames.max(1),
-            bytes_max: queue.out_bytes,
+            frames_max: frames_max.max(1),
+            bytes_max,
         }
     }
 
@@ -57,7 +56,7 @@ impl Outbox {
     }
 
     /// Waits until something was pushed since the last wait.
-    pub(super) async fn filled(&self) {
+    pub(in crate::net) async fn filled(&self) {
         self.filled.notified().await;
     }
 
@@ -86,19 +85,19 @@ impl Outbox {
 
 /// Writes frames to a stream, and can be interrupted between any two bytes without tearing a frame.
 #[derive(Debug)]
-pub(super) struct Writer<W> {
+pub(in crate::net) struct Writer<W> {
     stream: W,
     batch: Vec<u8>,
     written: usize,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
-    pub(super) fn new(stream: W) -> Self {
+    pub(in crate::net) fn new(stream: W) -> Self {
         Self { stream, batch: Vec::new(), written: 0 }
     }
 
     /// Takes the next frames of the queue as one batch, once the last is written; false when nothing waits.
-    pub(super) fn load(&mut self, outbox: &Outbox) -> bool {
+    pub(in crate::net) fn load(&mut self, outbox: &Outbox) -> bool {
         if self.written < self.batch.len() {
             return true;
         }
@@ -113,7 +112,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     /// Writes the rest of the batch and flushes it.
-    pub(super) async fn write_out(&mut self) -> io::Result<()> {
+    pub(in crate::net) async fn write_out(&mut self) -> io::Result<()> {
         while self.written < self.batch.len() {
             let written = self.stream.write(&self.batch[self.written..]).await?;
             if written == 0 {
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        Outbox::new(&Queue { out_frames: 2, out_bytes: 10, ..Queue::default() })
+        Outbox::new(2, 10)
     }
 
     #[test]

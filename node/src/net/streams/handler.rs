@@ -19,9 +19,9 @@ const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The protocols that the peer of this connection may open.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::net) struct Offers {
-    pub(super) sync: bool,
+    /// Those that are for members alone.
+    pub(super) member: bool,
     pub(super) join: bool,
-    pub(super) blob: bool,
 }
 
 /// What the behaviour wants of a connection.
@@ -61,8 +61,8 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Kind;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        let Offers { sync, join, blob } = self.offers;
-        let offered = [(sync, Kind::Sync), (join, Kind::Join), (blob, Kind::Blob)];
+        let Offers { member, join } = self.offers;
+        let offered = [(member, Kind::Sync), (join, Kind::Join), (member, Kind::Blob), (member, Kind::Lease)];
         let kinds = offered.into_iter().filter(|(is_offered, _)| *is_offered).map(|(_, kind)| kind).collect();
         SubstreamProtocol::new(Offer(kinds), ()).with_timeout(NEGOTIATION_TIMEOUT)
     }

@@ -1,5 +1,6 @@
 //! One claim: tries until it holds or gives up, renews while its term runs, and stops at once when its time is over.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const ROUNDS_OPEN: u64 = 8;
 const REST_CONTEXT: &str = "beadmesh 2026 lease pause v1";
 
 /// The state of one claim.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) wish: Wish,
@@ -55,7 +56,7 @@ pub(super) struct Lane {
 }
 
 /// One asking of all voters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Round {
     /// When it began: a lease that it brings lasts from then.
     sent: Instant,
@@ -63,7 +64,7 @@ struct Round {
 }
 
 /// What a voter said to an attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Said {
     Granted,
     Busy(Vec<Blocker>),
@@ -124,6 +125,11 @@ impl Lane {
             proof: Vec::new(),
             closes: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn extend(&mut self, now: Instant, term: Duration) {
+        self.wish.term = term;
+        self.term_until = now.after(term);
     }
 
     pub(super) fn valid(&self, now: Instant) -> Option<Token> {
@@ -416,16 +422,18 @@ impl Lane {
 
     /// Says how a claim without a lease has ended.
     fn outcome(&self, epoch: &Epoch) -> End {
-        let mut blockers: Vec<Blocker> = Vec::new();
+        let mut blockers: BTreeMap<Token, (usize, Blocker)> = BTreeMap::new();
         for blocker in self.busy().flatten() {
-            match blockers.iter_mut().find(|known| known.token == blocker.token) {
-                Some(known) => known.left_us = known.left_us.max(blocker.left_us),
-                None => blockers.push(blocker.clone()),
-            }
+            let (promises, known) = blockers.entry(blocker.token).or_insert_with(|| (0, blocker.clone()));
+            *promises += usize::from(blocker.left_us.is_some());
+            known.left_us = known.left_us.max(blocker.left_us);
         }
         if !blockers.is_empty() {
-            blockers.sort_by_key(|blocker| (blocker.left_us.is_none(), blocker.birth));
-            return End::Clash(blockers);
+            let mut blockers: Vec<(usize, Blocker)> = blockers.into_values().collect();
+            // One that lost the race has promises, too, but not of a majority.
+            blockers.sort_by_key(|(promises, blocker)| (Reverse(*promises), blocker.birth));
+            let blockers = blockers.into_iter().map(|(_, blocker)| blocker).collect();
+            return End::Clash { blockers, voters: self.busy().count() };
         }
         let reason = self.refusals().max_by_key(|reason| match reason {
             Refusal::HolderFull | Refusal::VoterFull => 3,

@@ -21,7 +21,7 @@ fn a_claim_is_held_by_a_majority_and_the_rival_is_told_by_whom() {
     let bob = cell.claim(holder(4, 2), &["src/a.rs"]);
     assert_eq!(cell.valid(bob), None);
     let ends = ends(&cell);
-    let [(lane, End::Clash(blockers))] = ends.as_slice() else { panic!("{ends:?}") };
+    let [(lane, End::Clash { blockers, .. })] = ends.as_slice() else { panic!("{ends:?}") };
     assert_eq!((*lane, blockers.len(), blockers[0].token), (bob, 1, token));
 }
 
@@ -141,10 +141,27 @@ fn of_many_that_race_one_holds_and_all_others_are_told_by_whom() {
         let told = ends(&cell);
         assert_eq!(told.len(), 7, "seed {seed}");
         for (lane, end) in told {
-            let End::Clash(blockers) = end else { panic!("seed {seed}: {lane:?} {end:?}") };
+            let End::Clash { blockers, .. } = end else { panic!("seed {seed}: {lane:?} {end:?}") };
             assert_eq!(blockers[0].token.attempt.lane, *held[0], "seed {seed}");
         }
     }
+}
+
+#[test]
+fn who_holds_is_named_before_an_older_claim_that_has_one_promise() {
+    let mut cell = Cell::of(7, 5);
+    let wish = |n| Wish { holder: holder(n, n), terms: exclusive(&["src/**"]), patience: HOUR, term: HOUR };
+    cell.cut_off.extend((2..=5).map(node));
+    let older = cell.wish(wish(6));
+    cell.cut_off = [node(6)].into();
+    let younger = cell.wish(wish(7));
+    assert_eq!((cell.valid(older), cell.valid(younger).is_some()), (None, true));
+    let third = cell.claim(holder(2, 2), &["src/**"]);
+    cell.elapse(SETTLE_MAX);
+    let ends = ends(&cell);
+    let [(lane, End::Clash { blockers, .. })] = ends.as_slice() else { panic!("{ends:?}") };
+    let named: Vec<LaneId> = blockers.iter().map(|blocker| blocker.token.attempt.lane).collect();
+    assert_eq!((*lane, named), (third, vec![younger, older]));
 }
 
 #[test]
@@ -167,16 +184,10 @@ fn a_lease_lives_on_in_the_next_epoch_and_an_attempt_begins_anew() {
     let mut cell = Cell::of(4, 3);
     let lane = cell.claim(holder(4, 1), &["src/**"]);
     let token = cell.valid(lane);
-    let (from, to) = (epoch(1, 3), epoch(2, 1));
-    let mut change = crate::lease::Change::begin(from, to.clone());
-    let mut certificate = None;
-    for (asked, _) in change.asks() {
-        let voter = cell.voters.get_mut(&asked).unwrap();
-        if let Some(Answer::Sealed(sealed)) = voter.seal(cell.now, &to) {
-            certificate = certificate.or(change.on_sealed(asked, *sealed));
-        }
-    }
-    let certificate = certificate.expect("all have sealed");
+    let to = epoch(2, 1);
+    let sealed: Vec<_> = cell.voters.values_mut().filter_map(|voter| voter.seal(cell.now, &to)).collect();
+    assert_eq!(sealed.len(), 3);
+    let certificate = crate::lease::testing::certificate(&sealed);
     let rival = cell.claim(holder(1, 2), &["src/**"]);
     for voter in cell.voters.values_mut() {
         voter.activate(cell.now, &certificate);
@@ -188,7 +199,7 @@ fn a_lease_lives_on_in_the_next_epoch_and_an_attempt_begins_anew() {
     assert_eq!(cell.valid(rival), None);
     cell.elapse(HOUR / 4);
     assert_eq!(cell.valid(lane), token);
-    assert!(ends(&cell).iter().any(|(ended, end)| *ended == rival && matches!(end, End::Clash(_))));
+    assert!(ends(&cell).iter().any(|(ended, end)| *ended == rival && matches!(end, End::Clash { .. })));
 }
 
 #[test]

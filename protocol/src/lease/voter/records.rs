@@ -50,7 +50,7 @@ pub enum Record {
 }
 
 /// Which records differ from what is on disk.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
     state: bool,
     grants: BTreeSet<Attempt>,

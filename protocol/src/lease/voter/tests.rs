@@ -1,6 +1,7 @@
 use super::*;
-use crate::lease::testing::{acquire, epoch, exclusive, holder, node, voter};
-use crate::limits::{HOLD_DEFAULT, HOLD_MAX};
+use crate::lease::succession::RECOVERY_STEP;
+use crate::lease::testing::{acquire, certificate, epoch, exclusive, holder, node, voter};
+use crate::limits::{COUNTER_START_JUMP, HOLD_DEFAULT, HOLD_MAX};
 use crate::scope::{Mode, Witness};
 
 const START: Instant = Instant::from_micros(1_000_000);
@@ -141,7 +142,7 @@ fn a_process_that_starts_again_resumes_and_a_machine_waits() {
     let mut other = reopened(&mut voter, [2; 16], later);
     let answer = other.acquire(later, node(3), &rival);
     assert!(matches!(answer, Some(Answer::Refused { reason: Refusal::Starting { .. }, .. })), "{answer:?}");
-    assert!(other.seal(later, &epoch(2, 1)).is_some_and(|answer| !matches!(answer, Answer::Sealed(_))));
+    assert_eq!(other.seal(later, &epoch(2, 1)), None);
     let kept: Vec<_> = other.live(later).map(|(_, grant)| grant.until_us).collect();
     assert_eq!(kept, [later.after(HOLD_DEFAULT).as_micros()]);
     let open = later.after(start_wait());
@@ -171,16 +172,15 @@ fn a_sealed_voter_grants_nothing_and_the_next_epoch_keeps_what_it_promised() {
     let ask = acquire(holder(2, 1), 5, exclusive(&["src/**"]));
     granted(old.acquire(START, node(2), &ask));
     let next = epoch(2, 3);
-    let Some(Answer::Sealed(sealed)) = old.seal(START, &next) else { panic!("not sealed") };
+    let sealed = old.seal(START, &next).expect("it votes");
     let rival = acquire(holder(3, 2), 6, exclusive(&["docs/**"]));
     let answer = old.acquire(START, node(3), &rival);
     assert!(matches!(answer, Some(Answer::Refused { reason: Refusal::Sealed, .. })), "{answer:?}");
     let other = Epoch { hold_ms: 30_000, ..next.clone() };
-    let Some(Answer::Sealed(again)) = old.seal(START, &other) else { panic!("not sealed") };
+    let again = old.seal(START, &other).expect("it has sealed");
     assert_eq!(again.successor, next, "a voter signs for one successor");
 
-    let mut change = crate::lease::Change::begin(epoch(1, 1), next);
-    let certificate = change.on_sealed(node(1), *sealed).expect("one of one has sealed");
+    let certificate = certificate(&[sealed]);
     let mut new = Voter::new(node(3), VoterId::from_bytes([3; 16]), [9; 16]);
     let early = acquire(holder(3, 2), 6, exclusive(&["src/a.rs"]));
     assert!(matches!(new.acquire(START, node(3), &early), Some(Answer::Wrong { epoch: 0, .. })));
@@ -198,15 +198,50 @@ fn a_lease_released_at_one_voter_is_over_in_the_union() {
     granted(first.acquire(START, node(4), &ask));
     granted(second.acquire(START, node(4), &ask));
     second.release(node(4), &Release { token: ask.token, lanes_from: 1, close: None });
-    let mut change = crate::lease::Change::begin(epoch(1, 3), epoch(2, 3));
-    let mut certificate = None;
-    for voter in [&mut first, &mut second] {
-        let Some(Answer::Sealed(sealed)) = voter.seal(START, &epoch(2, 3)) else { panic!("not sealed") };
-        certificate = change.on_sealed(voter.node, *sealed);
-    }
-    let certificate = certificate.expect("two of three have sealed");
+    let sealed = [&mut first, &mut second].map(|voter| voter.seal(START, &epoch(2, 3)).expect("it votes"));
+    let certificate = certificate(&sealed);
     assert!(first.activate(START, &certificate));
     assert_eq!(first.live(START).count(), 0);
+}
+
+#[test]
+fn a_recovered_epoch_waits_and_begins_above_all_tokens() {
+    let mut voter = voter(1, 3);
+    let ask = acquire(holder(2, 1), 5, exclusive(&["src/**"]));
+    granted(voter.acquire(START, node(2), &ask));
+    let recovered = epoch(1 + RECOVERY_STEP, 1);
+    assert!(voter.recover(START, &recovered) && !voter.recover(START, &recovered));
+    assert_eq!((voter.epoch(), voter.live(START).count()), ((Some(&recovered), true), 0));
+    let rival = Acquire { epoch: recovered.number, ..acquire(holder(3, 2), 6, exclusive(&["src/**"])) };
+    let early = voter.acquire(START.after(HOLD_MAX), node(3), &rival);
+    assert!(matches!(early, Some(Answer::Refused { reason: Refusal::Starting { .. }, .. })), "{early:?}");
+    assert_eq!(voter.seal(START.after(HOLD_MAX), &epoch(2 + RECOVERY_STEP, 1)), None);
+    let open = START.after(start_wait());
+    let Some(Answer::Stale { counter, .. }) = voter.acquire(open, node(3), &rival) else { panic!("not stale") };
+    assert!(counter > COUNTER_START_JUMP << 8, "the lost voters may have known tokens of many starts");
+
+    let mut other = Voter::new(node(5), VoterId::from_bytes([5; 16]), [1; 16]);
+    assert!(other.recover(START, &recovered));
+    assert_eq!(other.epoch(), (Some(&recovered), false), "it is not named");
+}
+
+#[test]
+fn a_voter_that_does_not_know_that_it_handed_over_is_dead() {
+    let mut voter = voter(1, 3);
+    let mut before = reopened(&mut voter, [1; 16], START);
+    let sealed = voter.seal(START, &epoch(2, 3)).expect("it votes");
+    voter.note_handover(1);
+    assert!(!voter.is_dead());
+    let mut later = reopened(&mut before, [1; 16], START);
+    before.note_handover(1);
+    assert!(before.is_dead());
+    assert_eq!(before.seal(START, &epoch(2, 3)), None);
+
+    assert!(later.activate(START, &certificate(&[sealed])));
+    later.note_handover(1);
+    assert!(!later.is_dead(), "what it forgot is in the union");
+    later.note_handover(2);
+    assert!(later.is_dead());
 }
 
 #[test]

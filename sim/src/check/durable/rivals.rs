@@ -27,7 +27,7 @@ enum Topic<'a> {
 impl<'a> Topic<'a> {
     fn of(effect: &'a Effect) -> Option<Self> {
         match effect {
-            Effect::Created { .. } | Effect::Imported { .. } | Effect::Comment { .. } => None,
+            Effect::Created { .. } | Effect::Imported { .. } | Effect::Comment { .. } | Effect::Worked { .. } => None,
             Effect::Field { field: "status" | "closed_at" | "close_reason", .. } => Some(Self::Closing),
             Effect::Field { field, .. } => Some(Self::Field(field)),
             Effect::Label { label, .. } => Some(Self::Label(label)),
@@ -44,12 +44,14 @@ pub(super) struct Rivals<'a> {
     /// Beads whose creation is in the journal, with all that was set by it.
     created: BTreeSet<BeadId>,
     imported: BTreeSet<BeadId>,
+    /// Beads that agents have claimed.
+    worked: BTreeSet<BeadId>,
 }
 
 impl<'a> Rivals<'a> {
     pub(super) fn of(ending: &'a Ending<'a>) -> Self {
         let (by_topic, created, imported) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let mut rivals = Self { ending, by_topic, created, imported };
+        let mut rivals = Self { ending, by_topic, created, imported, worked: BTreeSet::new() };
         for (at, deed) in ending.journal.deeds.iter().enumerate() {
             if matches!(deed.fate, Fate::Refused(_)) || !ending.may_write(deed.node) {
                 continue;
@@ -58,6 +60,9 @@ impl<'a> Rivals<'a> {
                 match (effect, Topic::of(effect)) {
                     (Effect::Created { bead, .. }, _) => {
                         rivals.created.insert(*bead);
+                    }
+                    (Effect::Worked { bead }, _) => {
+                        rivals.worked.insert(*bead);
                     }
                     (Effect::Imported { bead }, _) => {
                         rivals.imported.insert(*bead);
@@ -79,6 +84,9 @@ impl<'a> Rivals<'a> {
         let Some(topic) = Topic::of(effect) else { return false };
         // An import sets every field and removes what the record lacks.
         if self.imported.contains(&bead) {
+            return true;
+        }
+        if self.worked.contains(&bead) && matches!(topic, Topic::Closing | Topic::Field("assignee")) {
             return true;
         }
         let deed = self.deed(at);

@@ -46,6 +46,8 @@ pub(super) fn check(ending: &Ending<'_>, view: &View, report: &mut Report) {
                     note("its agent does not wait for that acknowledgement, or it came in time");
                 }
             }
+            // These follow from no entry: what became of a lease is known where it was held.
+            Cause::LeaseLapsed { .. } | Cause::ClaimYielded { .. } | Cause::ClaimContested { .. } => {}
         }
     }
 }

@@ -124,6 +124,7 @@ impl Replica {
     pub(super) fn retire(&mut self, name: &str) -> Result<Answer, Failure> {
         let (id, agent) = self.agent_here(name)?;
         if !agent.retired {
+            self.end_claims_of(id)?;
             self.author(vec![Op::Agent(AgentFacts { retired: true, ..agent.facts() }).encode()])?;
             self.agents.forget(&mut self.stage, id);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
+use beadmesh_protocol::claim::Why;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::RawOp;
 use beadmesh_protocol::id::BeadId;
@@ -131,9 +132,34 @@ impl Replica {
         self.refuse_deleted(&present.bead, &edit.action)?;
         let edits = self.edits_of(&present, edit)?;
         check_all(&edits)?;
-        let ops = self.edit_beads(self.now.wall, &[(id, edits)])?;
-        self.author(ops)?;
+        let mut ops = Vec::new();
+        if present.stale_close.is_some() && edits.iter().any(|edit| matches!(edit, Edit::Set(Field::Status, _))) {
+            // The document still says closed, so that closing it would change nothing.
+            let undone = opening(&present.bead, &present.bead.status);
+            ops = self.edit_beads(self.now.wall, &[(id, undone)])?;
+        }
+        ops.extend(self.edit_beads(self.now.wall, &[(id, edits)])?);
+        self.author_edit(id, &present.bead, ops, &edit.by)?;
         self.bead_answer(id)
+    }
+
+    /// Writes the operations of an edit; a close by the agent that holds the bead says so, and ends its claim.
+    fn author_edit(&mut self, id: BeadId, before: &Bead, mut ops: Vec<RawOp>, by: &str) -> Result<(), Failure> {
+        let after = self.beads.record(&self.stage, &self.mesh, id)?;
+        let is_done = after.is_some_and(|after| after.bead.status.is_done());
+        let agent = self.mesh.agent_here(by).filter(|_| is_done);
+        let Some(agent) = agent else { return Ok(self.author(ops).map(|_| ())?) };
+        let (claim, token) = self.closes_under(agent, id)?;
+        let closes = !before.status.is_done();
+        if closes {
+            ops.extend(self.closing_op(id, token)?);
+        }
+        let entries = self.author(ops)?;
+        if let Some(claim) = claim {
+            let close = entries.last().filter(|_| closes);
+            self.end_claim_by(claim, Why::Done, close.map(|entry| (id, *entry)))?;
+        }
+        Ok(())
     }
 
     /// Refuses to change a deleted bead, unless the change says what becomes of it.

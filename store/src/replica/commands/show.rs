@@ -5,7 +5,7 @@ use beadmesh_protocol::id::BeadId;
 
 use super::super::beads::Index;
 use super::{Failure, Replica};
-use crate::command::{Answer, BeadAnswer, CommandError, DepAnswer};
+use crate::command::{Answer, BeadAnswer, CommandError, DepAnswer, StaleCloseAnswer};
 use crate::stage::StoreError;
 
 impl Replica {
@@ -48,6 +48,13 @@ impl Replica {
             children: children.iter().copied().map(alias).collect(),
             dependents: dependents.into_iter().map(alias).collect(),
             conflicts: record.conflicts,
+            holder: self.claims.holding(&self.mesh, wall, id).map(|(_, holder)| self.mesh.address(holder.agent)),
+            stale_close: record.stale_close.map(|stale| StaleCloseAnswer {
+                by: self.mesh.address(stale.by),
+                token: stale.token,
+                holder: self.mesh.address(stale.holder),
+                holder_token: stale.holder_token,
+            }),
             bead: record.bead,
         }))
     }

@@ -89,7 +89,7 @@ impl Mail {
     }
 
     /// Adds a system letter to every list it belongs to, unless it is there.
-    fn tell(&mut self, stage: &mut Stage, mesh: &Mesh, record: &SystemRecord) -> Result<(), StoreError> {
+    pub(crate) fn tell(&mut self, stage: &mut Stage, mesh: &Mesh, record: &SystemRecord) -> Result<(), StoreError> {
         let id = record.id();
         if self.system(stage, id)?.is_some() {
             return Ok(());

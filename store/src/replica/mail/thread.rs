@@ -110,8 +110,11 @@ impl Mail {
         }
         let Some(record) = self.system(stage, letter)? else { return Ok(None) };
         let named = match record.cause {
-            Cause::BeadClosed { .. } => Vec::new(),
             Cause::AckOverdue { letter, .. } => vec![letter],
+            Cause::BeadClosed { .. }
+            | Cause::LeaseLapsed { .. }
+            | Cause::ClaimYielded { .. }
+            | Cause::ClaimContested { .. } => Vec::new(),
         };
         Ok(Some(Place { letter, hlc: record.hlc(), named }))
     }

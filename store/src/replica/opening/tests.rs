@@ -81,6 +81,8 @@ fn opened(dir: &Path) -> Replica {
         machine: "machine".to_owned(),
         node_name: "node".to_owned(),
         mesh_name: "mesh".to_owned(),
+        boot: [0; 16],
+        votes: true,
         renew_instance: false,
         documents_max: 16,
         window_bytes: beadmesh_protocol::sync::WINDOW_BYTES,

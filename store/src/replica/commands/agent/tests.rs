@@ -193,7 +193,7 @@ fn two_stores_with_one_key_have_one_agent_and_each_keeps_its_own_token() {
     let Ok(Answer::Membership(membership)) = net.ask(0, Command::Membership) else { panic!("a membership") };
     let (now, author) = (net.now(1), net.peers[0].author.clone());
     let disk = SharedKv::new(MemoryKv::seeded(77));
-    net.peers[1].replica = open(&disk, &author, (9, &Origin::Fresh), now, Some(membership));
+    net.peers[1].replica = open(&disk, &author, (9, 0, &Origin::Fresh), now, Some(membership));
     net.peers[1].author = author;
     net.flush(1);
     let (first, second) = (net.register(0, "Ada"), net.register(1, "ada"));

@@ -1,15 +1,18 @@
 //! System letters as they are shown: what they say is made when they are read, so that it is so then.
 
 use beadmesh_protocol::bead::{Bead, Status};
-use beadmesh_protocol::id::{AgentId, BeadId, LetterId, ProjectId};
+use beadmesh_protocol::claim::Why;
+use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, LetterId, ProjectId};
 use beadmesh_protocol::limits::SUBJECT_BYTES_MAX;
 use beadmesh_protocol::mail::system::{ACK_OVERDUE, Cause, SENDER};
 use beadmesh_protocol::mail::{Importance, ReceiptKind};
 
 use super::super::super::Event;
+use super::super::super::leases::LeaseNews;
 use super::super::super::mail::{SystemRecord, read_at, receipt_at};
 use super::super::{Failure, Replica};
 use crate::command::{CommandError, LetterAnswer, LetterHead, Party, ReceiptAnswer};
+use crate::keys;
 use crate::stage::StoreError;
 
 /// Beads that a letter names among those that are still waited for.
@@ -84,6 +87,9 @@ impl Replica {
         let mut told = match record.cause {
             Cause::BeadClosed { bead, waiting, .. } => self.told_of_close(record, bead, waiting)?,
             Cause::AckOverdue { letter, recipient } => self.told_of_ack(record, letter, recipient)?,
+            Cause::LeaseLapsed { .. } | Cause::ClaimYielded { .. } | Cause::ClaimContested { .. } => {
+                self.told_of_lease(record)?
+            }
         };
         told.subject.truncate(told.subject.floor_char_boundary(SUBJECT_BYTES_MAX));
         Ok(told)
@@ -128,6 +134,61 @@ impl Replica {
         Ok(Told { subject: format!("{closed} is closed: {ours} {state}"), body, project, in_reply_to: None })
     }
 
+    fn told_of_lease(&mut self, record: &SystemRecord) -> Result<Told, StoreError> {
+        let key = keys::lease_news(record.id());
+        let news: Option<LeaseNews> = self.stage.record(&key)?;
+        let Some(LeaseNews { about, by, at, .. }) = news else {
+            return Err(StoreError::Undecodable { key: beadmesh_protocol::id::base32(&key) });
+        };
+        let (who, witness) = by.unwrap_or_else(|| ("somebody".to_owned(), about.clone()));
+        let (subject, body) = match record.cause {
+            Cause::LeaseLapsed { token, .. } => {
+                let lost =
+                    format!("Your lease on `{about}` with token {token} was not renewed in time; it ended by {at}.");
+                let then = "Others may have it now: write nothing more under it. The node tries to get it back, and \
+                     `beadmesh lease list` shows how it stands.";
+                (format!("Your lease on {about} has lapsed"), format!("{lost} {then}"))
+            }
+            Cause::ClaimContested { claim, with } => {
+                self.told_of_contest(record.agent, (claim, with), &about, (&who, &witness))?
+            }
+            Cause::ClaimYielded { .. } | Cause::BeadClosed { .. } | Cause::AckOverdue { .. } => {
+                told_of_yield(&about, (&who, &witness))
+            }
+        };
+        Ok(Told { subject, body, project: None, in_reply_to: None })
+    }
+
+    /// Returns subject and body of what an agent is told of a rival, as its claim stands by now.
+    fn told_of_contest(
+        &self,
+        agent: AgentId,
+        (claim, with): (ClaimId, ClaimId),
+        about: &str,
+        (who, witness): (&str, &str),
+    ) -> Result<(String, String), StoreError> {
+        let subject = format!("{who} also claims {about}");
+        let both = format!("{who} claims `{about}` as you do: both cover `{witness}`.");
+        let end = self.claims.facts(&self.stage, claim)?.and_then(|facts| facts.end());
+        let yielded = keys::lease_news(Cause::ClaimYielded { claim }.letter_id(agent));
+        let is_told = self.stage.get(&yielded)?.is_some();
+        let is_held = self.leases.own(claim).is_some_and(|own| own.valid(self.now.mono).is_some());
+        let then = match end {
+            // Where a letter of its own says so, to whom it gave way need not be who this one is about.
+            Some(Why::Yielded) if !is_told => return Ok(told_of_yield(about, (who, witness))),
+            Some(_) => "Your claim is over.".to_owned(),
+            None if is_held => "You have the lease by now: the other claim waits, or gives way.".to_owned(),
+            None => {
+                let first = if self.is_ahead(claim, with) { "yours" } else { "the other" };
+                format!(
+                    "Your claim has no lease. As far as is known here {first} goes first; only a majority of the voters \
+                     decides, once it can be reached. Until then agree by letter."
+                )
+            }
+        };
+        Ok((subject, format!("{both} {then}")))
+    }
+
     fn told_of_ack(&mut self, record: &SystemRecord, letter: LetterId, recipient: AgentId) -> Result<Told, StoreError> {
         let about = self.mail.record(&self.stage, letter)?.map(|record| record.letter);
         let subject = about.as_ref().map_or("", |letter| letter.subject.as_str());
@@ -146,4 +207,12 @@ impl Replica {
         let project = about.as_ref().and_then(|letter| letter.project).map(|project| self.mesh.canonical(project));
         Ok(Told { subject: format!("{lead} from {who}: {subject}"), body, project, in_reply_to: Some(letter) })
     }
+}
+
+/// Returns subject and body of what an agent is told whose claim gave way.
+fn told_of_yield(about: &str, (who, witness): (&str, &str)) -> (String, String) {
+    let lost = format!("{who} has the lease that clashes with your claim on `{about}`: both cover `{witness}`.");
+    let then = "Your claim is over. Keep what you did on a branch of its own and agree with the holder before you \
+         merge it.";
+    (format!("{who} has {about}"), format!("{lost} {then}"))
 }
