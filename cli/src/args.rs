@@ -9,6 +9,8 @@ mod agent;
 mod backup;
 mod bead;
 mod demo;
+mod guard;
+mod lease;
 mod mail;
 mod mesh;
 mod sim;
@@ -17,10 +19,15 @@ mod value;
 pub(crate) use agent::{AgentCommand, AgentListArgs, RegisterArgs, RetireArgs, RotateArgs};
 pub(crate) use backup::{BackupArgs, RestoreArgs};
 pub(crate) use bead::{
-    BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ResolveArgs, UpdateArgs, WordsArgs,
-    WordsCommand,
+    BeadCommand, CloseArgs, CommentArgs, CreateArgs, DepCommand, IdArgs, ListArgs, ReadyArgs, ResolveArgs, UpdateArgs,
+    WordsArgs, WordsCommand,
 };
 pub(crate) use demo::DemoArgs;
+pub(crate) use guard::{GuardCommand, HookArg, HookArgs, InstallArgs};
+pub(crate) use lease::{
+    CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
+    VotersCommand,
+};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
@@ -125,6 +132,27 @@ pub(crate) enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: AgentCommand,
+    },
+    /// Claims on paths and beads: who holds what, and until when.
+    #[command(subcommand_required = true)]
+    Lease {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: LeaseCommand,
+    },
+    /// The nodes whose majority decides who holds a lease.
+    #[command(subcommand_required = true)]
+    Voters {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: VotersCommand,
+    },
+    /// Git hooks that refuse paths which another agent holds.
+    #[command(subcommand_required = true)]
+    Guard {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: GuardCommand,
     },
     /// The key that can take the mesh over when its owner is lost.
     Recovery {

@@ -33,7 +33,7 @@ pub(crate) use local::{failure, home_failure};
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long an ordinary answer may take; joining a mesh over a slow line is the longest.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of an answer that is kept in memory: a list of 100,000 beads with long texts fits.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
@@ -136,6 +136,18 @@ impl Client {
         self.ask(Method::POST, path, written(wish)?).await
     }
 
+    /// Sends a wish that is answered within a time of its own.
+    pub(crate) async fn post_within<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        wish: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, Failure> {
+        let request = request(Method::POST, path, "application/json", written(wish)?)?;
+        let answer = async { read(self.send(request).await?).await };
+        timeout(patience, answer).await.map_err(|_| slow(patience))?
+    }
+
     /// Sends a wish that takes as long as there is much stored.
     pub(crate) async fn post_slow<T: DeserializeOwned>(
         &mut self,
@@ -188,14 +200,14 @@ impl Client {
     }
 
     async fn stream(&mut self, request: Request<Body>) -> Result<Body, Failure> {
-        let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow())??;
+        let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow(ANSWER_PATIENCE))??;
         opened(response).await
     }
 
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Body) -> Result<T, Failure> {
         let request = request(method, path, "application/json", body)?;
         let answer = async { read(self.send(request).await?).await };
-        timeout(ANSWER_PATIENCE, answer).await.map_err(|_| slow())?
+        timeout(ANSWER_PATIENCE, answer).await.map_err(|_| slow(ANSWER_PATIENCE))?
     }
 
     async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
@@ -301,10 +313,10 @@ fn silent() -> Failure {
     Failure::timeout("the node does not answer").hint("look what it does, or stop it and run `beadmesh up` again")
 }
 
-fn slow() -> Failure {
-    let failure = Failure::timeout(format!("no answer within {} s", ANSWER_PATIENCE.as_secs()));
+fn slow(patience: Duration) -> Failure {
+    let failure = Failure::timeout(format!("no answer within {} s", patience.as_secs()));
     failure.hint("it may still be done: look before trying again")
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,10 +19,12 @@ mod completions;
 mod demo;
 mod doctor;
 mod down;
+mod guard;
 mod init;
 mod input;
 mod invite;
 mod join;
+mod lease;
 mod mail;
 mod members;
 mod recovery;
@@ -31,6 +33,7 @@ mod sim;
 mod status;
 mod target;
 mod up;
+mod voters;
 
 /// The variable that names the project.
 const PROJECT_VARIABLE: &str = "BEADMESH_PROJECT";
@@ -82,8 +85,17 @@ impl Context {
     /// Returns the project that the command is about.
     fn project(&self) -> Result<Project, Failure> {
         let directory = project::current_directory()?;
-        let given = self.global.project.clone().or_else(|| variable(PROJECT_VARIABLE));
-        Project::find(given.as_deref(), self.global.all_projects, &directory)
+        Project::find(self.project_given().as_deref(), self.global.all_projects, &directory)
+    }
+
+    /// Returns what the project was called, by a flag or the environment.
+    fn project_given(&self) -> Option<String> {
+        self.global.project.clone().or_else(|| variable(PROJECT_VARIABLE))
+    }
+
+    /// Returns the folder that patterns of paths are relative to; none where the project was named, and may be elsewhere.
+    fn root(&self) -> Option<PathBuf> {
+        if self.project_given().is_some() { None } else { project::root(&project::current_directory().ok()?) }
     }
 
     /// Returns who acts; where that is the user of this machine, the home was opened once.
@@ -150,6 +162,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Bead { command } => bead::run(context, command).await,
         Command::Mail { command } => mail::run(context, command).await,
         Command::Agent { command } => agent::run(context, command).await,
+        Command::Lease { command } => lease::run(context, command).await,
+        Command::Voters { command } => voters::run(context, command).await,
+        Command::Guard { command } => guard::run(context, command).await,
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,

@@ -13,6 +13,7 @@ use crate::args::{Color, Global};
 use crate::failure::{Exit, Failure};
 
 pub(crate) mod bead;
+pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod list;
 pub(crate) mod paint;

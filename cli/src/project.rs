@@ -48,7 +48,17 @@ impl Project {
 
     /// Returns the project of the repository around `directory`.
     fn around(directory: &Path) -> Self {
-        let Some(repository) = Repository::around(directory) else { return Self::Nowhere };
+        Repository::around(directory).map_or(Self::Nowhere, Self::of)
+    }
+
+    /// Returns the project of the repository that git works in at `directory`, wherever its work tree is: git said where it
+    /// keeps what is this worktree's alone, and what all of them share.
+    pub(crate) fn of_git(directory: PathBuf, private: PathBuf, common: PathBuf) -> Self {
+        Self::of(Repository { folder: directory, private: Some(private), common })
+    }
+
+    /// Returns the project of a repository.
+    fn of(repository: Repository) -> Self {
         let remote = repository.remote().and_then(|remote| ProjectKey::from_remote(&remote).ok());
         // Beads that were made before there was a remote are known by the first commit.
         let root = if remote.is_some() { repository.noted_root() } else { repository.root() };
@@ -91,6 +101,11 @@ impl Project {
     }
 }
 
+/// Returns the folder of the repository around a directory, which patterns of paths are relative to.
+pub(crate) fn root(directory: &Path) -> Option<PathBuf> {
+    Repository::around(directory).map(|repository| repository.folder)
+}
+
 /// Reads a key as a person writes it: a key as it is shown, a git remote, or a name.
 ///
 /// # Errors
@@ -122,6 +137,8 @@ fn default_key() -> String {
 struct Repository {
     /// The folder that is worked in.
     folder: PathBuf,
+    /// Where git keeps what is this worktree's alone, as git itself said; none where the folder was walked up to.
+    private: Option<PathBuf>,
     /// Where git keeps what all worktrees share.
     common: PathBuf,
 }
@@ -131,14 +148,15 @@ impl Repository {
     fn around(directory: &Path) -> Option<Self> {
         directory.ancestors().find_map(|folder| {
             let common = common_of(&folder.join(".git"))?;
-            Some(Self { folder: folder.to_owned(), common })
+            Some(Self { folder: folder.to_owned(), private: None, common })
         })
     }
 
     /// Returns the URL of the remote `origin`, or of the only remote there is.
     fn remote(&self) -> Option<String> {
-        let config = fs::read_to_string(self.common.join("config")).ok()?;
-        let mut remotes = remotes(&config);
+        let config = fs::read(self.common.join("config")).ok()?;
+        // A name that is not UTF-8, somewhere in it, hides no remote.
+        let mut remotes = remotes(&String::from_utf8_lossy(&config));
         let origin = remotes.iter().position(|(name, _)| name == "origin");
         match origin {
             Some(at) => Some(remotes.swap_remove(at).1),
@@ -173,7 +191,12 @@ impl Repository {
             return None;
         }
         let mut git = Command::new("git");
-        git.arg("-C").arg(&self.folder).args(["rev-list", "--max-parents=0", "HEAD"]);
+        match &self.private {
+            Some(private) => git.arg("--git-dir").arg(private),
+            // The repository that was walked up to is meant, and no other.
+            None => git.env_remove("GIT_DIR").arg("-C").arg(&self.folder),
+        };
+        git.args(["rev-list", "--max-parents=0", "HEAD"]);
         let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         // With several roots, the oldest stands last.

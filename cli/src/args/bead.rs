@@ -1,10 +1,12 @@
 //! Arguments of the commands about beads.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use beadmesh_node::api::model::Scalar;
 use clap::{Args, Subcommand};
 
+use super::lease::{ClaimArgs, ReleaseArgs};
 use super::value;
 
 /// What to do with beads.
@@ -18,6 +20,10 @@ pub(crate) enum BeadCommand {
     Ready(ReadyArgs),
     /// List what waits for other beads.
     Blocked(BlockedArgs),
+    /// Claim a bead with the paths it touches, so that nobody else works on them.
+    Claim(ClaimArgs),
+    /// Let a bead that you claimed go.
+    Release(ReleaseArgs),
     /// Show beads in full.
     Show(IdArgs),
     /// Change fields of a bead; an empty value clears a field.
@@ -209,6 +215,12 @@ pub(crate) struct ListArgs {
 /// Arguments of `bead ready`; what is ready is open, so there is no status to choose.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ReadyArgs {
+    /// Claim the first of them that nobody holds.
+    #[arg(long, conflicts_with_all = ["assignee", "limit", "after"])]
+    pub(crate) claim: bool,
+    /// How long to hold it, such as 30m or 2h: an hour unless you say otherwise, 7d at most.
+    #[arg(long, value_name = "TIME", requires = "claim", allow_hyphen_values = true, value_parser = value::term)]
+    pub(crate) term: Option<Duration>,
     /// Only parts of this bead.
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,

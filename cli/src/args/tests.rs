@@ -6,8 +6,8 @@ use beadmesh_node::api::model::{Importance, Scalar};
 use clap::{CommandFactory, Parser};
 
 use super::{
-    AgentCommand, BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, ListArgs, MailCommand, RecoveryCommand,
-    SimCommand, UpdateArgs, WordsCommand, glance,
+    AgentCommand, BeadCommand, Cli, Color, Command, CreateArgs, DepCommand, GuardCommand, HookArg, LeaseCommand,
+    ListArgs, MailCommand, RecoveryCommand, SimCommand, UpdateArgs, VotersCommand, WordsCommand, glance,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -266,4 +266,83 @@ fn an_agent_is_registered_under_a_name_or_one_that_is_made_up() {
     assert_eq!(register("agent register BlueLake --auto"), None);
     assert!(parse("agent rotate").is_err() && parse("agent rotate x --human").is_err());
     assert!(parse("agent rotate --human").is_ok());
+}
+
+fn lease(line: &str) -> LeaseCommand {
+    match parse(&format!("lease {line}")).unwrap().command {
+        Command::Lease { command } => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn beads_are_claimed_with_paths_for_a_term() {
+    let BeadCommand::Claim(args) = bead("claim a --scope src/** --scope x --shared --term 2h --wait 30s") else {
+        panic!()
+    };
+    assert_eq!((args.id.as_str(), args.scopes), ("a", vec!["src/**".into(), "x".to_owned()]));
+    assert_eq!((args.how.shared, args.how.term), (true, Some(Duration::from_secs(7_200))));
+    assert_eq!((args.how.wait, args.how.offline), (Some(Duration::from_secs(30)), false));
+    assert!(matches!(bead("claim a --offline"), BeadCommand::Claim(args) if args.how.offline));
+    assert!(matches!(bead("release a"), BeadCommand::Release(args) if args.id == "a"));
+    let BeadCommand::Ready(args) = bead("ready --claim --term 30m -l x -p 0 --parent e") else { panic!() };
+    assert_eq!((args.claim, args.term), (true, Some(Duration::from_secs(1_800))));
+    let wrong = "claim|claim a --term 0|claim a --term -5|claim a --term 8d|claim a --wait 2h|claim a --wait -5|\
+                 claim a --wait 5s --offline|claim a --require-held --offline|\
+                 ready --term 1h|ready --claim -n 5|ready --claim -a ada|release";
+    for line in wrong.split('|') {
+        assert!(parse(&format!("bead {line}")).is_err(), "{line}");
+    }
+    let error = parse("bead claim a --term -5").unwrap_err().to_string();
+    assert!(error.contains("'-5'") && error.contains("such as 30s"), "{error}");
+}
+
+#[test]
+fn leases_are_taken_listed_checked_and_let_go() {
+    let LeaseCommand::Take(args) = lease("take src/** x --shared --term 1d --wait 1h") else { panic!() };
+    assert_eq!((args.patterns, args.how.shared), (vec!["src/**".into(), "x".to_owned()], true));
+    let LeaseCommand::List(args) = lease("list --all --agent Ada@box") else { panic!() };
+    assert_eq!((args.all, args.holder.as_deref()), (true, Some("Ada@box")));
+    let LeaseCommand::Check(args) = lease("check -z -") else { panic!() };
+    assert_eq!((args.paths, args.null), (vec!["-".to_owned()], true));
+    assert!(matches!(lease("show k7"), LeaseCommand::Show(args) if args.id == "k7"));
+    assert!(matches!(lease("release k7"), LeaseCommand::Release(args) if args.id == "k7"));
+    assert!(matches!(lease("renew k7 --term 5m"), LeaseCommand::Renew(args) if args.term.is_some()));
+    for line in ["lease", "lease take", "lease check", "lease show", "lease renew a --term 0s"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    // `--as` names who acts, `--agent` whose claims are wanted.
+    let cli = parse("lease list --agent bob --as ada").unwrap();
+    assert_eq!(cli.global.agent.as_deref(), Some("ada"));
+}
+
+#[test]
+fn voters_are_chosen_by_name() {
+    let voters = |line: &str| match parse(&format!("voters {line}")).map(|cli| cli.command) {
+        Ok(Command::Voters { command }) => Some(command),
+        _ => None,
+    };
+    let Some(VotersCommand::Set(args)) = voters("set a b c --hold 60s") else { panic!() };
+    assert_eq!((args.nodes.len(), args.hold), (3, Some(Duration::from_secs(60))));
+    let Some(VotersCommand::Recover(args)) = voters("recover a --key-file -") else { panic!() };
+    assert_eq!((args.nodes, args.key_file.as_path()), (vec!["a".to_owned()], Path::new("-")));
+    assert!(matches!(voters("list"), Some(VotersCommand::List)));
+    for line in ["set", "set a --hold 1s", "set a --hold 3m", "recover a", "recover --key-file k"] {
+        assert!(voters(line).is_none(), "{line}");
+    }
+}
+
+#[test]
+fn a_hook_hands_on_whatever_git_gave_it() {
+    let guard = |words: &[&str]| match Cli::try_parse_from(["beadmesh", "guard"].iter().chain(words)) {
+        Ok(Cli { command: Command::Guard { command }, .. }) => Some(command),
+        _ => None,
+    };
+    let words = ["hook", "pre-push", "--", ".git/hooks/pre-push", "--json", "-x y"];
+    let Some(GuardCommand::Hook(args)) = guard(&words) else { panic!() };
+    assert_eq!((args.hook, args.words.len()), (HookArg::Push, 3));
+    assert_eq!(args.words[1], "--json");
+    assert!(matches!(guard(&["install", "--uninstall"]), Some(GuardCommand::Install(args)) if args.uninstall));
+    assert!(matches!(guard(&["check"]), Some(GuardCommand::Check)));
+    assert!(guard(&["install", "--uninstall", "--force"]).is_none() && guard(&["hook", "post-commit", "x"]).is_none());
 }

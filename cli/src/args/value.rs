@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use beadmesh_node::api::model::{INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, instant};
+use beadmesh_node::api::model::{
+    HOLD_S_MAX, HOLD_S_MIN, INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, TERM_S_MAX, WAIT_S_MAX, instant,
+};
 use beadmesh_node::net::listen_address;
 use beadmesh_sim::plan::{NODES_MAX, SPAN_MS_MAX};
 use beadmesh_sim::scenario::Scenario;
@@ -98,6 +100,33 @@ pub(crate) fn ttl(text: &str) -> Result<Duration, String> {
     Ok(ttl)
 }
 
+/// Reads how long a claim is to be held.
+pub(crate) fn term(text: &str) -> Result<Duration, String> {
+    let term = duration(text)?;
+    if term.as_secs() > TERM_S_MAX {
+        return Err(format!("a claim is held for 7d at most, which is {TERM_S_MAX}s"));
+    }
+    Ok(term)
+}
+
+/// Reads how long to wait for others.
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
+    let wait = duration(text)?;
+    if wait.as_secs() > WAIT_S_MAX {
+        return Err(format!("a claim waits for 1h at most, which is {WAIT_S_MAX}s"));
+    }
+    Ok(wait)
+}
+
+/// Reads how long voters are to keep a promise.
+pub(crate) fn hold(text: &str) -> Result<Duration, String> {
+    let hold = duration(text)?;
+    if !(HOLD_S_MIN..=HOLD_S_MAX).contains(&hold.as_secs()) {
+        return Err(format!("voters keep a promise for {HOLD_S_MIN}s to {HOLD_S_MAX}s"));
+    }
+    Ok(hold)
+}
+
 /// Reads how often an invite may be used.
 pub(crate) fn uses(text: &str) -> Result<u32, String> {
     let uses = text.parse::<u32>().ok().filter(|uses| (1..=INVITE_USES_MAX).contains(uses));
@@ -141,7 +170,7 @@ pub(crate) fn scenario() -> impl TypedValueParser<Value = Scenario> {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, minutes_field, priority, priority_field, since_at, text_field, ttl, uses};
+    use super::{duration, hold, minutes_field, priority, priority_field, since_at, term, text_field, ttl, uses, wait};
     use beadmesh_node::api::model::Scalar;
 
     #[test]
@@ -185,6 +214,22 @@ mod tests {
         assert_eq!((uses("1"), uses("1000")), (Ok(1), Ok(1_000)));
         for wrong in ["0", "1001", "99999999", "-1", "many"] {
             assert!(uses(wrong).unwrap_err().ends_with("from 1 to 1000"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn terms_waits_and_holds_have_bounds() {
+        assert_eq!((term("7d"), wait("1h")), (Ok(Duration::from_secs(604_800)), Ok(Duration::from_secs(3_600))));
+        assert_eq!((hold("5s"), hold("2m")), (Ok(Duration::from_secs(5)), Ok(Duration::from_secs(120))));
+        for wrong in ["0", "0s", "-5", "-5s", "", "60", "forever"] {
+            for read in [term, wait, hold] {
+                assert!(read(wrong).unwrap_err().contains("such as 30s"), "{wrong}");
+            }
+        }
+        assert!(term("7d1s").unwrap_err().contains("7d"));
+        assert!(wait("1h1s").unwrap_err().contains("1h"));
+        for wrong in ["4s", "121s"] {
+            assert!(hold(wrong).unwrap_err().ends_with("5s to 120s"), "{wrong}");
         }
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
 use axum::extract::Request;
@@ -12,7 +14,7 @@ use super::{Client, Founding};
 use crate::failure::Exit;
 
 /// Serves a router on the socket of a home, as a node does.
-fn serve(home: &std::path::Path, router: Router) {
+pub(crate) fn serve(home: &std::path::Path, router: Router) {
     let listener = UnixListener::bind(home.join("node.sock")).unwrap();
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -69,4 +71,18 @@ async fn whoever_only_looks_begins_no_home() {
     assert!(Client::open(&home, Founding::Allowed, &mut held).await.unwrap().is_local());
     held.take().unwrap().close().await.unwrap();
     assert!(look().await.is_none());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_others_is_not_cut_short() {
+    let home = tempfile::tempdir().unwrap();
+    let router = Router::new()
+        .route("/v1/claims", post(std::future::pending::<()>))
+        .route("/v1/voters", post(|| async { Json(json!({"schema": 1})) }));
+    serve(home.path(), router);
+    let mut client = Client::open(home.path(), Founding::Refused, &mut None).await.unwrap();
+    let patience = super::ANSWER_PATIENCE + Duration::from_secs(3_600);
+    assert_eq!(client.post_within::<Empty>("/v1/voters", &Empty {}, patience).await, Ok(Empty {}));
+    let failure = client.post_within::<Empty>("/v1/claims", &Empty {}, Duration::ZERO).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Timeout);
 }

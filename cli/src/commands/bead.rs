@@ -3,7 +3,7 @@
 use beadmesh_node::api::model::{Bead, BeadBody, encode_segment};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, lease};
 use crate::args::BeadCommand;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -23,8 +23,11 @@ pub(super) async fn run(context: &mut Context, command: BeadCommand) -> Result<(
     match command {
         BeadCommand::Create(args) => create::run(context, *args).await,
         BeadCommand::List(args) => list::run(context, args, Kind::All).await,
+        BeadCommand::Ready(args) if args.claim => lease::claim_ready(context, args).await,
         BeadCommand::Ready(args) => list::run(context, args.into(), Kind::Ready).await,
         BeadCommand::Blocked(args) => list::run(context, args.into(), Kind::Blocked).await,
+        BeadCommand::Claim(args) => lease::claim_bead(context, args).await,
+        BeadCommand::Release(args) => lease::release(context, &args.id).await,
         BeadCommand::Show(args) => show::run(context, &args.ids).await,
         BeadCommand::Update(args) => edit::update(context, *args).await,
         BeadCommand::Close(args) => edit::close(context, args).await,

@@ -1,17 +1,27 @@
 //! `beadmesh status` and `beadmesh peers`: how this node and its mesh stand.
 
-use beadmesh_node::api::model::{Peer, PeersBody, StatusBody};
+use beadmesh_node::api::model::{ClaimsBody, Peer, PeersBody, StatusBody, VotersBody};
 use jiff::Timestamp;
 
 use super::{Context, members};
 use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::table::{self, Column, Painted};
-use crate::output::{text, time};
+use crate::output::{lease, text, time};
 
 /// The columns of the list of peers.
 const LAYOUT: [Column; 4] =
     [Column::new("PEER"), Column::new("LINK").spare(1), Column::new("HOLDS").flexible(), Column::new("PATH").spare(2)];
+
+/// Members from which on a mesh is better off with three voters than with one.
+const MEMBERS_FOR_THREE: usize = 3;
+
+/// How leases stand, as far as the node says; one of an older version says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Leases {
+    voters: Option<VotersBody>,
+    claims: Option<ClaimsBody>,
+}
 
 /// Prints the state of the node.
 pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
@@ -21,11 +31,13 @@ pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
         let _ = client.act_as(&identity);
     }
     let body: StatusBody = client.get("/v1/status").await?;
-    let printer = &mut context.printer;
-    if printer.json {
-        return printer.answer(&body);
+    if context.printer.json {
+        return context.printer.answer(&body);
     }
-    for line in lines(&body, printer.columns, Timestamp::now()) {
+    // A status shows what can be had: what is missing is missing.
+    let leases = Leases { voters: client.get("/v1/voters").await.ok(), claims: client.get("/v1/claims").await.ok() };
+    let printer = &mut context.printer;
+    for line in lines(&body, &leases, printer.columns, Timestamp::now()) {
         printer.line(line)?;
     }
     Ok(())
@@ -48,13 +60,13 @@ pub(super) async fn peers(context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String> {
-    let room = columns.map_or(usize::MAX, |columns| usize::from(columns).saturating_sub(7).max(20));
+fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestamp) -> Vec<String> {
+    let room = columns.map_or(usize::MAX, |columns| usize::from(columns).saturating_sub(8).max(20));
     let mut lines = Vec::new();
     let mut fact = |name: &str, parts: &[String]| {
         for (at, row) in text::flow(parts, "  ", room).iter().enumerate() {
             let name = if at == 0 { name } else { "" };
-            lines.push(format!("{}  {row}", Paint::Faint.on(&format!("{name:5}"))));
+            lines.push(format!("{}  {row}", Paint::Faint.on(&format!("{name:6}"))));
         }
     };
     let state = if body.running { Paint::Good.on("running") } else { Paint::Slow.on("not running") };
@@ -81,22 +93,53 @@ fn lines(body: &StatusBody, columns: Option<u16>, now: Timestamp) -> Vec<String>
         let found = format!("{}: `beadmesh doctor` says more", body.findings.join(", "));
         fact("Store", &[Paint::Bad.on(&text::clean_line(&found))]);
     }
+    if let Some(voters) = &leases.voters {
+        let paint = if voters.reached < voters.quorum { Paint::Slow } else { Paint::Plain };
+        fact("Voters", &[paint.on(&lease::reach(voters))]);
+    }
+    if let Some(held) = leases.claims.as_ref().and_then(held) {
+        fact("Leases", &[held]);
+    }
     if !body.peers.is_empty() {
         let connected = body.peers.iter().filter(|peer| peer.connected).count();
         fact("Peers", &[format!("{connected} of {} connected", body.peers.len())]);
         lines.push(String::new());
         lines.extend(peer_lines(&body.peers, columns, now));
     }
-    let sentence = if !body.running {
-        "No node is running: nothing is sent or received. Start one with `beadmesh up`."
-    } else if body.peers.is_empty() {
-        "This mesh is this node. `beadmesh invite` prints a ticket for another machine."
-    } else {
-        return lines;
-    };
-    lines.push(String::new());
-    lines.extend(text::wrap(sentence, columns.map_or(usize::MAX, usize::from)));
+    for sentence in advice(body, leases) {
+        lines.push(String::new());
+        lines.extend(text::wrap(sentence, columns.map_or(usize::MAX, usize::from)));
+    }
     lines
+}
+
+/// Says what had better be done about how things stand.
+fn advice(body: &StatusBody, leases: &Leases) -> Vec<&'static str> {
+    let mut advice = Vec::new();
+    if !body.running {
+        advice.push("No node is running: nothing is sent or received. Start one with `beadmesh up`.");
+    } else if body.peers.is_empty() {
+        advice.push("This mesh is this node. `beadmesh invite` prints a ticket for another machine.");
+    }
+    let has_one_voter = leases.voters.as_ref().is_some_and(|voters| voters.voters.len() == 1 && voters.next.is_none());
+    if has_one_voter && body.peers.len() + 1 >= MEMBERS_FOR_THREE {
+        advice.push(
+            "One voter decides who holds a lease, and while it is away nobody gets one. Choose three on machines that \
+             stay up: `beadmesh voters set a b c`.",
+        );
+    }
+    advice
+}
+
+/// Counts the leases of this node's agents by how they stand; nothing where there are none.
+fn held(claims: &ClaimsBody) -> Option<String> {
+    let count = |state: &str| claims.claims.iter().filter(|claim| claim.here && claim.state == state).count();
+    let counted = [("held", Paint::Good), ("tentative", Paint::Slow), ("lapsed", Paint::Bad)].map(|(state, paint)| {
+        let count = count(state);
+        (count > 0).then(|| paint.on(&format!("{count} {state}")))
+    });
+    let counted: Vec<String> = counted.into_iter().flatten().collect();
+    (!counted.is_empty()).then(|| counted.join(", "))
 }
 
 fn peer_lines(peers: &[Peer], columns: Option<u16>, now: Timestamp) -> Vec<String> {
@@ -147,9 +190,12 @@ fn short(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use beadmesh_node::api::model::{Mesh, Node, Peer, Progress, Role, StatusBody};
+    use beadmesh_node::api::model::{
+        Claim, ClaimsBody, Mesh, Node, Peer, Progress, Role, Seat, StatusBody, VotersBody,
+    };
 
-    use super::lines;
+    use super::{Leases, lines};
+    use crate::output::lease::tests::claim;
 
     fn status() -> StatusBody {
         let peer = |name: &str, connected, lag_entries, progress| Peer {
@@ -199,18 +245,19 @@ mod tests {
 
     fn plain(status: &StatusBody, columns: u16) -> String {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
-        anstream::adapter::strip_str(&lines(status, Some(columns), now).join("\n")).to_string()
+        let lines = lines(status, &Leases::default(), Some(columns), now);
+        anstream::adapter::strip_str(&lines.join("\n")).to_string()
     }
 
     #[test]
     fn the_state_of_a_mesh_reads_at_a_glance() {
         insta::assert_snapshot!(plain(&status(), 100), @r"
-        Node   gpu-box  running  abcdefghij
-        Mesh   lab  4 members, admin here  qrstuvwxyz
-        Beads  311, 42 ready
-        Agent  ada@gpu-box, 2 unread letters, 6 agents in the mesh
-        At     /ip4/10.0.0.5/udp/4001/quic-v1
-        Peers  2 of 3 connected
+        Node    gpu-box  running  abcdefghij
+        Mesh    lab  4 members, admin here  qrstuvwxyz
+        Beads   311, 42 ready
+        Agent   ada@gpu-box, 2 unread letters, 6 agents in the mesh
+        At      /ip4/10.0.0.5/udp/4001/quic-v1
+        Peers   2 of 3 connected
 
         PEER    LINK          HOLDS                                     PATH
         laptop  connected     all that is here                          /ip4/10.0.0.7/udp/4001/quic-v1
@@ -218,33 +265,62 @@ mod tests {
         desk    connected     catching up, 120 of 400                   /ip4/10.0.0.7/udp/4001/quic-v1
         ");
         let copied = StatusBody { findings: vec!["store.cloned".into()], ..status() };
-        assert!(plain(&copied, 100).contains("\nStore  store.cloned: `beadmesh doctor` says more\n"));
+        assert!(plain(&copied, 100).contains("\nStore   store.cloned: `beadmesh doctor` says more\n"));
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
-        Node   gpu-box  not running  abcdefghij
-        Mesh   lab  1 member, admin here
-               qrstuvwxyz
-        Beads  311, 42 ready
-        Agent  ada@gpu-box, 2 unread letters, 6
-               agents in the mesh
+        Node    gpu-box  not running  abcdefghij
+        Mesh    lab  1 member, admin here
+                qrstuvwxyz
+        Beads   311, 42 ready
+        Agent   ada@gpu-box, 2 unread letters, 6
+                agents in the mesh
 
         No node is running: nothing is sent or
         received. Start one with `beadmesh up`.
         ");
         insta::assert_snapshot!(plain(&status(), 40), @r"
-        Node   gpu-box  running  abcdefghij
-        Mesh   lab  4 members, admin here
-               qrstuvwxyz
-        Beads  311, 42 ready
-        Agent  ada@gpu-box, 2 unread letters, 6
-               agents in the mesh
-        At     /ip4/10.0.0.5/udp/4001/quic-v1
-        Peers  2 of 3 connected
+        Node    gpu-box  running  abcdefghij
+        Mesh    lab  4 members, admin here
+                qrstuvwxyz
+        Beads   311, 42 ready
+        Agent   ada@gpu-box, 2 unread letters, 6
+                agents in the mesh
+        At      /ip4/10.0.0.5/udp/4001/quic-v1
+        Peers   2 of 3 connected
 
         PEER    HOLDS
         laptop  all that is here
         vps     at most 14 entries behind, as o…
         desk    catching up, 120 of 400
         ");
+    }
+
+    /// Shows a mesh with so many voters of which the first can be asked, where there are these claims.
+    fn with(voters: usize, claims: Vec<Claim>) -> String {
+        let seat = |at| Seat { node: format!("n{at}"), name: "v".into(), here: at == 0, reached: at == 0, note: None };
+        let voters = VotersBody {
+            epoch: 1,
+            hold_ms: 90_000,
+            voters: (0..voters).map(seat).collect(),
+            reached: 1,
+            quorum: voters / 2 + 1,
+            next: None,
+            leases: None,
+        };
+        let leases = Leases { voters: Some(voters), claims: Some(ClaimsBody { claims }) };
+        let lines = lines(&status(), &leases, Some(100), "2026-03-01T12:00:00Z".parse().unwrap());
+        anstream::adapter::strip_str(&lines.join("\n")).to_string()
+    }
+
+    #[test]
+    fn voters_and_leases_are_told_and_one_voter_is_advised_against() {
+        let claims = ["held", "held", "lapsed", "ended", "shown"].map(claim);
+        let elsewhere = Claim { here: false, ..claim("held") };
+        let shown = with(1, claims.into_iter().chain([elsewhere]).collect());
+        assert!(shown.contains("\nVoters  1 of 1 in reach.\nLeases  2 held, 1 lapsed\nPeers "), "{shown}");
+        assert!(shown.contains("Choose three on machines") && shown.contains("voters set a b c"), "{shown}");
+        let shown = with(3, vec![]);
+        assert!(shown.contains("\nVoters  1 of 3 in reach, and it takes 2: claims stay tentative.\nPeers "), "{shown}");
+        assert!(!shown.contains("Leases") && !shown.contains("Choose three"), "{shown}");
     }
 }

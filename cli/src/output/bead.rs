@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use beadmesh_node::api::model::{Bead, Comment, Conflict, Scalar};
+use beadmesh_node::api::model::{Bead, Comment, Conflict, Scalar, StaleClose};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -25,6 +25,7 @@ pub(crate) fn lines(bead: &Bead, columns: usize, now: Timestamp) -> Vec<String> 
     page.values("Extra", &bead.extra);
     page.comments(&bead.comments, now);
     page.conflicts(bead);
+    page.stale_close(bead);
     page.lines
 }
 
@@ -51,7 +52,8 @@ impl Page {
         if bead.ready {
             meta.push(Paint::Good.on("ready"));
         }
-        meta.extend(bead.assignee.as_deref().map(|name| format!("@{}", text::clean_line(name))));
+        meta.extend(bead.assignee.as_deref().map(at));
+        meta.extend(holder(bead).map(|holder| format!("held by {}", text::clean_line(holder))));
         self.lines.extend(text::flow(&meta, &Paint::Faint.on(" · "), self.columns));
         let by = bead.created_by.as_deref().map(|name| format!(" by {}", text::clean_line(name))).unwrap_or_default();
         let mut dates = Vec::new();
@@ -214,6 +216,16 @@ impl Page {
         }
     }
 
+    /// A close that came too late, under a lease that another agent had by then.
+    fn stale_close(&mut self, bead: &Bead) {
+        let Some(StaleClose { by, token, holder, holder_token }) = &bead.stale_close else { return };
+        self.heading("Closed too late");
+        let (by, holder) = (text::clean_line(by), text::clean_line(holder));
+        let told =
+            format!("{by} closed it under token {token}, when {holder} had the lease with token {holder_token}.");
+        self.indented(&format!("{told} The close counts for nothing; agree on what of it is kept."), "  ");
+    }
+
     /// A command that can be copied, so it is not wrapped.
     fn command(&mut self, name: &str, command: &str) {
         self.lines.push(format!("    {}  {}", Paint::Faint.on(name), Paint::Name.on(command)));
@@ -245,6 +257,19 @@ fn estimate(minutes: u32) -> String {
         (hours, 0) => format!("{hours} h"),
         (hours, minutes) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// Returns the agent that has the lease on a bead, where that is not who it is assigned to.
+fn holder(bead: &Bead) -> Option<&str> {
+    let holder = bead.holder.as_deref()?;
+    let name = holder.split_once('@').map_or(holder, |(name, _)| name);
+    bead.assignee.as_deref().is_none_or(|assignee| assignee != holder && assignee != name).then_some(holder)
+}
+
+/// Returns an assignee with its sign; an address has one already.
+fn at(assignee: &str) -> String {
+    let assignee = text::clean_line(assignee);
+    if assignee.contains('@') { assignee } else { format!("@{assignee}") }
 }
 
 #[cfg(test)]

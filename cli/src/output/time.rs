@@ -37,9 +37,28 @@ pub(crate) fn minute(date: &str) -> String {
     }
 }
 
+/// Returns the time of day to the second, in UTC; with its day where that is not today.
+pub(crate) fn clock(date: &str, now: Timestamp) -> String {
+    let Ok(then) = date.parse::<Timestamp>() else { return super::text::clean_line(date) };
+    let (then, now) = (then.to_string(), now.to_string());
+    match then.get(11..19) {
+        Some(clock) if then.get(..10) == now.get(..10) => format!("{clock} UTC"),
+        _ => minute(date),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ago, day, minute};
+    use super::{ago, clock, day, minute};
+
+    #[test]
+    fn a_time_of_today_needs_no_day() {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        assert_eq!(clock("2026-03-01T14:03:10.5Z", now), "14:03:10 UTC");
+        assert_eq!(clock("2026-03-01T14:03:10+05:00", now), "09:03:10 UTC");
+        assert_eq!(clock("2026-03-02T00:00:01Z", now), "2026-03-02 00:00 UTC");
+        assert_eq!(clock("soon", now), "soon");
+    }
 
     #[test]
     fn near_dates_are_told_by_their_distance() {

@@ -95,9 +95,20 @@ async fn each<W: Serialize>(
         return outcome;
     }
     for bead in done {
+        let held = held_on(&bead);
         changed(&mut context.printer, &BeadBody { bead }, |name| format!("{did} {name}."))?;
+        if let Some(held) = held {
+            context.printer.urgent(&held)?;
+        }
     }
     outcome
+}
+
+/// Says who else still holds a bead that is done now; whoever closes a bead has let its own claim go by that.
+fn held_on(bead: &Bead) -> Option<String> {
+    let holder = text::clean_line(bead.holder.as_deref()?);
+    let (name, is_done) = (text::clean_line(&bead.alias), matches!(&*bead.status, "closed" | "tombstone"));
+    is_done.then(|| format!("Warning: {holder} holds {name}; write to it with `beadmesh mail send --to {holder}`."))
 }
 
 /// Sends a wish for each bead until one fails; returns the beads as they are now, and how it ended.

@@ -204,6 +204,21 @@ impl Fleet {
         })
     }
 
+    /// Waits until something else is so; returns how long that took.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it still is not so after a while.
+    pub(super) async fn awaited(
+        &self,
+        what: &str,
+        is_so: impl AsyncFnMut() -> Result<bool, Failure>,
+    ) -> Result<Duration, Failure> {
+        let seconds = self.patience.as_secs();
+        let failure = || Failure::timeout(format!("waited {seconds} s in vain for {what}"));
+        self.until(is_so).await?.ok_or_else(failure)
+    }
+
     /// Fails when everything is to end now.
     ///
     /// # Errors

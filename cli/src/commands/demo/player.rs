@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use beadmesh_node::api::model::{
-    Bead, BeadBody, BeadPage, CloseRequest, CommentRequest, CreateRequest, EditRequest, Empty, InboxQuery, Letter,
-    LetterBody, LetterRequest, LettersBody, ListQuery, RegisterRequest, RegisteredBody, ResolveRequest, Scalar,
-    ShowQuery, WordsRequest, encode_segment,
+    Bead, BeadBody, BeadPage, Claim, ClaimBody, ClaimRequest, CloseRequest, CommentRequest, CreateRequest, EditRequest,
+    Empty, InboxQuery, Letter, LetterBody, LetterRequest, LettersBody, ListQuery, RegisterRequest, RegisteredBody,
+    ResolveRequest, Scalar, ShowQuery, WordsRequest, encode_segment,
 };
 
 use super::fleet::{Fleet, Site, USER};
@@ -21,6 +21,15 @@ pub(super) struct Player {
     /// The name.
     pub(super) name: String,
     identity: Identity,
+}
+
+/// What comes of asking for a claim.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// It is made, held or not.
+    Claimed(Box<Claim>),
+    /// Another agent is in the way; says who, and of what.
+    Refused(String),
 }
 
 impl Player {
@@ -65,14 +74,40 @@ impl Player {
         Ok(body.bead)
     }
 
-    /// Takes the first task that is ready and nobody else's, if there is one.
+    /// Claims the first task that is ready and nobody else's, if there is one.
     pub(super) async fn take(&self, fleet: &Fleet) -> Result<Option<Bead>, Failure> {
         let query = ListQuery { kind: vec!["task".to_owned()], ..ListQuery::default() };
         let page: BeadPage = self.client(fleet)?.get(&format!("/v1/ready{}", query.to_query())).await?;
-        let is_free = |bead: &Bead| bead.assignee.as_ref().is_none_or(|name| *name == self.name);
+        let is_free =
+            |bead: &Bead| bead.assignee.as_ref().is_none_or(|name| *name == self.name || *name == self.address());
         let Some(bead) = page.beads.into_iter().find(is_free) else { return Ok(None) };
-        let set = [("status", "in_progress"), ("assignee", &self.name)];
-        self.set(fleet, &bead.alias, &set).await.map(Some)
+        match self.claim(fleet, ClaimRequest { bead: Some(bead.id.clone()), ..ClaimRequest::default() }).await? {
+            Asked::Claimed(_) => self.show(fleet, &bead.alias).await.map(Some),
+            Asked::Refused(_) => Ok(None),
+        }
+    }
+
+    /// Asks for a claim.
+    pub(super) async fn claim(&self, fleet: &Fleet, wish: ClaimRequest) -> Result<Asked, Failure> {
+        let asked: Result<ClaimBody, Failure> = self.client(fleet)?.post("/v1/claims", &wish).await;
+        match asked {
+            Ok(body) => Ok(Asked::Claimed(Box::new(body.claim))),
+            Err(failure) if &*failure.code == "held" => Ok(Asked::Refused(failure.message)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Returns a claim as the player's node shows it.
+    pub(super) async fn claimed(&self, fleet: &Fleet, claim: &str) -> Result<Claim, Failure> {
+        let body: ClaimBody = self.client(fleet)?.get(&format!("/v1/claims/{}", encode_segment(claim))).await?;
+        Ok(body.claim)
+    }
+
+    /// Lets a claim go.
+    pub(super) async fn release(&self, fleet: &Fleet, claim: &str) -> Result<Claim, Failure> {
+        let path = format!("/v1/claims/{}/release", encode_segment(claim));
+        let body: ClaimBody = self.client(fleet)?.post(&path, &Empty {}).await?;
+        Ok(body.claim)
     }
 
     /// Sets fields of a bead to texts.

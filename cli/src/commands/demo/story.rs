@@ -6,6 +6,7 @@ use beadmesh_node::api::model::{
 };
 use http_body_util::{BodyExt, Limited};
 
+use self::claims::Parted;
 use super::fleet::{Fleet, MESH, Site, short};
 use super::plan::{self, DEPLOY, EPIC, EPIC_TITLE, TASKS};
 use super::player::Player;
@@ -13,6 +14,8 @@ use super::teller::{Teller, millis};
 use crate::client;
 use crate::failure::{Exit, Failure};
 use crate::project;
+
+mod claims;
 
 /// Bytes of an export that are read: far more than 15 beads have.
 const EXPORT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -63,6 +66,7 @@ struct Apart {
     /// The letter that nobody else could get.
     letter: Letter,
     labels: [&'static str; 2],
+    claims: Parted,
 }
 
 impl<'a, 'b> Story<'a, 'b> {
@@ -82,14 +86,16 @@ impl<'a, 'b> Story<'a, 'b> {
         self.teller.chapter("One plan")?;
         self.cast().await?;
         self.plan().await?;
-        self.teller.chapter("Four agents")?;
-        self.round().await?;
+        self.teller.chapter("Four agents, one bead")?;
+        self.race().await?;
+        self.teller.chapter("Four agents, many beads")?;
         self.round().await?;
         self.correspond().await?;
         self.teller.chapter("The laptop is cut off")?;
         let apart = self.part().await?;
         self.teller.chapter("The laptop is back")?;
         self.meet(&apart).await?;
+        self.settle_claims(&apart.claims).await?;
         self.settle_conflict().await?;
         self.teller.chapter("To the end")?;
         self.finish().await?;
@@ -113,7 +119,9 @@ impl<'a, 'b> Story<'a, 'b> {
             self.tell(site.name(), format!("joins by a ticket of {} in {taken} ms", joined.inviter))?;
         }
         let linked = millis(self.fleet.linked().await?);
-        self.tell("all three", format!("linked with each other {linked} ms later"))
+        self.tell("all three", format!("linked with each other {linked} ms later"))?;
+        self.fleet.equal(&Site::ALL).await?;
+        self.choose_voters().await
     }
 
     /// Registers those who act.
@@ -129,7 +137,7 @@ impl<'a, 'b> Story<'a, 'b> {
 
     /// Writes the plan on the workstation, and waits until it is everywhere.
     async fn plan(&mut self) -> Result<(), Failure> {
-        let project = ProjectRequest { keys: vec![project::key(plan::PROJECT)?], prefix: None };
+        let project = project()?;
         let wish = CreateRequest {
             project: project.clone(),
             title: EPIC_TITLE.to_owned(),
@@ -245,6 +253,7 @@ impl<'a, 'b> Story<'a, 'b> {
         };
         let letter = self.write(BLUE, wish).await?;
 
+        let claims = self.claim_apart().await?;
         let amber = self.agents[AMBER].address();
         self.agents[AMBER].label(self.fleet, &deploy, labels[1]).await?;
         self.agents[AMBER].set(self.fleet, &deploy, &[("assignee", &self.agents[AMBER].name)]).await?;
@@ -258,7 +267,7 @@ impl<'a, 'b> Story<'a, 'b> {
         expect(told.digest != offline.digest, "a node that is cut off got what others wrote")?;
         let (here, there) = (told.entries.saturating_sub(before), offline.entries.saturating_sub(before));
         self.tell("all three", format!("apart: {here} new entries on one side, {there} on the other"))?;
-        Ok(Apart { letter, labels })
+        Ok(Apart { letter, labels, claims })
     }
 
     /// Heals the laptop, and looks at what was written on both sides.
@@ -303,6 +312,7 @@ impl<'a, 'b> Story<'a, 'b> {
                 break;
             }
         }
+        self.expect_nothing_held().await?;
         self.user()?.close(self.fleet, EPIC, "All of it is out.").await?;
         let user = self.user()?.address();
         self.tell(&user, format!("closes {EPIC}: All of it is out."))?;
@@ -365,6 +375,11 @@ impl<'a, 'b> Story<'a, 'b> {
         self.fleet.go_on()?;
         self.teller.tell(who, said)
     }
+}
+
+/// Returns the project of the plan.
+fn project() -> Result<ProjectRequest, Failure> {
+    Ok(ProjectRequest { keys: vec![project::key(plan::PROJECT)?], prefix: None })
 }
 
 /// Fails unless something is as it must be.

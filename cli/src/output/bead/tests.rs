@@ -52,6 +52,8 @@ pub(crate) fn bead() -> Bead {
         children: vec!["bm-k7f3.10".into(), "bm-k7f3.2".into()],
         dependents: vec!["bm-7ccc".into()],
         statuses: [("bm-7ccc", "open"), ("bm-k7f3.2", "closed")].map(|(a, s)| (a.into(), s.into())).into(),
+        stale_close: None,
+        holder: None,
         conflicts: vec![
             Conflict {
                 field: "assignee".into(),
@@ -135,6 +137,19 @@ fn a_bead_reads_as_a_page() {
         shown  spring
         other  summer
     "#);
+}
+
+#[test]
+fn who_holds_a_bead_is_named_unless_it_is_assigned_to_that_agent() {
+    let meta = |assignee: Option<&str>, holder: Option<&str>| {
+        let bead = Bead { assignee: assignee.map(Into::into), holder: holder.map(Into::into), ..bead() };
+        plain(&lines(&bead, 80, "2026-03-01T12:00:00Z".parse().unwrap())).lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(meta(Some("ada"), None), "in_progress · P1 · task · @ada");
+    assert_eq!(meta(Some("ada"), Some("ada@desk")), "in_progress · P1 · task · @ada");
+    assert_eq!(meta(Some("ada@desk"), Some("ada@desk")), "in_progress · P1 · task · ada@desk");
+    assert_eq!(meta(Some("ada@desk"), Some("ada@laptop")), "in_progress · P1 · task · ada@desk · held by ada@laptop");
+    assert_eq!(meta(None, Some("bob@laptop")), "in_progress · P1 · task · held by bob@laptop");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::super::found;
-use super::{ByRequest, send};
+use super::{ByRequest, held_on, send};
 use crate::client::{Client, Founding};
 use crate::failure::{Exit, Failure};
 
@@ -36,6 +36,20 @@ async fn beads_are_found_once_each_and_a_wrong_name_ends_it_before_anything_is_d
     let failure = found(&mut client, &wrong).await.unwrap_err();
     assert_eq!((failure.exit, &*failure.code), (Exit::NotFound, "not_found"));
     assert!(failure.message.contains("bm-none"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_bead_that_is_done_and_held_by_another_comes_with_a_warning() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut client, aliases) = bench(&home).await;
+    let bead = found(&mut client, &aliases[..1]).await.unwrap().remove(0);
+    let said = |status: &str, holder: Option<&str>| {
+        held_on(&Bead { status: status.into(), holder: holder.map(Into::into), alias: "P-1".into(), ..bead.clone() })
+    };
+    let warning = "Warning: Ann@desk holds P-1; write to it with `beadmesh mail send --to Ann@desk`.";
+    assert_eq!(said("closed", Some("Ann@desk")).as_deref(), Some(warning));
+    assert_eq!(said("tombstone", Some("Ann@desk")).as_deref(), Some(warning));
+    assert_eq!((said("closed", None), said("open", Some("Ann@desk"))), (None, None));
 }
 
 #[tokio::test]
