@@ -24,6 +24,8 @@ use tempfile::TempDir;
 mod api;
 #[path = "system/bomb.rs"]
 mod bomb;
+#[path = "system/lease.rs"]
+mod lease;
 #[path = "system/mail.rs"]
 mod mail;
 #[path = "system/node.rs"]
@@ -114,6 +116,7 @@ fn run(quick: bool, json: bool, only: Option<String>) -> Result<bool, Box<dyn Er
     bench.stage("a large node and its first sync", Bench::large);
     bench.stage("a write seen elsewhere", Bench::visibility);
     bench.stage("mail", Bench::mail);
+    bench.stage("leases", Bench::leases);
     bench.stage("strangers", Bench::strangers);
     bench.flatness();
     let mut out = stdout().lock();

@@ -9,11 +9,13 @@ use beadmesh_protocol::{
 };
 use serde_json::Value;
 
-use super::support::{Node, Rogue, until};
+use super::support::{Agent, Node, Rogue, until};
 
 /// One wrong command.
 struct Row {
     what: &'static str,
+    /// Who asks, where it is not whoever runs the program.
+    agent: Option<Agent>,
     args: Vec<String>,
     input: String,
     exit: i32,
@@ -30,10 +32,14 @@ fn bad_input_is_named_and_changes_nothing() {
     let [first, second] = ["First", "Second"].map(|title| node.create(&[title]));
     node.json(&["bead", "dep", "add", &second, "--on", &first, "--type", "blocks"]);
     let inviter = Node::running("bob");
+    let claims = claims(&node);
     let before = node.status();
-    for row in rows(&first, &second).into_iter().chain(tickets(&inviter)) {
+    for row in rows(&first, &second).into_iter().chain(claims).chain(tickets(&inviter)) {
         let args: Vec<&str> = row.args.iter().map(String::as_str).collect();
-        let output = node.run_with(&args, &row.input);
+        let output = match &row.agent {
+            Some(agent) => node.run_with_as(agent, &args, &row.input),
+            None => node.run_with(&args, &row.input),
+        };
         let what = row.what;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(row.exit), "{what}: {stderr}");
@@ -57,7 +63,7 @@ fn row(
     says: &'static str,
 ) -> Row {
     let args = line.split(' ').chain(["--json"]).map(str::to_owned).collect();
-    Row { what, args, input: String::new(), exit, code, field, says }
+    Row { what, agent: None, args, input: String::new(), exit, code, field, says }
 }
 
 fn rows(first: &str, second: &str) -> Vec<Row> {
@@ -79,8 +85,82 @@ fn rows(first: &str, second: &str) -> Vec<Row> {
         row("a cycle", &format!("bead dep add {first} --on {second} --type blocks"), 4, "cycle", None, "cycle"),
         row("a garbage ticket", "join bm1garbage", 2, "ticket_malformed", Some("ticket"), "ticket"),
         row("a second node", "up --no-mdns --listen /ip4/127.0.0.1/tcp/0", 4, "conflict", None, "running"),
+        row("a term of nothing", &format!("bead claim {first} --term 0"), 2, "usage", None, "such as 30s"),
+        row("a negative term", "lease take src/ --term -5", 2, "usage", None, "such as 30s"),
+        row("a term of weeks", "lease take src/ --term 2w", 2, "usage", None, "7d"),
+        row("a wait of hours", &format!("bead claim {first} --wait 2h"), 2, "usage", None, "1h"),
+        row("a term without a claim", "bead ready --term 1h", 2, "usage", None, "--claim"),
+        row("two voters", "voters set a b", 2, "invalid", Some("nodes"), "1, 3, 5 or 7"),
+        row("a voter that is none", "voters set nobody", 5, "not_found", None, "beadmesh members"),
+        row("a hold of a second", "voters set a --hold 1s", 2, "usage", None, "5s to 120s"),
+        Row {
+            input: "bmr1garbage\n".to_owned(),
+            ..row("a garbage recovery key", "voters recover a --key-file -", 2, "invalid", Some("recovery_key"), "key")
+        },
         row("a wrong flag", "bead list --colour", 2, "usage", None, "--colour"),
         row("a wrong priority", "bead create Title -p P9", 2, "usage", None, "P9"),
+    ]
+}
+
+/// Returns a row for every claim that can not be, of agents that are made for them.
+fn claims(node: &Node) -> Vec<Row> {
+    let [ant, bee] = ["Ant", "Bee"].map(|name| node.register(name));
+    let [closed, held, free] = ["Closed", "Held", "Free"].map(|title| node.create(&[title]));
+    node.json(&["bead", "close", &closed]);
+    node.json_as(&ant, &["bead", "claim", &held, "--scope", "src/"]);
+    let many: Vec<String> = (0..17).map(|number| format!("docs/{number}.md")).collect();
+    let of_bee = |what, line: &str, exit, code, field, says| Row {
+        agent: Some(bee.clone()),
+        ..row(what, line, exit, code, field, says)
+    };
+    let pattern =
+        |what, pattern: &str, says| of_bee(what, &format!("lease take {pattern}"), 2, "invalid", Some("scope"), says);
+    let scoped = format!("bead claim {free} --scope {}", many.join(" --scope "));
+    vec![
+        pattern("a pattern that leaves the repository", "../src/a.rs", "`..` are not allowed"),
+        pattern("an absolute pattern", "/etc/passwd", "relative to the repository"),
+        pattern("a pattern of another system", "src\\a.rs", "separate segments with `/`"),
+        pattern("a pattern with two stars in a word", "src/a**b", "whole segment"),
+        pattern("an open bracket", "src/[a.rs", "not closed"),
+        pattern("an open brace", "src/{a,b.rs", "not closed"),
+        pattern("a pattern that takes something out", "!src/a.rs", "can not leave paths out"),
+        pattern("17 patterns", &many.join(" "), "at most 16"),
+        of_bee("17 patterns with a bead", &scoped, 2, "invalid", Some("scope"), "at most 16"),
+        of_bee(
+            "a pattern that is none among others",
+            &format!("bead claim {free} --scope docs/a.md --scope docs//x"),
+            2,
+            "invalid",
+            Some("scope"),
+            "pattern 2",
+        ),
+        of_bee(
+            "a project that can be none",
+            "lease take docs/ --project ://",
+            2,
+            "usage",
+            Some("project"),
+            "names no project",
+        ),
+        of_bee("a claim of a closed bead", &format!("bead claim {closed}"), 4, "conflict", None, "is closed"),
+        of_bee("a claim of a bead that is none", "bead claim bm-none", 5, "not_found", None, "bm-none"),
+        of_bee("a claim of a bead that is held", &format!("bead claim {held}"), 4, "held", None, "bead ready --claim"),
+        of_bee(
+            "a claim of a path that is held",
+            &format!("bead claim {free} --scope src/a.rs"),
+            4,
+            "held",
+            None,
+            "src/a.rs",
+        ),
+        of_bee("a release of another's claim", &format!("bead release {held}"), 6, "refused", None, "Ant@ada"),
+        of_bee("a renewal of another's claim", &format!("lease renew {held}"), 6, "refused", None, "Ant@ada"),
+        of_bee("a release of what is not claimed", &format!("bead release {free}"), 5, "not_found", None, "lease list"),
+        of_bee("a check of a path that is held", "lease check src/a.rs", 4, "held", None, "Ant@ada"),
+        Row {
+            agent: Some(Agent { name: "Bee".to_owned(), token: ant.token.clone() }),
+            ..row("a claim with another's token", &format!("bead claim {free}"), 6, "refused", None, "Bee")
+        },
     ]
 }
 

@@ -29,9 +29,22 @@ fn the_demo_ends_with_three_equal_nodes_and_leaves_nothing_behind() {
     let steps = body["steps"].as_array().unwrap();
     let told = |what: &str| steps.iter().filter(|step| step["said"].as_str().unwrap().contains(what)).count();
     assert_eq!((told("closes rollout."), told("closes rollout:")), (14, 1), "{body}");
-    for what in ["loses its network", "has the letter of BlueLake@laptop once", "has both labels", "is shown"] {
+    for what in [
+        "loses its network",
+        "has the letter of BlueLake@laptop once",
+        "has both labels",
+        "is shown",
+        "claim rollout.1 in the same moment",
+        "holds it, token",
+        ": both cover release/changes.md",
+        "claims image/cache/**: tentative",
+        "holds image/cache/**",
+        "gives docs/handbook/** up, and has a letter of the system: AmberFox@workstation has docs/handbook/**",
+    ] {
         assert_eq!(told(what), 1, "{what}: {body}");
     }
+    // Of three that race for one bead two hear who has it, by whatever name that is.
+    assert_eq!(told(": both cover rollout.1"), 2, "{body}");
     assert_eq!(inside(temp.path()), [""; 0]);
     assert!(!node.home().exists(), "the demo touches no home but its own");
 }

@@ -4,6 +4,7 @@
 
 mod cli_bad_input;
 mod cli_demo;
+mod cli_guard;
 mod cli_mail;
 mod cli_pages;
 mod lab_link_cut;
@@ -13,7 +14,10 @@ mod mesh_before_meeting;
 mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;
+mod mesh_lease_races;
+mod mesh_leases;
 mod mesh_mail;
+mod mesh_voters;
 mod node_backup;
 mod node_clone;
 mod node_disk;

@@ -6,23 +6,28 @@ use std::{
     fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 mod cable;
+mod crew;
 mod disk;
 mod rogue;
+mod watch;
 
 pub(crate) use cable::{Cable, Place};
+pub(crate) use crew::{Tenure, crew};
 pub(crate) use disk::Disk;
 pub(crate) use rogue::Rogue;
+pub(crate) use watch::Watch;
 
 /// How long anything may take before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -124,6 +129,21 @@ impl Node {
         drop(self.process());
     }
 
+    /// Stops the node where it stands, as a laptop does that falls asleep; nobody is told.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets the node go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().unwrap();
+        kill_process(Pid::from_child(&process.0), signal).unwrap();
+    }
+
     /// Hands out the process of the node, which is killed when it is dropped.
     pub(crate) fn process(&mut self) -> Process {
         self.process.take().unwrap()
@@ -169,6 +189,23 @@ impl Node {
     /// Runs a command as an agent that proves itself; it must succeed, and its answer is returned.
     pub(crate) fn json_as(&self, agent: &Agent, args: &[&str]) -> Value {
         answer(args, &self.command_as(agent, &with_json(args)).output().unwrap())
+    }
+
+    /// Runs a command as an agent that proves itself; returns its answer, or the error that it ends with.
+    ///
+    /// # Errors
+    /// The error as the program tells it, with its exit code beside it.
+    pub(crate) fn try_as(&self, agent: &Agent, args: &[&str]) -> Result<Value, Value> {
+        let output = self.command_as(agent, &with_json(args)).output().unwrap();
+        if output.status.success() {
+            return Ok(answer(args, &output));
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let last = stderr.lines().last().unwrap_or_else(|| panic!("{args:?}: nothing on stderr"));
+        let mut body: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{args:?}: {error}: {stderr}"));
+        let mut error = body["error"].take();
+        error["exit"] = output.status.code().into();
+        Err(error)
     }
 
     /// Returns the program as an agent that proves itself would run it.
@@ -232,6 +269,16 @@ impl Node {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Returns the directory in which commands run.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// Returns what it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Returns the node's home, which the first command makes.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
@@ -242,7 +289,6 @@ impl Node {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let folder: &Path = self.folder.path();
         let binary = env!("CARGO_BIN_EXE_beadmesh-tested");
         let mut command = match &self.namespace {
             None => Command::new(binary),
@@ -252,7 +298,7 @@ impl Node {
                 command
             }
         };
-        command.args(args).current_dir(folder.join("work")).stdin(Stdio::null());
+        command.args(args).current_dir(self.work()).stdin(Stdio::null());
         command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
         command.env_remove("BEADMESH_TOKEN").env("USER", "keeper");

@@ -25,9 +25,11 @@ use crate::table::Budget;
 use crate::{Bench, Outcome, bytes, create, sync};
 
 /// Protocols that a stranger asks for: ours, and those that libp2p has for others.
-const PROTOCOLS: [&str; 14] = [
+const PROTOCOLS: [&str; 16] = [
     "/beadmesh/sync/1",
     "/beadmesh/join/1",
+    "/beadmesh/blob/1",
+    "/beadmesh/lease/1",
     "/meshsub/1.2.0",
     "/meshsub/1.1.0",
     "/meshsub/1.0.0",

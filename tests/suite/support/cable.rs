@@ -62,6 +62,8 @@ impl Cable {
         for Place { namespace, address } in &self.0 {
             ip(&format!("-n {namespace} address add {address}/24 dev cable"))?;
             ip(&format!("-n {namespace} link set cable up"))?;
+            // Two nodes at one end reach each other without the cable.
+            ip(&format!("-n {namespace} link set lo up"))?;
         }
         Ok(())
     }
