@@ -40,6 +40,7 @@ const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[
     (Bug::EarlyLetterLost, Scenario::Byzantine, 6, "converge"),
     (Bug::LetterTwice, Scenario::Byzantine, 22, "mail"),
     (Bug::ThreadByClock, Scenario::Swarm, 59, "mail"),
+    (Bug::ContestsUntold, Scenario::Partition, 37, "claims"),
     (Bug::EndForgotten, Scenario::Laptop, 1, "claims"),
     (Bug::ForgottenPromises, Scenario::VpsRestart, 10, "leases"),
 ];
