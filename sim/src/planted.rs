@@ -39,7 +39,7 @@ const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[
     (Bug::ImpostorReceipt, Scenario::Byzantine, 46, "mail"),
     (Bug::EarlyLetterLost, Scenario::Byzantine, 6, "converge"),
     (Bug::LetterTwice, Scenario::Byzantine, 22, "mail"),
-    (Bug::ThreadByClock, Scenario::Swarm, 59, "mail"),
+    (Bug::ThreadByClock, Scenario::Swarm, 113, "mail"),
     (Bug::ContestsUntold, Scenario::Partition, 37, "claims"),
     (Bug::EndForgotten, Scenario::Laptop, 1, "claims"),
     (Bug::ForgottenPromises, Scenario::VpsRestart, 10, "leases"),
