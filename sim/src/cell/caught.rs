@@ -9,8 +9,8 @@ use super::run;
 pub(crate) const CAUGHT: &[(Bug, u64, &str)] = &[
     (Bug::AnswersBeforeFlush, 1, "flush"),
     (Bug::ForgottenPromises, 28, "exclusion"),
-    (Bug::LostVoterReturns, 753, "token"),
-    (Bug::NoStartWait, 1_049, "token"),
+    (Bug::LostVoterReturns, 753, "exclusion"),
+    (Bug::NoStartWait, 1_173, "exclusion"),
     (Bug::PromiseShortened, 64, "exclusion"),
     (Bug::TokensUnchecked, 2, "token"),
     (Bug::ReleaseByHolder, 1, "exclusion"),
@@ -19,11 +19,11 @@ pub(crate) const CAUGHT: &[(Bug, u64, &str)] = &[
     (Bug::NoRecoveryWait, 118, "exclusion"),
     (Bug::GrantsSealed, 4, "epoch"),
     (Bug::HalfIsEnough, 2, "exclusion"),
-    (Bug::RoundsAdded, 208, "exclusion"),
+    (Bug::RoundsAdded, 282, "exclusion"),
     (Bug::FromTheReply, 9, "token"),
     (Bug::NoDriftGuard, 401, "exclusion"),
     (Bug::AttemptSurvives, 516, "token"),
-    (Bug::SplitsStay, 613, "turn"),
+    (Bug::SplitsStay, 647, "turn"),
 ];
 
 #[test]
