@@ -162,6 +162,9 @@ pub const LEASE_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// Claims of others that one claim may name as seen.
 pub const CLAIM_SEEN_MAX: usize = 64;
 
+/// Closes of earlier holders that one fence may list: one for each bead of a scope and each voter.
+pub const FENCE_CLOSES_MAX: usize = SCOPE_BEADS_MAX * VOTERS_MAX;
+
 /// Bytes of what a voter hands over that go into one entry.
 pub const HANDOVER_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(HANDOVER_BYTES_MAX + LEASE_MESSAGE_BYTES_MAX < OP_BYTES_MAX);

@@ -10,8 +10,8 @@ use crate::id::{BeadId, EntryId, InviteId, NodeId, ProjectId};
 use crate::lease::{Handover, Proposal, Recovery};
 use crate::limits::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_BYTES_MAX,
-    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CLAIM_SEEN_MAX, CONTROL_HEADS_MAX, LETTER_BODY_BYTES_MAX,
-    LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX, SCOPE_BEADS_MAX,
+    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CLAIM_SEEN_MAX, CONTROL_HEADS_MAX, FENCE_CLOSES_MAX,
+    LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX,
     SUBJECT_BYTES_MAX, THREAD_BYTES_MAX, VOTERS_MAX,
 };
 use crate::mail::{Letter, Receipt};
@@ -278,7 +278,7 @@ impl Op {
             }
             Self::Claim(claim) => within("seen", claim.seen.len(), CLAIM_SEEN_MAX),
             Self::Fence(fence) => {
-                within("closes", fence.closes.len(), SCOPE_BEADS_MAX * VOTERS_MAX)?;
+                within("closes", fence.closes.len(), FENCE_CLOSES_MAX)?;
                 within("proof", fence.proof.len(), VOTERS_MAX)
             }
             Self::Bead(_)

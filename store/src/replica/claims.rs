@@ -25,7 +25,7 @@ use crate::stage::{Stage, StoreError};
 const CONTESTS_MAX: usize = 64;
 
 /// Closes that one claim lets stand; of more the lowest ids stay.
-const FENCE_CLOSES_MAX: usize = 256;
+const CLOSES_KEPT_MAX: usize = 256;
 
 /// What is known of one claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,15 +242,17 @@ impl Claims {
         found.collect()
     }
 
-    /// Returns the claim on a bead that counts now and has the latest lease, if one has any.
-    pub(crate) fn holding(&self, mesh: &Mesh, wall: Wall, bead: BeadId) -> Option<(ClaimId, Holder)> {
-        let on_bead = self.on_beads.range((bead, ClaimId::from_bytes([0; 16]))..).take_while(|(on, _)| *on == bead);
-        let held = on_bead.filter_map(|(_, id)| {
-            let facts = self.open.get(id)?;
-            let open = self.counting(mesh, wall, *id, facts)?;
-            Some((open.token?, *id, open.holder))
-        });
-        held.max().map(|(_, id, holder)| (id, holder))
+    /// Returns the claims on a bead that count now, by id.
+    pub(crate) fn on_bead<'a>(&'a self, mesh: &'a Mesh, wall: Wall, bead: BeadId) -> impl Iterator<Item = Open<'a>> {
+        let on_bead =
+            self.on_beads.range((bead, ClaimId::from_bytes([0; 16]))..).take_while(move |(on, _)| *on == bead);
+        on_bead.filter_map(move |(_, id)| self.counting(mesh, wall, *id, self.open.get(id)?))
+    }
+
+    /// Returns who has the latest lease on a bead, by the claims that count now.
+    pub(crate) fn holding(&self, mesh: &Mesh, wall: Wall, bead: BeadId) -> Option<Holder> {
+        let held = self.on_bead(mesh, wall, bead).filter(|open| open.token.is_some());
+        held.max_by_key(|open| (open.token, open.id)).map(|open| open.holder)
     }
 
     /// Returns the claims that count now and exclude what these terms ask for.
@@ -350,7 +352,7 @@ impl Facts {
         known.token = known.token.max(token);
         known.until = known.until.max(until);
         known.closes.extend(closes);
-        while known.closes.len() > FENCE_CLOSES_MAX {
+        while known.closes.len() > CLOSES_KEPT_MAX {
             known.closes.pop_last();
         }
     }

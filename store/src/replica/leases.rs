@@ -13,7 +13,6 @@ use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, EntryId, NodeId, VoterId};
 use beadmesh_protocol::lease::holder::{Order, Wish};
 use beadmesh_protocol::lease::message::Refusal;
 use beadmesh_protocol::lease::{Answer, Ask, Claims, Epoch, Holder, LaneId, Message, Token};
-use beadmesh_protocol::limits::{SCOPE_BEADS_MAX, VOTERS_MAX};
 use beadmesh_protocol::op::Op;
 use serde::{Deserialize, Serialize};
 
@@ -36,11 +35,9 @@ use voters::Choice;
 /// Time after which a claim without a lease is tried again, should nothing else give a reason to.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Closes of earlier holders that one fence lets stand.
-const FENCE_CLOSES_MAX: usize = SCOPE_BEADS_MAX * VOTERS_MAX;
-
 /// Starts of this node that it may have forgotten, as after its store was turned back.
 const INCARNATION_JUMP_MAX: u64 = 1 << 20;
+
 /// Least time between two comparisons with one node that knows of a later epoch: each has it send anew what is under way.
 const CATCH_PAUSE: Duration = Duration::from_secs(2);
 

@@ -220,7 +220,7 @@ impl Replica {
         self.author(ops.collect()).map(|_| ())
     }
 
-    /// Returns whether a proposal waits for this voter to have started.
+    /// Returns when this voter will have started, where a proposal waits for that.
     pub(super) fn seals_at(&self) -> Option<Instant> {
         self.mesh.succession().proposed(self.mesh.epoch().0)?;
         self.voting.quiet_until(self.now.mono)

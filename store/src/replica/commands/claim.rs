@@ -50,7 +50,9 @@ impl Replica {
         if let Some(op) = project_op {
             self.author(vec![op])?;
         }
-        let seen = self.clashing(agent, &terms).into_iter().take(CLAIM_SEEN_MAX).collect();
+        let clashing = self.claims.excluding(&self.mesh, self.now.wall, &terms);
+        let others = clashing.filter(|open| open.holder.agent != agent).map(|open| open.id);
+        let seen = others.take(CLAIM_SEEN_MAX).collect();
         let claim = Claim { agent, terms, priority, until, nonce: self.rng.next_u64(), seen };
         if new.offline || !self.config.votes {
             let id = self.claim_offline(claim)?;
@@ -115,12 +117,6 @@ impl Replica {
         let patterns = bead.scopes.iter().chain(&new.scopes);
         let scope = Scope::parse(project, [id], patterns).map_err(|error| unsound(error.to_string()))?;
         Ok((Terms { scope, mode: new.mode }, bead.priority, None))
-    }
-
-    /// Returns the open claims of others that clash with what an agent wants.
-    fn clashing(&self, agent: AgentId, terms: &Terms) -> BTreeSet<ClaimId> {
-        let open = self.claims.excluding(&self.mesh, self.now.wall, terms);
-        open.filter(|open| open.holder.agent != agent).map(|open| open.id).collect()
     }
 
     /// Ends a claim of the agent.
@@ -188,10 +184,9 @@ impl Replica {
         if let Some((id, _)) = mine {
             return Ok(id);
         }
-        let on_bead = |open: &Claim| open.terms.scope.beads().contains(&bead);
-        let open = self.claims.in_force(&self.mesh, self.now.wall).filter(|(_, _, open)| on_bead(open.claim));
+        let open = self.claims.on_bead(&self.mesh, self.now.wall, bead);
         // One with a lease goes before one without.
-        let found = open.max_by_key(|(id, _, open)| (open.token, std::cmp::Reverse(*id))).map(|(id, ..)| id);
+        let found = open.max_by_key(|open| (open.token, std::cmp::Reverse(open.id))).map(|open| open.id);
         found.ok_or_else(|| not_found().into())
     }
 
@@ -528,7 +523,7 @@ impl Replica {
         let own = self.leases.all().find(|(_, own)| own.claim.agent == agent && own.bead() == Some(bead));
         let own = own.map(|(id, _)| id);
         let holding = self.claims.holding(&self.mesh, self.now.wall, bead);
-        let is_taken = holding.is_some_and(|(_, holder)| holder.agent != agent);
+        let is_taken = holding.is_some_and(|holder| holder.agent != agent);
         let mut token = None;
         for (id, facts) in self.claims.fenced_on(&self.stage, bead)? {
             let is_its = facts.holder().is_some_and(|holder| holder.agent == agent);

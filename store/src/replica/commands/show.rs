@@ -48,7 +48,7 @@ impl Replica {
             children: children.iter().copied().map(alias).collect(),
             dependents: dependents.into_iter().map(alias).collect(),
             conflicts: record.conflicts,
-            holder: self.claims.holding(&self.mesh, wall, id).map(|(_, holder)| self.mesh.address(holder.agent)),
+            holder: self.claims.holding(&self.mesh, wall, id).map(|holder| self.mesh.address(holder.agent)),
             stale_close: record.stale_close.map(|stale| StaleCloseAnswer {
                 by: self.mesh.address(stale.by),
                 token: stale.token,

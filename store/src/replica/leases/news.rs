@@ -128,11 +128,10 @@ impl Replica {
             return Ok(());
         }
         let wall = self.now.wall;
-        let rivals = self.claims.in_force(&self.mesh, wall).filter(|(other, _, open)| {
-            *other != id && open.holder != own.holder && open.claim.terms.excludes(&own.claim.terms)
-        });
+        let rivals = self.claims.excluding(&self.mesh, wall, &own.claim.terms);
+        let rivals = rivals.filter(|open| open.holder != own.holder);
         let clash = |terms: &Scope| own.claim.terms.scope.clash(terms);
-        let rivals = rivals.map(|(other, _, open)| (other, open.holder.agent, clash(&open.claim.terms.scope)));
+        let rivals = rivals.map(|open| (open.id, open.holder.agent, clash(&open.claim.terms.scope)));
         let rivals: Vec<_> = rivals.take(CONTESTS_TOLD_MAX).collect();
         for (with, agent, witness) in rivals {
             let Some(witness) = witness else { continue };

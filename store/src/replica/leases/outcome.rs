@@ -6,9 +6,10 @@ use beadmesh_protocol::id::ClaimId;
 use beadmesh_protocol::lease::holder::{End, Held};
 use beadmesh_protocol::lease::message::{Blocker, Refusal};
 use beadmesh_protocol::lease::{Epoch, LaneId};
+use beadmesh_protocol::limits::FENCE_CLOSES_MAX;
 
 use super::super::Replica;
-use super::{FENCE_CLOSES_MAX, Own, RETRY_INTERVAL, State};
+use super::{Own, RETRY_INTERVAL, State};
 use crate::command::CommandError;
 use crate::stage::StoreError;
 
