@@ -16,10 +16,12 @@ use crate::id::{BeadId, EntryId, NodeId, VoterId};
 use crate::limits::{COUNTER_JUMP_MAX, LEASES_MAX, LEASES_PER_HOLDER_MAX, WAITS_PER_HOLDER_MAX};
 use crate::planted::{self, Bug};
 
+mod grants;
 mod lanes;
 mod office;
 mod records;
 
+use grants::Grants;
 pub use lanes::Lanes;
 pub use records::{Boot, Record, State};
 
@@ -43,7 +45,7 @@ const HOLDERS_MAX: usize = 16_384;
 pub struct Voter {
     node: NodeId,
     state: State,
-    grants: BTreeMap<Attempt, Grant>,
+    grants: Grants,
     lanes: BTreeMap<Holder, Lanes>,
     closes: BTreeMap<BeadId, (Token, EntryId)>,
     waits: BTreeMap<Attempt, Wait>,
@@ -92,7 +94,7 @@ impl Voter {
     }
 
     fn of(node: NodeId, state: State) -> Self {
-        let (grants, lanes, closes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (grants, lanes, closes) = (Grants::default(), BTreeMap::new(), BTreeMap::new());
         let changed = records::Changed::state();
         Self { node, state, grants, lanes, closes, waits: BTreeMap::new(), changed }
     }
@@ -113,14 +115,17 @@ impl Voter {
             voter.state.quiet_until_us = now.after(wait).as_micros();
             voter.skip_counters(0);
             let hold_ms = voter.state.epoch.as_ref().map_or(0, |epoch| epoch.hold_ms);
-            for (attempt, grant) in voter.grants.iter_mut().filter(|(_, grant)| !grant.dead) {
-                grant.keep_from(now, hold_ms);
-                voter.changed.grant(*attempt);
-            }
+            let changed = &mut voter.changed;
+            voter.grants.amend(|attempt, grant| {
+                if !grant.dead {
+                    grant.keep_from(now, hold_ms);
+                    changed.grant(attempt);
+                }
+            });
             voter.changed.touch_state();
         }
         if planted::is(Bug::ForgottenPromises) {
-            voter.grants.values_mut().for_each(|grant| grant.until_us = 0);
+            voter.grants.amend(|_, grant| grant.until_us = 0);
         }
         voter
     }
@@ -153,13 +158,13 @@ impl Voter {
 
     /// Returns promises in force, by attempt.
     pub fn live(&self, now: Instant) -> impl Iterator<Item = (Token, &Grant)> {
-        let live = self.grants.iter().filter(move |(_, grant)| grant.is_live(now));
+        let live = self.grants.all().iter().filter(move |(_, grant)| grant.is_live(now));
         live.map(|(attempt, grant)| (grant.token(*attempt), grant))
     }
 
     /// Returns how many records are kept: promises in force or spent, waiting claims, lanes and closes.
     pub fn records(&self) -> usize {
-        self.grants.len() + self.waits.len() + self.lanes.len() + self.closes.len()
+        self.grants.all().len() + self.waits.len() + self.lanes.len() + self.closes.len()
     }
 
     /// Returns who the voter is and what it knows.
@@ -220,7 +225,7 @@ impl Voter {
         self.end_lanes(attempt, ask.lanes_from);
         let lanes = self.lanes.get(&attempt.lane.holder);
         let is_other = |grant: &Grant| grant.dead || grant.counter != ask.token.counter || grant.terms != ask.terms;
-        if lanes.is_some_and(|lanes| lanes.is_closed(attempt)) || self.grants.get(&attempt).is_some_and(is_other) {
+        if lanes.is_some_and(|lanes| lanes.is_closed(attempt)) || self.grants.get(attempt).is_some_and(is_other) {
             let incarnation = lanes.map_or(0, Lanes::incarnation).max(attempt.lane.incarnation);
             return Some(Answer::Ended { attempt, incarnation });
         }
@@ -247,20 +252,21 @@ impl Voter {
         }
         self.end_closed(attempt.lane.holder);
         if planted::is(Bug::ReleaseByHolder) {
-            self.grants.range_mut(attempt.lane.holder.attempts()).for_each(|(_, grant)| grant.dead = true);
+            let ended: Vec<Attempt> = self.grants.of(attempt.lane.holder).map(|(attempt, _)| attempt).collect();
+            for attempt in ended {
+                self.grants.end(attempt);
+            }
         }
         self.waits.remove(&attempt);
         // Whatever is remembered of lanes: the holder has stopped.
-        let Some(grant) = self.grants.get_mut(&attempt).filter(|grant| grant.counter == release.token.counter) else {
+        let Some(grant) = self.grants.get(attempt).filter(|grant| grant.counter == release.token.counter) else {
             return;
         };
-        if !grant.dead {
-            grant.dead = true;
+        let close = release.close.filter(|(bead, _)| grant.terms.scope.beads().contains(bead));
+        if self.grants.end(attempt) {
             self.changed.grant(attempt);
         }
-        if let Some((bead, entry)) = release.close
-            && self.grants[&attempt].terms.scope.beads().contains(&bead)
-        {
+        if let Some((bead, entry)) = close {
             self.note_close(bead, release.token, entry);
         }
     }
@@ -289,16 +295,13 @@ impl Voter {
     fn judge(&mut self, now: Instant, ask: &Acquire) -> Option<Answer> {
         let attempt = ask.token.attempt;
         let holder = attempt.lane.holder;
-        let owns = self.grants.get(&attempt).is_some_and(|grant| grant.is_live(now));
+        let owns = self.grants.get(attempt).is_some_and(|grant| grant.is_live(now));
         // People and gates see the counter alone, so a later lease has a higher one, and not just a later attempt.
         let floor = self.state.floor.map(|floor| floor.counter);
         let mut stale = !owns && Some(ask.token.counter) <= floor;
         let mut blockers: Vec<InTheWay<'_>> = Vec::new();
-        for (other, grant) in self.grants.iter().filter(|(other, _)| **other != attempt) {
-            if !grant.terms.excludes(&ask.terms) {
-                continue;
-            }
-            let token = grant.token(*other);
+        for (other, grant) in self.grants.excluding(&ask.terms).filter(|(other, _)| *other != attempt) {
+            let token = grant.token(other);
             let is_other = other.lane.holder != holder;
             if is_other && grant.is_live(now) {
                 let left_us = Some(grant.until_us - now.as_micros());
@@ -345,7 +348,7 @@ impl Voter {
             dead: false,
         };
         grant.keep_from(now, hold_ms);
-        if let Some(before) = self.grants.get(&attempt).filter(|before| before.until_us > grant.until_us)
+        if let Some(before) = self.grants.get(attempt).filter(|before| before.until_us > grant.until_us)
             && !planted::is(Bug::PromiseShortened)
         {
             // The holder may still rely on a longer hold of the epoch before.
@@ -373,11 +376,11 @@ impl Voter {
 
     /// Returns why the holder can not have one more promise.
     fn full(&self, now: Instant, holder: Holder) -> Option<Refusal> {
-        let mine = self.grants.range(holder.attempts()).filter(|(_, grant)| grant.is_live(now)).count();
+        let mine = self.grants.of(holder).filter(|(_, grant)| grant.is_live(now)).count();
         if mine >= LEASES_PER_HOLDER_MAX {
             return Some(Refusal::HolderFull);
         }
-        let is_full = self.grants.len() >= LEASES_MAX && self.live(now).count() >= LEASES_MAX;
+        let is_full = self.grants.all().len() >= LEASES_MAX && self.live(now).count() >= LEASES_MAX;
         is_full.then_some(Refusal::VoterFull)
     }
 
@@ -419,17 +422,17 @@ impl Voter {
     /// Marks what was promised to attempts of a holder that have ended.
     fn end_closed(&mut self, holder: Holder) {
         let Some(lanes) = self.lanes.get(&holder) else { return };
-        for (attempt, grant) in self.grants.range_mut(holder.attempts()) {
-            if !grant.dead && lanes.is_closed(*attempt) {
-                grant.dead = true;
-                self.changed.grant(*attempt);
-            }
+        let is_ended = |(attempt, grant): &(Attempt, &Grant)| !grant.dead && lanes.is_closed(*attempt);
+        let ended: Vec<Attempt> = self.grants.of(holder).filter(is_ended).map(|(attempt, _)| attempt).collect();
+        for attempt in ended {
+            self.grants.end(attempt);
+            self.changed.grant(attempt);
         }
     }
 
     /// Forgets the lanes of holders without a record; a late message of theirs then costs at most a hold time.
     fn forget_idle_holders(&mut self) {
-        let busy: BTreeSet<Holder> = self.grants.keys().map(|attempt| attempt.lane.holder).collect();
+        let busy: BTreeSet<Holder> = self.grants.all().keys().map(|attempt| attempt.lane.holder).collect();
         let idle: Vec<Holder> = self.lanes.keys().filter(|holder| !busy.contains(holder)).copied().collect();
         for holder in idle {
             self.lanes.remove(&holder);
@@ -451,10 +454,10 @@ impl Voter {
 
     /// Drops records of attempts that have ended or lapsed beyond the newest `kept`; the floor takes their place.
     fn drop_spent(&mut self, now: Instant, kept: usize) {
-        if self.grants.len() <= kept {
+        if self.grants.all().len() <= kept {
             return;
         }
-        let spent = self.grants.iter().filter(|(_, grant)| !grant.is_live(now));
+        let spent = self.grants.all().iter().filter(|(_, grant)| !grant.is_live(now));
         let mut spent: Vec<Token> = spent.map(|(attempt, grant)| grant.token(*attempt)).collect();
         if spent.len() <= kept {
             return;
@@ -463,7 +466,7 @@ impl Voter {
         // Half of them go at once, so that this is not done at every promise.
         spent.truncate(spent.len() - kept / 2);
         for token in &spent {
-            self.grants.remove(&token.attempt);
+            self.grants.remove(token.attempt);
             self.changed.grant(token.attempt);
         }
         self.state.floor = self.state.floor.max(spent.last().copied());

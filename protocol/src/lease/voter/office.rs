@@ -36,7 +36,7 @@ impl Voter {
             self.changed.touch_state();
         }
         let successor = self.state.sealed_for.clone()?;
-        let grants = self.grants.iter();
+        let grants = self.grants.all().iter();
         let dump = Dump {
             grants: grants.map(|(attempt, grant)| (*attempt, Grant { until_us: 0, ..grant.clone() })).collect(),
             lanes: self.lanes.clone(),
@@ -76,7 +76,7 @@ impl Voter {
             counter: self.state.counter,
             floor: self.state.floor,
         });
-        let before = std::mem::take(&mut self.grants);
+        let before = self.grants.take();
         for (attempt, grant) in &before {
             if !united.grants.contains_key(attempt) {
                 united.floor = united.floor.max(Some(grant.token(*attempt)));
@@ -90,7 +90,8 @@ impl Voter {
             grant.keep_from(now, epoch.hold_ms);
             self.changed.grant(*attempt);
         }
-        (self.grants, self.lanes, self.closes) = (united.grants, united.lanes, united.closes);
+        self.grants = united.grants.into_iter().collect();
+        (self.lanes, self.closes) = (united.lanes, united.closes);
         self.lanes.keys().for_each(|holder| self.changed.lanes(*holder));
         self.closes.keys().for_each(|bead| self.changed.close(*bead));
         (self.state.counter, self.state.floor) = (united.counter, united.floor);
@@ -104,7 +105,7 @@ impl Voter {
         if epoch.number <= self.state.epoch_number() {
             return false;
         }
-        for (attempt, grant) in std::mem::take(&mut self.grants) {
+        for (attempt, grant) in self.grants.take() {
             self.state.floor = self.state.floor.max(Some(grant.token(attempt)));
             self.changed.grant(attempt);
         }

@@ -77,7 +77,7 @@ impl Voter {
         let Changed { state, grants, lanes, closes } = std::mem::take(&mut self.changed);
         let mut records = Vec::with_capacity(grants.len() + lanes.len() + closes.len() + 1);
         for attempt in grants {
-            records.push(Record::Grant(attempt, self.grants.get(&attempt).cloned().map(Box::new)));
+            records.push(Record::Grant(attempt, self.grants.get(attempt).cloned().map(Box::new)));
         }
         records.extend(lanes.into_iter().map(|holder| Record::Lanes(holder, self.lanes.get(&holder).cloned())));
         records.extend(closes.into_iter().map(|bead| Record::Close(bead, self.closes.get(&bead).copied())));
@@ -91,7 +91,7 @@ impl Voter {
     pub(super) fn load(&mut self, record: Record) {
         match record {
             Record::State(state) => self.state = *state,
-            Record::Grant(attempt, Some(grant)) => drop(self.grants.insert(attempt, *grant)),
+            Record::Grant(attempt, Some(grant)) => self.grants.insert(attempt, *grant),
             Record::Lanes(holder, Some(lanes)) => drop(self.lanes.insert(holder, lanes)),
             Record::Close(bead, Some(close)) => drop(self.closes.insert(bead, close)),
             Record::Grant(_, None) | Record::Lanes(_, None) | Record::Close(_, None) => {}

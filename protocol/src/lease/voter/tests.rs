@@ -23,7 +23,9 @@ fn blockers(answer: Option<Answer>) -> Vec<Blocker> {
 /// Stops the voter and opens it again from its records.
 fn reopened(voter: &mut Voter, boot: Boot, now: Instant) -> Voter {
     let mut kept = vec![Record::State(Box::new(voter.state.clone()))];
-    kept.extend(voter.grants.iter().map(|(attempt, grant)| Record::Grant(*attempt, Some(Box::new(grant.clone())))));
+    kept.extend(
+        voter.grants.all().iter().map(|(attempt, grant)| Record::Grant(*attempt, Some(Box::new(grant.clone())))),
+    );
     kept.extend(voter.lanes.iter().map(|(holder, lanes)| Record::Lanes(*holder, Some(lanes.clone()))));
     Voter::open(voter.node, voter.state.clone(), kept, boot, now)
 }
@@ -109,7 +111,7 @@ fn a_later_lease_has_a_higher_token_also_when_the_record_is_gone() {
     let stale = Some(Answer::Stale { attempt: low.token.attempt, counter: 7 });
     assert_eq!(voter.acquire(START, node(3), &low), stale);
     voter.drop_spent(START, 0);
-    assert!(voter.grants.is_empty());
+    assert!(voter.grants.all().is_empty());
     assert_eq!(voter.acquire(START, node(3), &low), stale);
     granted(voter.acquire(START, node(3), &acquire(holder(3, 2), 8, exclusive(&["src/a.rs"]))));
 }
@@ -304,8 +306,8 @@ fn records_say_all_that_a_voter_knows() {
         let kept = keep(&mut voter);
         let again = Voter::open(node(1), voter.state.clone(), kept.into_values(), [1; 16], START);
         assert_eq!(
-            (&again.state, &again.grants, &again.lanes, &again.closes),
-            (&voter.state, &voter.grants, &voter.lanes, &voter.closes)
+            (&again.state, again.grants.all(), &again.lanes, &again.closes),
+            (&voter.state, voter.grants.all(), &voter.lanes, &voter.closes)
         );
     }
 }
