@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use beadmesh_protocol::id::{NodeId, base32};
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
@@ -318,10 +319,13 @@ impl Home {
 
     /// Returns what `machine` will return once the store at this place has been moved to its own.
     pub(crate) fn machine_at(store: &Path) -> Result<String, HomeError> {
-        let inode = fs::metadata(store).map_err(|source| HomeError::io(store, source))?.ino();
+        let found = fs::metadata(store).map_err(|source| HomeError::io(store, source))?;
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
         let machine = if machine.trim().is_empty() { host_name() } else { machine.trim().to_owned() };
-        Ok(format!("{machine}/{inode}"))
+        // A number is soon given anew, to a directory that is put where one was removed; its birth tells them apart.
+        let birth = found.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
+        let birth = birth.map(|birth| format!("/{}", birth.as_nanos())).unwrap_or_default();
+        Ok(format!("{machine}/{}{birth}", found.ino()))
     }
 
     /// Reads a small file of ours; `None` when there is none.

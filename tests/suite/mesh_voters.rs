@@ -1,6 +1,9 @@
 //! Voters that are killed and exchanged while agents claim: at no time do two of them hold one bead.
 
 use std::{
+    fs::File,
+    path::Path,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -103,6 +106,88 @@ fn a_voter_that_lost_its_disk_never_votes_again_and_the_others_go_on() {
     until("the lease to be got back", || bob.json(&["lease", "show", &bead])["claim"]["state"] == "held");
     choose(ada, &["ada", "bob", "cyd"]);
     assert_eq!(note(), Value::Null);
+}
+
+#[test]
+fn a_voter_that_is_killed_between_its_promise_and_its_answer_stands_by_the_promise() {
+    let mut nodes = ["ada", "bob", "cyd"].map(Node::new);
+    crew(&mut nodes, 3);
+    let bead = nodes[0].create(&["Wanted by two"]);
+    let [ant, bee] = [nodes[0].register("Ant"), nodes[1].register("Bee")];
+    settle(&nodes.each_ref());
+    let [ada, bob, cyd] = &mut nodes;
+    cyd.kill();
+    let last = bob.work().join("last");
+    // Whatever else bob keeps may be what it dies with: then it is tried again.
+    until("bob to die with its promise", || {
+        bob.kill();
+        bob.up_until(&last);
+        until("ada to reach bob", || ada.json(&["voters", "list"])["reached"] == 2);
+        File::create(&last).unwrap();
+        // Nobody is left to make a majority with.
+        let answer = ada.json_as(&ant, &["bead", "claim", &bead]);
+        assert_ne!(answer["claim"]["state"], "held", "{answer}");
+        assert_eq!(bob.ended(), None, "bob was not killed");
+        // Nobody asks it again before it says what it has promised.
+        ada.freeze();
+        bob.up();
+        let has_promised = bob.json(&["voters", "list"])["leases"] == 1;
+        ada.thaw();
+        if !has_promised {
+            ada.json_as(&ant, &["bead", "release", &bead]);
+        }
+        has_promised
+    });
+    until("the lease to be got", || ada.json(&["lease", "show", &bead])["claim"]["state"] == "held");
+    let refused = bob.try_as(&bee, &["bead", "claim", &bead]).unwrap_err();
+    assert_eq!((&refused["code"], &refused["exit"]), (&json!("held"), &json!(4)), "{refused}");
+    cyd.up();
+    settle(&[ada, bob, cyd]);
+    for node in [&*ada, bob, cyd] {
+        assert_eq!(node.export(), ada.export());
+    }
+}
+
+#[test]
+fn a_voter_whose_store_was_put_back_never_votes_by_it() {
+    let mut nodes = ["ada", "bob", "cyd"].map(Node::new);
+    crew(&mut nodes, 3);
+    let bead = nodes[0].create(&["Wanted by two"]);
+    let [ant, bee] = [nodes[0].register("Ant"), nodes[2].register("Bee")];
+    settle(&nodes.each_ref());
+    let [ada, bob, cyd] = &mut nodes;
+    let (store, kept) = (bob.home().join("store"), bob.work().join("kept"));
+    bob.down();
+    copy(&store, &kept);
+    bob.up();
+    cyd.kill();
+    until("ada to reach bob", || ada.json(&["voters", "list"])["reached"] == 2);
+    let held = ada.json_as(&ant, &["bead", "claim", &bead]);
+    assert_eq!(held["claim"]["state"], "held", "{held}");
+    ada.freeze();
+    bob.kill();
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&kept, &store);
+    bob.up();
+    cyd.up();
+    // With what bob has forgotten, it and cyd would be a majority.
+    until("cyd to reach bob", || {
+        let peers = cyd.status()["peers"].take();
+        peers.as_array().unwrap().iter().any(|peer| peer["name"] == "bob" && peer["connected"] == true)
+    });
+    let answer = cyd.json_as(&bee, &["bead", "claim", &bead]);
+    assert_eq!(answer["claim"]["state"], "tentative", "{answer}");
+    ada.thaw();
+    settle(&[ada, bob, cyd]);
+    choose(ada, &["ada", "bob", "cyd"]);
+    let states = || [&*ada, &*cyd].map(|node| node.json(&["lease", "show", &bead])["claim"]["state"].clone());
+    until("one of both to hold the bead", || states().contains(&json!("held")));
+}
+
+/// Copies a folder with all that lies in it.
+fn copy(from: &Path, to: &Path) {
+    let mut command = Command::new("cp");
+    assert!(command.arg("-a").args([from, to]).status().unwrap().success());
 }
 
 /// Ends the work when it is dropped.

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread,
@@ -86,10 +86,30 @@ impl Node {
 
     /// Starts the node and waits for its greeting; it listens where it did before.
     pub(crate) fn up(&mut self) {
+        self.up_with(&[]);
+    }
+
+    /// Starts the node so that it dies by itself once a file is at `last`: with what it made durable next, and before it
+    /// can say so to anybody.
+    pub(crate) fn up_until(&mut self, last: &Path) {
+        let double = std::env::current_exe().unwrap().with_file_name("libpower_loss.so");
+        assert!(double.exists(), "there is no {}", double.display());
+        let mirror = self.folder.path().join("mirror");
+        let variables = [
+            ("LD_PRELOAD", double.as_path()),
+            ("POWER_LOSS_FROM", &self.home()),
+            ("POWER_LOSS_TO", &mirror),
+            ("POWER_LOSS_LAST", last),
+        ];
+        self.up_with(&variables);
+    }
+
+    fn up_with(&mut self, variables: &[(&str, &Path)]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = self.command(&["up", "--json", "--no-mdns", "--listen", &self.listen]);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         self.process = Some(Process(child));
         let (sender, greeting) = mpsc::channel();

@@ -106,6 +106,15 @@ pub(crate) fn die(text: &str) -> ! {
     }
 }
 
+/// Ends the process as a power cut does, or SIGKILL: nothing more leaves it.
+pub(crate) fn kill() -> ! {
+    // SAFETY: a process may kill itself; aborting is always allowed.
+    unsafe {
+        libc::raise(libc::SIGKILL);
+        libc::abort()
+    }
+}
+
 /// Lets pages leak that were written at `at`, or just before the position of `fd`.
 fn leak(fd: RawFd, at: Option<off_t>, written: ssize_t) {
     let Ok(len) = u64::try_from(written) else { return };

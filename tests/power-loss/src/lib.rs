@@ -9,6 +9,8 @@
 //! - `POWER_LOSS_TO`: where the mirror is made, outside the former; `POWER_LOSS_TO.disk` beside it is taken too.
 //! - `POWER_LOSS_FDATASYNC=noop`: both calls succeed and do nothing. `=skip`: only `fdatasync` does nothing.
 //!   `=fail:N`: after `N` calls that work, `fdatasync` fails with `EIO`.
+//! - `POWER_LOSS_LAST`: once a file of this name is there, the next `fdatasync` is the last thing that the process does: it
+//!   is carried out, the file is removed, and the process is killed before it hears of it.
 //! - `POWER_LOSS_SEED`: half of all pages written, chosen by this number, reach the mirror at once, as a kernel may
 //!   write them back at any time and in any order.
 //!

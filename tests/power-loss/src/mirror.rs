@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use crate::interpose::die;
+use crate::interpose::{die, kill};
 
 /// Bytes compared and copied at a time.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -50,6 +50,8 @@ pub(crate) struct Mirror {
     to: PathBuf,
     disk: PathBuf,
     mode: Mode,
+    /// The file that makes the next `fdatasync` the last thing that the process does.
+    last: Option<PathBuf>,
     /// Calls of `fdatasync` so far.
     calls: AtomicU64,
     /// State of the generator that picks leaking pages, if any leak; also held while the mirror changes.
@@ -101,6 +103,7 @@ impl Mirror {
             Ok(seed) => seed,
             Err(_) => die("POWER_LOSS_SEED is not a number"),
         });
+        let last = env::var_os("POWER_LOSS_LAST").map(PathBuf::from);
         let disk = to.with_added_extension("disk");
         if to.starts_with(&from) {
             die("POWER_LOSS_TO lies in POWER_LOSS_FROM");
@@ -108,7 +111,16 @@ impl Mirror {
         if fs::create_dir_all(&disk).is_err() {
             die("the mirror can not be made");
         }
-        Some(Self { from, to, disk, mode, calls: AtomicU64::new(0), leaks: seed.is_some(), seed: Mutex::new(seed) })
+        Some(Self {
+            from,
+            to,
+            disk,
+            mode,
+            last,
+            calls: AtomicU64::new(0),
+            leaks: seed.is_some(),
+            seed: Mutex::new(seed),
+        })
     }
 
     /// Answers an `fsync`, unless `fd` is none of our business.
@@ -128,6 +140,9 @@ impl Mirror {
             Mode::Noop | Mode::Skip => {}
             Mode::Fail(working) if calls >= working => return Some(Answer::Failed),
             Mode::Faithful | Mode::Fail(_) => self.sync(fd, &path),
+        }
+        if self.last.as_ref().is_some_and(|last| fs::remove_file(last).is_ok()) {
+            kill();
         }
         Some(Answer::Done)
     }
