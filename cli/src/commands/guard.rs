@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::Write;
 
 use beadmesh_node::api::model::{PathInTheWay, PathsBody, ProjectRequest};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use self::git::{Git, Touched};
 use super::lease::check;
-use super::{Context, variable};
+use super::{Context, input, variable};
 use crate::args::{GuardCommand, HookArg, HookArgs};
 use crate::failure::{Exit, Failure};
 use crate::output::text;
@@ -68,7 +68,7 @@ pub(super) async fn run(context: &mut Context, command: GuardCommand) -> Result<
 async fn hook(context: &mut Context, args: HookArgs) -> Result<(), Failure> {
     let HookArgs { hook, words } = args;
     let input = match hook {
-        HookArg::Push => Some(input()?),
+        HookArg::Push => Some(told_by_git()?),
         HookArg::Commit | HookArg::Merge | HookArg::Patch => None,
     };
     if let Some((own, rest)) = words.split_first() {
@@ -222,14 +222,9 @@ fn way_out() -> String {
 }
 
 /// Reads what git tells a hook.
-fn input() -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
-    let read = read.map_err(|error| Failure::io("standard input cannot be read", &error))?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > INPUT_BYTES_MAX {
-        return Err(Failure::new(Exit::Failed, "too_large", format!("git says more than {INPUT_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
+fn told_by_git() -> Result<Vec<u8>, Failure> {
+    let over = || Failure::new(Exit::Failed, "too_large", format!("git says more than {INPUT_BYTES_MAX} bytes"));
+    input::bytes(INPUT_BYTES_MAX)?.ok_or_else(over)
 }
 
 #[cfg(test)]

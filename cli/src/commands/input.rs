@@ -53,12 +53,7 @@ impl Input {
             // Whoever typed - by hand wonders what happens now.
             let _ = io::Write::write_all(&mut anstream::stderr(), b"Reading from the terminal; end with Ctrl-D.\n");
         }
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes);
-        let read = read.map_err(|error| Failure::io("standard input cannot be read", &error))?;
-        if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
-            return Err(over());
-        }
+        let bytes = bytes(bytes_max)?.ok_or_else(over)?;
         let text = String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
@@ -71,4 +66,16 @@ impl Input {
     pub(super) fn optional(&mut self, text: Option<String>) -> Result<Option<String>, Failure> {
         text.map(|text| self.text(text)).transpose()
     }
+}
+
+/// Reads standard input to its end; `None` where it holds more than so many bytes.
+///
+/// # Errors
+///
+/// Fails when it cannot be read.
+pub(super) fn bytes(bytes_max: u64) -> Result<Option<Vec<u8>>, Failure> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
+    let read = read.map_err(|error| Failure::io("standard input cannot be read", &error))?;
+    Ok((u64::try_from(read).unwrap_or(u64::MAX) <= bytes_max).then_some(bytes))
 }

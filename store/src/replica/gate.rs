@@ -51,18 +51,25 @@ impl Replica {
     /// Voters tell the next holder of these, but for what a lost message kept from them.
     pub(super) fn closes_before(&self, bead: BeadId, token: Token) -> Result<Vec<EntryId>, StoreError> {
         let late = self.stale_closes(bead)?;
+        let closings = self.closings(bead)?.into_iter();
+        let before = closings.filter(|(change, closed)| closed.token < token && !late.contains_key(change));
+        Ok(before.map(|(_, closed)| closed.entry).collect())
+    }
+
+    /// Returns the changes that closed a bead under leases.
+    fn closings(&self, bead: BeadId) -> Result<Vec<(ChangeHash, Closed)>, StoreError> {
         let prefix = keys::closings_of(bead);
-        let closings = self.stage.records::<Closed>(&prefix)?.into_iter().filter(|(key, closed)| {
+        let closings = self.stage.records::<Closed>(&prefix)?.into_iter();
+        let typed = closings.map(|(key, closed)| {
             let change = ChangeHash::from_slice(&key[prefix.len()..]);
-            closed.token < token && change.is_some_and(|change| !late.contains_key(&change))
+            change.map(|change| (change, closed)).ok_or_else(|| StoreError::Undecodable { key: base32(&key) })
         });
-        Ok(closings.map(|(_, closed)| closed.entry).collect())
+        typed.collect()
     }
 
     /// Returns the changes that closed a bead too late.
     fn stale_closes(&self, bead: BeadId) -> Result<BTreeMap<ChangeHash, StaleClose>, StoreError> {
-        let prefix = keys::closings_of(bead);
-        let closings = self.stage.records::<Closed>(&prefix)?;
+        let closings = self.closings(bead)?;
         if closings.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -76,9 +83,7 @@ impl Replica {
             }
         }
         let mut judged = BTreeMap::new();
-        for (key, Closed { token, entry }) in closings {
-            let change = ChangeHash::from_slice(&key[prefix.len()..]);
-            let change = change.ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
+        for (change, Closed { token, entry }) in closings {
             let holder: Holder = token.attempt.lane.holder;
             // A token that its holder has not shown is none.
             if !fences.iter().any(|(of, shown, _)| *of == holder && *shown >= token) {

@@ -110,9 +110,7 @@ impl Leases {
                 true => State::Lapsed { since: now.1, told: false },
                 false => State::Tentative { reached: 0, voters: 0, reason: None },
             };
-            let holder = Holder { node, agent: claim.agent };
-            let (published, lane, asked_by, retry_at) = (true, None, None, Some(now.0));
-            let own = Own { holder, until, state, published, lane, asked_by, retry_at, contests_told: 0, claim };
+            let own = Own { until, published: true, retry_at: Some(now.0), ..Own::new(node, claim, state) };
             leases.own.insert(own.claim.id(node), own);
         }
         Ok(leases)
@@ -149,6 +147,13 @@ impl Leases {
 }
 
 impl Own {
+    /// Makes a claim of an agent of the node, which nobody has heard of.
+    fn new(node: NodeId, claim: Claim, state: State) -> Self {
+        let holder = Holder { node, agent: claim.agent };
+        let (published, lane, asked_by, retry_at) = (false, None, None, None);
+        Self { holder, until: claim.until, state, published, lane, asked_by, retry_at, contests_told: 0, claim }
+    }
+
     /// Returns the token of a lease that is valid now.
     pub(super) fn valid(&self, now: Instant) -> Option<Token> {
         match self.state {
@@ -190,35 +195,24 @@ impl Replica {
         wait: Duration,
         asked_by: Option<RequestId>,
     ) -> Result<ClaimId, StoreError> {
-        let holder = Holder { node: self.entries.node(), agent: claim.agent };
-        let id = claim.id(holder.node);
-        let own = Own {
-            holder,
-            until: claim.until,
-            state: State::Asking,
-            published: false,
-            lane: None,
-            asked_by,
-            retry_at: None,
-            contests_told: 0,
-            claim,
-        };
-        self.leases.own.insert(id, own);
+        let id = self.note_own(claim, asked_by);
         self.seek(id, wait)?;
         Ok(id)
     }
 
     /// Makes a claim tentative without asking anybody.
     pub(super) fn claim_offline(&mut self, claim: Claim) -> Result<ClaimId, StoreError> {
-        let holder = Holder { node: self.entries.node(), agent: claim.agent };
-        let (id, until) = (claim.id(holder.node), claim.until);
-        let state = State::Asking;
-        let (published, lane, asked_by, retry_at) = (false, None, None, None);
-        let own = Own { holder, until, state, published, lane, asked_by, retry_at, contests_told: 0, claim };
-        self.leases.own.insert(id, own);
+        let id = self.note_own(claim, None);
         let voters = self.mesh.epoch().0.seats.len();
         self.make_tentative(id, (self.voters_in_reach(), voters), None)?;
         Ok(id)
+    }
+
+    fn note_own(&mut self, claim: Claim, asked_by: Option<RequestId>) -> ClaimId {
+        let node = self.entries.node();
+        let id = claim.id(node);
+        self.leases.own.insert(id, Own { asked_by, ..Own::new(node, claim, State::Asking) });
+        id
     }
 
     /// Asks the voters for the lease of a claim.
@@ -505,9 +499,12 @@ impl Replica {
 
     /// Returns how many voters can be asked now.
     pub(super) fn voters_in_reach(&self) -> usize {
-        let here = self.entries.node();
-        let reached = |node: NodeId| if node == here { self.config.votes } else { self.links.of(node).is_some() };
-        self.mesh.epoch().0.seats.iter().filter(|seat| reached(seat.node)).count()
+        self.mesh.epoch().0.seats.iter().filter(|seat| self.is_voter_reached(seat.node)).count()
+    }
+
+    /// Returns whether the voter of a node can be asked now, as this node's own can while it runs.
+    fn is_voter_reached(&self, node: NodeId) -> bool {
+        if node == self.entries.node() { self.config.votes } else { self.links.of(node).is_some() }
     }
 }
 

@@ -1,11 +1,9 @@
 //! `lease check`: what stands in the way of writing paths. The git guard asks the same.
 
-use std::io::Read;
-
 use beadmesh_node::api::model::{CHECK_PATHS_MAX, PathsBody, PathsRequest, ProjectRequest};
 use jiff::Timestamp;
 
-use super::super::Context;
+use super::super::{Context, input};
 use crate::args::CheckArgs;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
@@ -93,13 +91,8 @@ fn parts(paths: &[String]) -> impl Iterator<Item = &[String]> {
 }
 
 fn from_stdin(null: bool) -> Result<Vec<String>, Failure> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
-    let read = read.map_err(|error| Failure::io("standard input cannot be read", &error))?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > INPUT_BYTES_MAX {
-        return Err(Failure::usage(format!("standard input holds more than {INPUT_BYTES_MAX} bytes")));
-    }
-    split(bytes, null)
+    let over = || Failure::usage(format!("standard input holds more than {INPUT_BYTES_MAX} bytes"));
+    split(input::bytes(INPUT_BYTES_MAX)?.ok_or_else(over)?, null)
 }
 
 /// Returns the paths that a text holds, parted by NUL or by the ends of lines.

@@ -130,8 +130,7 @@ impl Replica {
             let problem = "other voters have been chosen, and those before have not handed over yet".to_owned();
             return Err(conflict(problem, "see `beadmesh voters list`; a majority of the voters has to be reached"));
         }
-        let away = |node: &NodeId| *node != here && self.links.of(*node).is_none();
-        if let Some(node) = chosen.iter().find(|node| away(node)) {
+        if let Some(node) = chosen.iter().find(|node| !self.is_voter_reached(**node)) {
             let problem = format!("{} can not be reached now", roster.display_name(*node));
             return Err(conflict(problem, "start it, or choose another"));
         }
@@ -197,7 +196,7 @@ impl Replica {
                 node_name: roster.display_name(seat.node),
                 voter: seat.voter,
                 here: is_here,
-                reached: if is_here { self.config.votes } else { self.links.of(seat.node).is_some() },
+                reached: self.is_voter_reached(seat.node),
                 note: self.seat_note(*seat, &sealed),
             }
         };
