@@ -299,17 +299,17 @@ impl Voter {
         // People and gates see the counter alone, so a later lease has a higher one, and not just a later attempt.
         let floor = self.state.floor.map(|floor| floor.counter);
         let mut stale = !owns && Some(ask.token.counter) <= floor;
+        let counts = |other: Attempt| other != attempt && (other.lane.holder != holder || !owns);
         let mut blockers: Vec<InTheWay<'_>> = Vec::new();
-        for (other, grant) in self.grants.excluding(&ask.terms).filter(|(other, _)| *other != attempt) {
+        for (other, grant) in self.grants.open_against(&ask.terms) {
             let token = grant.token(other);
-            let is_other = other.lane.holder != holder;
-            if is_other && grant.is_live(now) {
-                let left_us = Some(grant.until_us - now.as_micros());
-                blockers.push((grant.birth, token, left_us, &grant.terms));
-            } else if ask.token.counter <= token.counter && (is_other || !owns) {
+            if other.lane.holder != holder && grant.is_live(now) {
+                blockers.push((grant.birth, token, Some(grant.until_us - now.as_micros()), &grant.terms));
+            } else if counts(other) && ask.token.counter <= token.counter {
                 stale = true;
             }
         }
+        stale |= self.grants.ended_against(&ask.terms, ask.token.counter).any(|(other, _)| counts(other));
         let renews = ask.renews();
         if !owns && !renews {
             blockers.extend(self.older_waits(now, ask));

@@ -1,18 +1,20 @@
 //! What a voter has promised, by attempt, and found by what it is for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Grant;
 use crate::lease::message::Terms;
 use crate::lease::{Attempt, Holder};
 use crate::scope::Index;
 
-/// The promises of a voter, in force or spent, with an index of their scopes: a claim is compared with those alone that
-/// it can clash with.
+/// The promises of a voter, in force or spent: a claim is compared with those alone that can matter to it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Grants {
     all: BTreeMap<Attempt, Grant>,
-    scopes: Index<Attempt>,
+    /// The scopes of those that their holders have not ended.
+    open: Index<Attempt>,
+    /// Those that their holders have ended, by the counters of their tokens.
+    ended: BTreeSet<(u64, Attempt)>,
 }
 
 impl Grants {
@@ -26,10 +28,18 @@ impl Grants {
         self.all.get(&attempt)
     }
 
-    /// Returns those whose terms exclude these, in the order of attempts.
-    pub(super) fn excluding(&self, terms: &Terms) -> impl Iterator<Item = (Attempt, &Grant)> {
-        let clashing = self.scopes.clashing(&terms.scope, terms.mode);
+    /// Returns those that are not ended and whose terms exclude these, in the order of attempts.
+    pub(super) fn open_against(&self, terms: &Terms) -> impl Iterator<Item = (Attempt, &Grant)> {
+        let clashing = self.open.clashing(&terms.scope, terms.mode);
         clashing.into_iter().map(|attempt| (*attempt, &self.all[attempt]))
+    }
+
+    /// Returns those that are ended, have this counter or a higher one, and whose terms exclude these.
+    ///
+    /// Few have so high a counter, for who asks has mostly learned the highest that voters know.
+    pub(super) fn ended_against(&self, terms: &Terms, counter: u64) -> impl Iterator<Item = (Attempt, &Grant)> {
+        let above = self.ended.iter().rev().take_while(move |(known, _)| *known >= counter);
+        above.map(|(_, attempt)| (*attempt, &self.all[attempt])).filter(|(_, grant)| grant.terms.excludes(terms))
     }
 
     /// Returns those of a holder.
@@ -39,25 +49,38 @@ impl Grants {
 
     /// Keeps a promise, in place of the one to the same attempt.
     pub(super) fn insert(&mut self, attempt: Attempt, grant: Grant) {
-        if self.all.get(&attempt).is_none_or(|before| before.terms != grant.terms) {
-            self.scopes.insert(attempt, &grant.terms.scope, grant.terms.mode);
+        let is_alike =
+            |before: &Grant| (before.dead, before.counter, &before.terms) == (grant.dead, grant.counter, &grant.terms);
+        // A renewal, as most are, changes nothing by which it is found.
+        if !self.all.get(&attempt).is_some_and(is_alike) {
+            self.remove(attempt);
+            if grant.dead {
+                self.ended.insert((grant.counter, attempt));
+            } else {
+                self.open.insert(attempt, &grant.terms.scope, grant.terms.mode);
+            }
         }
         self.all.insert(attempt, grant);
     }
 
     /// Forgets what was promised to an attempt.
     pub(super) fn remove(&mut self, attempt: Attempt) {
-        self.all.remove(&attempt);
-        self.scopes.remove(&attempt);
+        if let Some(grant) = self.all.remove(&attempt) {
+            self.ended.remove(&(grant.counter, attempt));
+            self.open.remove(&attempt);
+        }
     }
 
     /// Marks a promise as ended by its holder; returns whether that is news.
     pub(super) fn end(&mut self, attempt: Attempt) -> bool {
-        let live = self.all.get_mut(&attempt).filter(|grant| !grant.dead);
-        live.map(|grant| grant.dead = true).is_some()
+        let Some(grant) = self.all.get_mut(&attempt).filter(|grant| !grant.dead) else { return false };
+        grant.dead = true;
+        self.open.remove(&attempt);
+        self.ended.insert((grant.counter, attempt));
+        true
     }
 
-    /// Changes each promise in place; terms stay as they are.
+    /// Changes until when each promise is in force.
     pub(super) fn amend(&mut self, mut amend: impl FnMut(Attempt, &mut Grant)) {
         self.all.iter_mut().for_each(|(attempt, grant)| amend(*attempt, grant));
     }
