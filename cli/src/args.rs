@@ -32,7 +32,7 @@ pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
 };
-pub(crate) use mesh::{InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
+pub(crate) use mesh::{ConfigArgs, ConfigCommand, InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
 
@@ -164,6 +164,13 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Bring a node back from a backup, or hand its entries to a node of the same mesh.
     Restore(RestoreArgs),
+    /// What can be set, and what is.
+    #[command(subcommand_required = true)]
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Check every record, and say what to do about what is found.
     Doctor(DoctorArgs),
     /// Run whole meshes on a false clock, network and disk; this needs no node and touches none.

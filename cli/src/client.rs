@@ -27,7 +27,7 @@ mod events;
 mod local;
 
 pub(crate) use events::Events;
-pub(crate) use local::{failure, home_failure};
+pub(crate) use local::{config, failure, home_failure};
 
 /// How long a node may take to accept a connection; it does so at once unless its machine is in trouble.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ mod agent;
 mod backup;
 mod bead;
 mod completions;
+mod config;
 mod demo;
 mod doctor;
 mod down;
@@ -168,6 +169,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
+        Command::Config { command } => config::run(context, &command),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,
         Command::Demo(args) => demo::run(context, args).await,

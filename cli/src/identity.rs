@@ -6,7 +6,7 @@ use std::path::Path;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use beadmesh_node::api::model::{AGENT_HEADER, SecretText};
-use beadmesh_node::home::{Home, Names};
+use beadmesh_node::home::{Home, USER_VARIABLE, human_name};
 
 use crate::client::home_failure;
 use crate::failure::{Exit, Failure};
@@ -65,8 +65,8 @@ impl Identity {
         match human {
             Some(human) => Ok(Self { name: human.name, token: human.token, is_human: true }),
             None => {
-                let names = Names::resolve().map_err(|error| home_failure(&error))?;
-                Ok(Self { name: names.human, token: None, is_human: true })
+                let user = std::env::var(USER_VARIABLE).unwrap_or_default();
+                Ok(Self { name: human_name(&user), token: None, is_human: true })
             }
         }
     }

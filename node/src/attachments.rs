@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock;
+use crate::config::ByteSize;
 use crate::core::Core;
 use crate::home::Home;
 use crate::net::Handle;
@@ -47,9 +48,15 @@ pub(crate) struct Attachments {
 
 impl Attachments {
     /// Returns those of a home, which is the caller's alone.
-    pub(crate) fn new(home: &Home, core: Core, network: Option<Handle>) -> Self {
-        let blobs = Blobs::at(&home.blobs(), beadmesh_store::blobs::Config::default());
-        let fetcher = network.map(|handle| Arc::new(Fetcher::new(blobs.clone(), handle)));
+    ///
+    /// With a network, what other nodes have is fetched, and may take so much room.
+    pub(crate) fn new(home: &Home, core: Core, network: Option<(Handle, ByteSize)>) -> Self {
+        let mut room = beadmesh_store::blobs::Config::default();
+        if let Some((_, fetched_max)) = &network {
+            room.fetched_bytes_max = fetched_max.get();
+        }
+        let blobs = Blobs::at(&home.blobs(), room);
+        let fetcher = network.map(|(handle, _)| Arc::new(Fetcher::new(blobs.clone(), handle)));
         Self { blobs, core, fetcher }
     }
 

@@ -25,10 +25,6 @@ pub use human::Human;
 
 /// The variable that moves the whole home.
 pub const HOME_VARIABLE: &str = "BEADMESH_HOME";
-/// The variable that names the node.
-pub const NODE_NAME_VARIABLE: &str = "BEADMESH_NODE_NAME";
-/// The variable that names a mesh that is founded.
-pub const MESH_NAME_VARIABLE: &str = "BEADMESH_MESH_NAME";
 /// The variable that names the user of this machine.
 pub const USER_VARIABLE: &str = "USER";
 
@@ -374,29 +370,13 @@ impl Home {
     }
 }
 
-impl Names {
-    /// Takes the names from the environment, or else from the host's name; the user's is made fit for an agent.
-    ///
-    /// # Errors
-    /// When a name that was given is empty or too long.
-    pub fn resolve() -> Result<Self, HomeError> {
-        let user = std::env::var(USER_VARIABLE).unwrap_or_default();
-        Ok(Self { node: name(NODE_NAME_VARIABLE)?, mesh: name(MESH_NAME_VARIABLE)?, human: human::name_of(&user) })
-    }
-}
-
-fn name(variable: &'static str) -> Result<String, HomeError> {
-    let Some(name) = std::env::var_os(variable) else { return Ok(host_name()) };
-    let name = name.to_string_lossy().trim().to_owned();
-    let bytes = name.len();
-    if bytes == 0 || bytes > NAME_BYTES_MAX || name.contains(char::is_control) {
-        return Err(HomeError::Name { variable, bytes });
-    }
-    Ok(name)
+/// Returns what the user of that name is called as an agent.
+pub fn human_name(user: &str) -> String {
+    human::name_of(user)
 }
 
 /// Returns the first part of the host's name, within the bound of a name.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     let name = name.split('.').next().unwrap_or_default();

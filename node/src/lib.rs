@@ -5,6 +5,7 @@
 pub mod api;
 mod attachments;
 pub mod clock;
+pub mod config;
 pub mod core;
 mod driver;
 pub mod home;
@@ -16,8 +17,10 @@ pub mod network;
 mod opening;
 pub mod restore;
 pub mod service;
+mod ticket_file;
 pub mod turn;
 
+pub use config::Config;
 pub use local::Local;
 pub use opening::OpeningError;
 pub use service::{Options, Running, Service, ServiceError};

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
+use crate::config::{ByteSize, Config};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, Names};
@@ -28,6 +29,7 @@ use crate::human;
 use crate::net::{self, Listen, NetError};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
+use crate::ticket_file;
 use crate::turn::{self, Turn, TurnError};
 
 /// How long requests under way may take once the node is to stop.
@@ -45,6 +47,33 @@ pub struct Options {
     pub mdns: bool,
     /// What node and mesh are called.
     pub names: Names,
+    /// The longest wait before a member is dialled again.
+    pub retry_max: Duration,
+    /// Room for attachments that were fetched from other nodes.
+    pub fetched_max: ByteSize,
+    /// Where a ticket lies, or will, by which a node that is alone joins a mesh.
+    pub ticket_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// Returns the defaults for a node of that name.
+    pub fn new(names: Names) -> Self {
+        Self {
+            listen: None,
+            mdns: true,
+            names,
+            retry_max: net::Timing::default().retry_max,
+            fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
+            ticket_file: None,
+        }
+    }
+}
+
+impl From<Config> for Options {
+    fn from(config: Config) -> Self {
+        let Config { names, ticket_file, listen, mdns, retry_max, fetched_max, .. } = config;
+        Self { listen, mdns, names, retry_max, fetched_max, ticket_file }
+    }
 }
 
 /// Why a node did not start, or did not end well.
@@ -146,6 +175,7 @@ impl Service {
         let opened = opening::open(&home, options.names, lock, Opener::Node).await?;
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
+        config.timing.retry_max = options.retry_max;
         let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
         config.listen = match options.listen {
             Some(addresses) => Listen::Explicit(addresses),
@@ -158,7 +188,7 @@ impl Service {
         let network = Network::new(handle.clone(), opened.names.node);
         let stop = CancellationToken::new();
         let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
-        let attachments = Attachments::new(&home, core.clone(), Some(handle.clone()));
+        let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
         let api = Api {
             core: core.clone(),
@@ -193,6 +223,9 @@ impl Service {
         let driver = tokio::spawn(driver.run(events));
         tokio::spawn(attachments.run(stop.clone()));
         tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
+        if let Some(path) = options.ticket_file {
+            tokio::spawn(ticket_file::run(path, core.clone(), network.clone(), stop.clone()));
+        }
         if !is_dialling_only {
             // Whoever reads the greeting, or asks for an invite at once, is told an address.
             network.handle.listening(LISTEN_PATIENCE).await;

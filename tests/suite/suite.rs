@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may stop where it stands, as a test may")]
 
 mod cli_bad_input;
+mod cli_config;
 mod cli_demo;
 mod cli_guard;
 mod cli_mail;

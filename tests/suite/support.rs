@@ -46,6 +46,8 @@ pub(crate) struct Node {
     /// Where the node listens once it has been up; a peer finds it there again.
     listen: String,
     process: Option<Process>,
+    /// Whether a variable says what it is called.
+    is_named: bool,
     /// The network namespace it runs in, if not that of the test.
     namespace: Option<String>,
 }
@@ -55,7 +57,7 @@ impl Node {
     pub(crate) fn new(name: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
-        Self { folder, name, listen: ANY_PORT.to_owned(), process: None, namespace: None }
+        Self { folder, name, listen: ANY_PORT.to_owned(), process: None, is_named: true, namespace: None }
     }
 
     /// Makes a machine whose node will have the key of a seed.
@@ -77,6 +79,11 @@ impl Node {
         node
     }
 
+    /// Leaves it to other places than a variable to say what the node is called.
+    pub(crate) fn forget_name(&mut self) {
+        self.is_named = false;
+    }
+
     /// Makes a machine and starts its node.
     pub(crate) fn running(name: &'static str) -> Self {
         let mut node = Self::new(name);
@@ -86,7 +93,7 @@ impl Node {
 
     /// Starts the node and waits for its greeting; it listens where it did before.
     pub(crate) fn up(&mut self) {
-        self.up_with(&[]);
+        self.start(&[], &[]);
     }
 
     /// Starts the node so that it dies by itself once a file is at `last`: with what it made durable next, and before it
@@ -101,13 +108,19 @@ impl Node {
             ("POWER_LOSS_TO", &mirror),
             ("POWER_LOSS_LAST", last),
         ];
-        self.up_with(&variables);
+        self.start(&[], &variables);
     }
 
-    fn up_with(&mut self, variables: &[(&str, &Path)]) {
+    /// Starts the node with more flags.
+    pub(crate) fn up_with(&mut self, args: &[&str]) {
+        self.start(args, &[]);
+    }
+
+    fn start(&mut self, args: &[&str], variables: &[(&str, &Path)]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = self.command(&["up", "--json", "--no-mdns", "--listen", &self.listen]);
+        let flags = ["up", "--json", "--no-mdns", "--listen", &self.listen];
+        let mut command = self.command(&[&flags, args].concat());
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -319,7 +332,10 @@ impl Node {
             }
         };
         command.args(args).current_dir(self.work()).stdin(Stdio::null());
-        command.env("BEADMESH_HOME", self.home()).env("BEADMESH_NODE_NAME", self.name);
+        command.env("BEADMESH_HOME", self.home());
+        if self.is_named {
+            command.env("BEADMESH_NODE_NAME", self.name);
+        }
         command.env_remove("BEADMESH_PROJECT").env_remove("BEADMESH_AGENT").env("NO_COLOR", "1");
         command.env_remove("BEADMESH_TOKEN").env("USER", "keeper");
         command

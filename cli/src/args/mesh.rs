@@ -1,8 +1,10 @@
 //! Arguments of the commands about nodes and meshes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use beadmesh_node::api::model::Role;
+use beadmesh_node::config::Flags;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::value;
@@ -10,12 +12,61 @@ use super::value;
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
+    /// What is set for this run.
+    #[command(flatten)]
+    pub(crate) set: SetFlags,
+}
+
+/// What can be set on the command line; it goes before variables and the file.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SetFlags {
+    /// Read this file instead of config.toml in the home; BEADMESH_CONFIG does the same.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Listen on this multiaddress, such as /ip4/0.0.0.0/udp/4001/quic-v1; can be given several times.
     #[arg(long, value_name = "ADDR", value_parser = value::address)]
     pub(crate) listen: Vec<String>,
+    /// Look for members on the local network, whatever is set elsewhere.
+    #[arg(long, overrides_with = "no_mdns")]
+    pub(crate) mdns: bool,
     /// Do not look for members on the local network.
-    #[arg(long)]
+    #[arg(long, overrides_with = "mdns")]
     pub(crate) no_mdns: bool,
+    /// Join by the ticket in this file, once it is there and while this node is alone in its mesh.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ticket_file: Option<PathBuf>,
+}
+
+impl SetFlags {
+    /// Returns what was given.
+    pub(crate) fn flags(&self) -> Flags {
+        let mdns = if self.no_mdns { Some(false) } else { self.mdns.then_some(true) };
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Flags {
+            file: self.config.clone(),
+            listen: Some(self.listen.clone()).filter(|addresses| !addresses.is_empty()),
+            mdns,
+            ticket_file: self.ticket_file.as_ref().map(absolute),
+        }
+    }
+}
+
+/// What to do with what is set.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// List every key with its value and unit, as `up` would take it now.
+    Show(ConfigArgs),
+}
+
+/// Arguments of `config show`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Also say where each value comes from, and what else sets it.
+    #[arg(long)]
+    pub(crate) origin: bool,
+    /// What is set for this run.
+    #[command(flatten)]
+    pub(crate) set: SetFlags,
 }
 
 /// Arguments of `invite`.
@@ -30,6 +81,9 @@ pub(crate) struct InviteArgs {
     /// What they may do.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) role: RoleArg,
+    /// Write the ticket to this file instead, which only you can read; a file that is there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// What a machine may do in the mesh.

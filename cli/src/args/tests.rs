@@ -155,7 +155,11 @@ fn the_commands_of_the_mesh_have_their_forms() {
     else {
         panic!()
     };
-    assert_eq!((args.listen.len(), args.no_mdns), (2, true));
+    let flags = args.set.flags();
+    assert_eq!((flags.listen.map(|addresses| addresses.len()), flags.mdns), (Some(2), Some(false)));
+    let Command::Up(args) = parse("up --no-mdns --mdns --ticket-file t").unwrap().command else { panic!() };
+    let flags = args.set.flags();
+    assert!(flags.mdns == Some(true) && flags.listen.is_none() && flags.ticket_file.unwrap().is_absolute());
     assert!(parse("up --listen garbage").is_err());
     assert!(matches!(parse("join -").unwrap().command, Command::Join(args) if args.ticket == "-"));
     let recovery = parse("recovery show --once").unwrap().command;

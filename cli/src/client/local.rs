@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use beadmesh_node::home::{HomeError, Names};
+use beadmesh_node::config::{Config, Flags};
+use beadmesh_node::home::HomeError;
 use beadmesh_node::turn::{self, PATIENCE, Turn};
 use beadmesh_node::{Local, OpeningError, turn::TurnError};
 use tokio::net::UnixStream;
@@ -24,7 +25,7 @@ pub(super) enum Found {
 ///
 /// Fails when the home or the store cannot be used.
 pub(super) async fn open(directory: &Path) -> Result<Found, Failure> {
-    let names = Names::resolve().map_err(|error| home_failure(&error))?;
+    let names = config(directory, &Flags::default())?.names;
     let home = super::open_home(directory)?;
     match turn::take(&home, PATIENCE).await.map_err(|error| turn_failure(&error))? {
         Turn::Node(stream) => Ok(Found::Node(stream)),
@@ -33,6 +34,15 @@ pub(super) async fn open(directory: &Path) -> Result<Found, Failure> {
             local.map(|local| Found::Local(Box::new(local))).map_err(|error| opening_failure(&error))
         }
     }
+}
+
+/// Returns what is set for a home.
+///
+/// # Errors
+///
+/// Fails when something that is set means nothing.
+pub(crate) fn config(directory: &Path, flags: &Flags) -> Result<Config, Failure> {
+    Config::load(directory, flags).map_err(|mistakes| failure(mistakes.code(), &mistakes, mistakes.hint()))
 }
 
 /// Returns why a home cannot be used.
@@ -53,7 +63,7 @@ fn opening_failure(error: &OpeningError) -> Failure {
 /// Returns a failure with the exit code that goes with its stable code.
 pub(crate) fn failure(code: &str, error: &dyn Error, hint: String) -> Failure {
     let exit = match code {
-        "usage" => Exit::Usage,
+        "usage" | "config" => Exit::Usage,
         "conflict" => Exit::Conflict,
         "refused" => Exit::Refused,
         _ => Exit::Failed,

@@ -1,8 +1,15 @@
 //! `beadmesh invite`: a ticket for another machine.
 
-use beadmesh_node::api::model::{InviteBody, InviteRequest};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use beadmesh_node::api::model::{InviteBody, InviteRequest, SecretText};
+use serde_json::json;
 
 use super::Context;
+use super::target::{Target, unwritable};
 use crate::args::InviteArgs;
 use crate::failure::Failure;
 use crate::output::time;
@@ -13,12 +20,35 @@ pub(super) async fn run(context: &mut Context, args: InviteArgs) -> Result<(), F
     let wish = InviteRequest { ttl_s: args.ttl.as_secs(), uses: args.uses, role: args.role.into() };
     let body: InviteBody = client.post("/v1/invites", &wish).await?;
     let printer = &mut context.printer;
-    if printer.json {
+    if let Some(path) = &args.output {
+        keep(&body.ticket, path)?;
+        if printer.json {
+            // The ticket is in the file, and nowhere else.
+            let told = json!({ "file": path, "expires_at": body.expires_at, "uses": body.uses, "role": body.role });
+            return printer.answer(&told);
+        }
+        printer.line(format!("The ticket is in {}.", path.display()))?;
+    } else if printer.json {
         return printer.answer(&body);
+    } else {
+        printer.line(body.ticket.reveal())?;
     }
-    printer.line(body.ticket.reveal())?;
     let machines = if body.uses == 1 { "one machine".to_owned() } else { format!("{} machines", body.uses) };
     let until = time::minute(&body.expires_at);
     printer.note(format!("Good for {machines} until {until}. Whoever has it can join: hand it on in private."))?;
-    printer.note("There, run `beadmesh up`, then `beadmesh join -` and paste it.")
+    match &args.output {
+        Some(_) => printer.note("There, run `beadmesh up --ticket-file FILE` with it, or `beadmesh join - < FILE`."),
+        None => printer.note("There, run `beadmesh up`, then `beadmesh join -` and paste it."),
+    }
+}
+
+/// Writes a ticket to a file that only its owner can read; whoever waits for it finds nothing or all of it.
+fn keep(ticket: &SecretText, path: &Path) -> Result<(), Failure> {
+    let cannot = |error: io::Error| unwritable(path, &error);
+    let mut target = Target::open(path).map_err(cannot)?;
+    if target.is_beside() {
+        target.file.set_permissions(Permissions::from_mode(0o600)).map_err(cannot)?;
+    }
+    writeln!(target.file, "{}", ticket.reveal()).map_err(cannot)?;
+    target.keep().map_err(cannot)
 }

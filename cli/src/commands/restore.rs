@@ -4,7 +4,7 @@ use std::path::Path;
 
 use axum::body::Body;
 use beadmesh_node::api::model::RestoreBody;
-use beadmesh_node::home::Names;
+use beadmesh_node::config::Flags;
 use beadmesh_node::restore::{self, Header, RestoreError, Restored};
 use serde::Serialize;
 use tokio_util::io::{InspectReader, ReaderStream};
@@ -39,8 +39,8 @@ pub(super) async fn run(context: &mut Context, args: RestoreArgs) -> Result<(), 
 
 /// Brings a node back into an empty home.
 async fn back(context: &mut Context, file: &Path, total: Option<u64>) -> Result<(), Failure> {
-    let names = Names::resolve().map_err(|error| client::home_failure(&error))?;
     let home = context.home()?;
+    let names = client::config(&home, &Flags::default())?.names;
     // The backup is read twice: to see that it is whole, and to take it.
     let progress = Progress::bytes(&context.printer, "Restoring", total.map(|bytes| bytes * 2));
     let restored = restore::restore(&home, file, names, &mut |bytes| progress.add(bytes)).await;

@@ -5,8 +5,8 @@ use std::io::{IsTerminal, stdout};
 
 use axum::Router;
 use beadmesh_node::api::model::{Empty, RecoveryBody, StatusBody};
-use beadmesh_node::home::{Home, Names};
-use beadmesh_node::{Options, Service, ServiceError, logs};
+use beadmesh_node::home::Home;
+use beadmesh_node::{Service, ServiceError, logs};
 
 use super::{Context, recovery};
 use crate::args::UpArgs;
@@ -18,15 +18,14 @@ use crate::output::text;
 
 /// Runs the node.
 pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failure> {
-    logs::start().map_err(|error| {
+    let directory = context.home()?;
+    let config = client::config(&directory, &args.set.flags())?;
+    logs::start(&config.log_filter, config.log_format).map_err(|error| {
         let failure = Failure::usage("the logs cannot be set up").caused_by(&error);
         failure.hint(format!("write {} like info or beadmesh_node=debug", logs::LOG_VARIABLE))
     })?;
-    let names = Names::resolve().map_err(|error| client::home_failure(&error))?;
-    let home = client::open_home(&context.home()?)?;
-    let listen = Some(args.listen).filter(|addresses| !addresses.is_empty());
-    let options = Options { listen, mdns: !args.no_mdns, names };
-    let running = Service::start(home.clone(), options).await.map_err(|error| failure(&error, &home))?;
+    let home = client::open_home(&directory)?;
+    let running = Service::start(home.clone(), config.into()).await.map_err(|error| failure(&error, &home))?;
     match greet(&mut context.printer, running.router.clone()).await {
         // The node is there for others than the reader of its greeting.
         Err(failure) if failure.exit != Exit::Ok => {

@@ -73,14 +73,6 @@ pub enum HomeError {
         /// Its length.
         bytes: usize,
     },
-    /// A name that was given can not be used.
-    #[error("{variable} has {bytes} bytes: a name has 1 to 64 and no control characters")]
-    Name {
-        /// The variable that gives it.
-        variable: &'static str,
-        /// Its length.
-        bytes: usize,
-    },
     /// The system gave no random numbers.
     #[error("the system has no random numbers for a key")]
     Random,
@@ -104,7 +96,7 @@ impl HomeError {
             Self::Full { .. } => "disk_full",
             Self::NotOurs { .. } | Self::TooOpen { .. } => "refused",
             Self::HalfRestored { .. } => "conflict",
-            Self::Name { .. } | Self::Nowhere | Self::SocketPath { .. } => "usage",
+            Self::Nowhere | Self::SocketPath { .. } => "usage",
             Self::Io { .. } | Self::KeyBytes { .. } | Self::Random => "internal",
         }
     }
@@ -121,7 +113,6 @@ impl HomeError {
             Self::KeyBytes { path, .. } => {
                 format!("put the node's key back from a backup; without one, move {} away", path.display())
             }
-            Self::Name { variable, .. } => format!("set {variable} to a short name, or unset it"),
             Self::HalfRestored { path } => {
                 format!("run `beadmesh restore` again, or remove {} to begin a new node", path.display())
             }

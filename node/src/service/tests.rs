@@ -20,7 +20,7 @@ async fn start(temp: &TempDir, name: &str) -> Running {
     let options = Options {
         listen: Some(vec!["/ip4/127.0.0.1/tcp/0".into()]),
         mdns: false,
-        names: Names { node: name.into(), mesh: "home".into(), human: "tim".into() },
+        ..Options::new(Names { node: name.into(), mesh: "home".into(), human: "tim".into() })
     };
     let running = Service::start(home, options).await.unwrap();
     timeout(PATIENCE, async {
@@ -97,7 +97,7 @@ async fn a_node_answers_on_its_private_socket_until_it_is_told_to_stop() {
     let options = Options {
         listen: Some(vec![]),
         mdns: false,
-        names: Names { node: "b".into(), mesh: "m".into(), human: "tim".into() },
+        ..Options::new(Names { node: "b".into(), mesh: "m".into(), human: "tim".into() })
     };
     let second = Service::start(home.clone(), options).await.unwrap_err();
     assert!(matches!(second, ServiceError::Running { .. }), "{second}");
@@ -170,7 +170,9 @@ async fn a_damaged_store_of_a_node_without_peers_stops_it() {
     for _ in 0..2 {
         let home = Home::open(temp.path()).unwrap();
         let names = Names { node: "ada".into(), mesh: "home".into(), human: "tim".into() };
-        let error = Service::start(home, Options { listen: Some(vec![]), mdns: false, names }).await.unwrap_err();
+        let error = Service::start(home, Options { listen: Some(vec![]), mdns: false, ..Options::new(names) })
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), "store_damaged", "{error}");
     }
 }

@@ -93,7 +93,7 @@ impl Fleet {
     pub(super) async fn start(&mut self, site: Site) -> Result<(), Failure> {
         self.stop_one(site).await?;
         let home = Home::open(&self.home(site)).map_err(|error| home_failure(&error))?;
-        let options = Options { listen: Some(vec![ANY_PORT.to_owned()]), mdns: false, names: names(site) };
+        let options = Options { listen: Some(vec![ANY_PORT.to_owned()]), mdns: false, ..Options::new(names(site)) };
         let running = Service::start(home, options).await.map_err(|error| service_failure(&error))?;
         self.standings[site as usize] = Standing::Running(Box::new(running));
         Ok(())
