@@ -13,6 +13,7 @@ mod guard;
 mod lease;
 mod mail;
 mod mesh;
+mod service;
 mod sim;
 mod value;
 
@@ -33,6 +34,7 @@ pub(crate) use mail::{
     ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{ConfigArgs, ConfigCommand, InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
+pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
 
@@ -164,6 +166,13 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Bring a node back from a backup, or hand its entries to a node of the same mesh.
     Restore(RestoreArgs),
+    /// The node as a service of systemd, which starts it with the machine and whenever it ends.
+    #[command(subcommand_required = true)]
+    Service {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
     /// What can be set, and what is.
     #[command(subcommand_required = true)]
     Config {

@@ -30,6 +30,7 @@ mod mail;
 mod members;
 mod recovery;
 mod restore;
+mod service;
 mod sim;
 mod status;
 mod target;
@@ -169,6 +170,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
+        Command::Service { command } => service::run(context, command),
         Command::Config { command } => config::run(context, &command),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Sim { command } => sim::run(context, command).await,

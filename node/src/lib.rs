@@ -17,6 +17,7 @@ pub mod network;
 mod opening;
 pub mod restore;
 pub mod service;
+pub mod systemd;
 mod ticket_file;
 pub mod turn;
 

@@ -29,6 +29,7 @@ use crate::human;
 use crate::net::{self, Listen, NetError};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
+use crate::systemd::{self, Notifier};
 use crate::ticket_file;
 use crate::turn::{self, Turn, TurnError};
 
@@ -158,6 +159,7 @@ pub struct Running {
     stop: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     driver: JoinHandle<()>,
+    notifier: Notifier,
 }
 
 impl Service {
@@ -231,7 +233,7 @@ impl Service {
             network.handle.listening(LISTEN_PATIENCE).await;
         }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
-        Ok(Running { router, core, home, network, links, stop, server, driver })
+        Ok(Running { router, core, home, network, links, stop, server, driver, notifier: Notifier::default() })
     }
 }
 
@@ -248,6 +250,13 @@ impl Running {
             Ok(false) => {}
             Err(error) => warn!(%error, "whether a recovery key waits is not known"),
         }
+    }
+
+    /// Tells the service manager that the node is ready, and from now on how it stands.
+    pub fn attend(&mut self, notifier: Notifier) {
+        notifier.ready();
+        tokio::spawn(systemd::attend(notifier.clone(), self.core.clone(), self.stop.clone()));
+        self.notifier = notifier;
     }
 
     /// Returns what stops the node when it is cancelled.
@@ -289,6 +298,7 @@ impl Running {
     /// # Errors
     /// When the store failed.
     pub async fn stop(self) -> Result<(), ServiceError> {
+        self.notifier.stopping();
         // Streams end, and the server takes no more connections.
         self.stop.cancel();
         let socket = self.home.socket();

@@ -24,6 +24,7 @@ mod node_clone;
 mod node_disk;
 mod node_killed;
 mod node_power;
+mod node_service;
 mod power_loss;
 mod support;
 mod tidy;

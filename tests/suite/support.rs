@@ -116,6 +116,12 @@ impl Node {
         self.start(args, &[]);
     }
 
+    /// Does the same with more variables.
+    pub(crate) fn up_in(&mut self, variables: &[(&str, &str)]) {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, Path::new(*value))).collect();
+        self.start(&[], &variables);
+    }
+
     fn start(&mut self, args: &[&str], variables: &[(&str, &Path)]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, stdout};
 use axum::Router;
 use beadmesh_node::api::model::{Empty, RecoveryBody, StatusBody};
 use beadmesh_node::home::Home;
+use beadmesh_node::systemd::Notifier;
 use beadmesh_node::{Service, ServiceError, logs};
 
 use super::{Context, recovery};
@@ -25,7 +26,9 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
         failure.hint(format!("write {} like info or beadmesh_node=debug", logs::LOG_VARIABLE))
     })?;
     let home = client::open_home(&directory)?;
-    let running = Service::start(home.clone(), config.into()).await.map_err(|error| failure(&error, &home))?;
+    let manager = Notifier::from_environment();
+    manager.status("Opening the store.");
+    let mut running = Service::start(home.clone(), config.into()).await.map_err(|error| failure(&error, &home))?;
     match greet(&mut context.printer, running.router.clone()).await {
         // The node is there for others than the reader of its greeting.
         Err(failure) if failure.exit != Exit::Ok => {
@@ -33,6 +36,15 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
             return Err(failure);
         }
         _ => running.remind(),
+    }
+    // By the socket, as everybody asks: only then is the node what a manager calls ready.
+    let asked = async { Client::open_node(&directory).await?.get::<StatusBody>("/v1/status").await };
+    match asked.await {
+        Ok(_) => running.attend(manager),
+        Err(failure) => {
+            running.stop().await.map_err(|error| self::failure(&error, &home))?;
+            return Err(failure);
+        }
     }
     running.run().await.map_err(|error| failure(&error, &home))?;
     if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
