@@ -180,7 +180,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Check every record, and say what to do about what is found.
+    /// Check home, records and mesh, and say what to do: ends with 0 if all is well, 1 for warnings, 2 for failures.
     Doctor(DoctorArgs),
     /// Run whole meshes on a false clock, network and disk; this needs no node and touches none.
     Sim {
@@ -214,6 +214,10 @@ pub(crate) struct DoctorArgs {
     /// Take note of what was found of copied and restored stores: only what comes later is told again.
     #[arg(long)]
     pub(crate) accept: bool,
+    /// Also write what whoever helps needs to this file: versions, what is set, checks, status, last lines of log. Keys,
+    /// tokens, tickets, letters and texts of beads are not in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
 }
 
 /// Arguments of `completions`.

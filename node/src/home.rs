@@ -35,6 +35,7 @@ const KEY: &str = "node.key";
 const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
+const PROBE: &str = "probe";
 const MEMBERSHIP: &str = "membership";
 const KEY_BYTES: usize = 32;
 /// What a recovery key begins with, so that it is not taken for a ticket.
@@ -322,6 +323,19 @@ impl Home {
         let birth = found.created().ok().and_then(|birth| birth.duration_since(UNIX_EPOCH).ok());
         let birth = birth.map(|birth| format!("/{}", birth.as_nanos())).unwrap_or_default();
         Ok(format!("{machine}/{}{birth}", found.ino()))
+    }
+
+    /// Returns the files that open something, and the socket; not all of them need be there.
+    pub(crate) fn private_files(&self) -> Vec<PathBuf> {
+        let names = [KEY, RECOVERY, human::TOKEN, MEMBERSHIP, PORT];
+        names.iter().map(|name| self.dir.join(name)).chain([self.socket()]).collect()
+    }
+
+    /// Writes a file durably as every other of ours, and removes it again.
+    pub(crate) fn probe(&self) -> Result<(), HomeError> {
+        self.write_private(PROBE, b"written by the doctor\n")?;
+        let path = self.dir.join(PROBE);
+        fs::remove_file(&path).map_err(|source| HomeError::io(&path, source))
     }
 
     /// Reads a small file of ours; `None` when there is none.

@@ -7,6 +7,7 @@ mod attachments;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod doctor;
 mod driver;
 pub mod home;
 mod human;

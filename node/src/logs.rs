@@ -1,8 +1,11 @@
 //! Logs on stderr: for people on a terminal, JSON lines everywhere else.
 
-use std::io::{IsTerminal, stderr};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write, stderr};
+use std::sync::{Mutex, PoisonError};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::config::LogFormat;
 
@@ -13,6 +16,15 @@ pub const LOG_VARIABLE: &str = "BEADMESH_LOG";
 ///
 /// Gossip warns of each notice that finds no room towards a peer that is gone, thousands in minutes; notices may be lost.
 pub const FILTER: &str = "info,libp2p=warn,libp2p_gossipsub=error,quinn=warn,netlink=warn,sled=warn";
+
+/// Lines that are remembered, for whoever looks for what went wrong.
+const RECENT_MAX: usize = 200;
+
+/// Bytes of one line that are remembered.
+const LINE_BYTES_MAX: usize = 1_024;
+
+/// The last lines; logs are of the whole process, and so are these.
+static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +48,7 @@ pub enum LogError {
 /// When the filter can not be read, or logs were set up before.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr.and(|| Recent));
     let terminal = stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let is_text = match format {
@@ -50,4 +62,44 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
         logs.json().flatten_event(true).try_init()
     };
     started.map_err(|_| LogError::Twice)
+}
+
+/// Returns the last lines that this process has logged, the oldest first.
+pub fn recent() -> Vec<String> {
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+/// Remembers what is logged; each write is one line.
+struct Recent;
+
+impl Write for Recent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_BYTES_MAX)]).trim_end().to_owned();
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(line);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_remembered_and_bounded() {
+        for number in 0..RECENT_MAX + 5 {
+            Recent.write_all(format!("line {number}\n").as_bytes()).unwrap();
+        }
+        Recent.write_all(&vec![b'x'; 5_000]).unwrap();
+        let recent = recent();
+        assert_eq!((recent.len(), recent[0].as_str()), (RECENT_MAX, "line 6"));
+        assert_eq!(recent[RECENT_MAX - 1].len(), LINE_BYTES_MAX);
+    }
 }

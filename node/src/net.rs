@@ -22,6 +22,7 @@ mod listen;
 mod notice;
 mod pace;
 mod peer;
+mod reach;
 mod streams;
 
 use std::io;
@@ -38,6 +39,7 @@ pub use lease::{LEASE_ROOM_MIN, LeaseMessage, LeaseMessages, LeaseSendError};
 pub use link::{DownReason, LinkId};
 pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
 pub use notice::{Judge, NoticeCounts, Verdict};
+pub use reach::{Reach, reach};
 
 /// Bytes of frames read from one link that may wait, unless it is configured: as much as an honest peer has of entries
 /// unacknowledged.

@@ -46,6 +46,6 @@ fn a_bead_that_is_closed_on_one_node_is_told_to_who_waits_for_it_on_another() {
     assert_eq!(letters[0]["subject"], format!("{first} is closed: {second} is ready"));
     // Nobody else has it, and it stays what it is.
     assert_eq!(bob.json(&["mail", "inbox"])["letters"], json!([]));
-    ada.json(&["doctor", "--rebuild"]);
+    ada.doctor(&["--rebuild"]);
     assert_eq!(ada.json_as(&blue, &["mail", "inbox"])["letters"][0]["id"], letters[0]["id"]);
 }

@@ -75,7 +75,7 @@ fn no_two_agents_hold_a_bead_at_one_time_while_voters_are_killed_and_exchanged()
     settle(&nodes.each_ref());
     for node in &nodes {
         assert_eq!(node.export(), nodes[0].export());
-        assert_eq!(node.json(&["doctor"])["findings"], json!([]), "{}", node.name());
+        assert_eq!(node.doctor(&[])["findings"], json!([]), "{}", node.name());
     }
 }
 

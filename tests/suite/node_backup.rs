@@ -98,7 +98,7 @@ fn a_backup_without_the_key_is_handed_to_a_node_of_its_mesh_alone() {
     fs::write(&file, &backup[..backup.len() - 40]).unwrap();
     let refused = carol.run(&["restore", path, "--into", "--json"]);
     assert_eq!((refused.status.code(), code(&refused.stderr)), (Some(1), "backup_damaged".to_owned()));
-    assert_eq!(carol.json(&["doctor"])["findings"], json!([]));
+    assert_eq!(carol.doctor(&[])["findings"], json!([]));
 }
 
 /// Returns the stable code of an error.

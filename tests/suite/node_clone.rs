@@ -11,7 +11,7 @@ use std::{
 };
 
 use beadmesh_protocol::id::NodeId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::support::{Node, settle, until};
 
@@ -47,7 +47,7 @@ fn a_store_put_back_a_thousand_writes_old_gets_them_back_and_says_so() {
     assert_eq!(ada.export().lines().count(), 1 + WRITES);
     assert_eq!((checks(&ada), checks(&bob)), (vec!["store.restored".to_owned()], vec![]));
     assert_eq!(ada.status()["findings"], json!(["store.restored"]));
-    assert_eq!(ada.json(&["doctor", "--accept"])["findings"], json!([]));
+    assert_eq!(ada.doctor(&["--accept"])["findings"], json!([]));
 
     // Once more, and now it goes on before it hears of what it wrote.
     ada.down();
@@ -100,7 +100,7 @@ fn a_copy_that_runs_beside_its_original_costs_nothing_but_links_and_is_named() {
         assert_eq!(ada.export().lines().count(), 31);
         assert_eq!(checks(&ada), [""; 0]);
         assert_eq!(checks(&bob), ["store.cloned"]);
-        assert_eq!(bob.json(&["doctor", "--accept"])["findings"], json!([]));
+        assert_eq!(bob.doctor(&["--accept"])["findings"], json!([]));
         twin.up();
         settle_unlinked(&twin, &bob);
         assert_eq!(checks(&twin), ["store.cloned"]);
@@ -124,10 +124,8 @@ fn links(node: &Node) -> usize {
 
 /// Returns the stable ids of what the doctor finds.
 fn checks(node: &Node) -> Vec<String> {
-    let output = node.run(&["doctor", "--json"]);
-    let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let body = node.doctor(&[]);
     let findings = body["findings"].as_array().unwrap();
-    assert_eq!(output.status.code(), Some(i32::from(!findings.is_empty())));
     findings.iter().map(|finding| finding["check"].as_str().unwrap().to_owned()).collect()
 }
 

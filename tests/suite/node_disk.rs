@@ -79,7 +79,7 @@ fn a_full_disk_stops_the_node_and_what_was_acknowledged_is_there_once_space_is_f
         assert!(missing.is_empty(), "{bytes_left} bytes were left: {missing:?}");
         // After a failed write, Linux may call pages clean that never reached the disk: the store must be another one.
         assert_ne!(node.status()["instance"], instance, "{bytes_left} bytes were left");
-        assert_eq!(node.json(&["doctor"])["findings"], json!([]));
+        assert_eq!(node.doctor(&[])["findings"], json!([]));
         node.down();
     }
 }

@@ -34,7 +34,7 @@ fn acknowledged_beads_survive_sigkill() {
         assert!(missing.is_empty(), "round {round}: {missing:?}");
     }
     assert!(acknowledged.len() >= ROUNDS * 2);
-    let findings = node.json(&["doctor"]);
+    let findings = node.doctor(&[]);
     assert_eq!(findings["findings"], json!([]));
 }
 

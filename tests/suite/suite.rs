@@ -22,6 +22,7 @@ mod mesh_voters;
 mod node_backup;
 mod node_clone;
 mod node_disk;
+mod node_doctor;
 mod node_killed;
 mod node_power;
 mod node_service;

@@ -265,6 +265,16 @@ impl Node {
         answer(args, &self.run(&with_json(args)))
     }
 
+    /// Runs the doctor, which ends as the worst that it finds, and returns what it says.
+    pub(crate) fn doctor(&self, args: &[&str]) -> Value {
+        let output = self.run(&with_json(&[&["doctor"], args].concat()));
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        let worst = ["ok", "warn", "fail"].iter().position(|grade| told["grade"] == *grade);
+        assert_eq!(output.status.code(), worst.and_then(|worst| i32::try_from(worst).ok()), "{told}");
+        told
+    }
+
     /// Imports JSONL that has no bad line, and returns the report.
     pub(crate) fn import(&self, jsonl: &str) -> Value {
         answer(&["bead", "import"], &self.run_with(&["bead", "import", "-", "--json"], jsonl))
@@ -388,6 +398,12 @@ pub(crate) fn granted<T>(wish: Result<T, String>) -> Option<T> {
         eprintln!("This test is left out: {error}");
     })
     .ok()
+}
+
+/// Returns how a check of the doctor went.
+pub(crate) fn check<'a>(told: &'a Value, id: &str) -> &'a str {
+    let row = told["checks"].as_array().unwrap().iter().find(|row| row["id"] == id);
+    row.unwrap_or_else(|| panic!("no row {id}: {told}"))["grade"].as_str().unwrap()
 }
 
 /// Waits until something is so.

@@ -1,10 +1,12 @@
 //! Routes on the mesh and on the node itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_store::command::{AgentAnswer, Answer, Command, NewInvite, StatusAnswer};
+use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, NewInvite, StatusAnswer};
+use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,6 +18,8 @@ use super::model::{
     StatusBody,
 };
 use super::{Api, unexpected};
+use crate::config::{Config, Flags};
+use crate::{doctor, logs};
 
 type Told<T> = Result<Said<T>, Problem>;
 
@@ -26,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(peers))
         .routes(routes!(invite))
         .routes(routes!(join))
-        .routes(routes!(doctor))
+        .routes(routes!(examine))
         .routes(routes!(recovery, forget_recovery))
         .routes(routes!(shutdown))
 }
@@ -68,10 +72,8 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
 /// Lists the members of the mesh.
 #[utoipa::path(get, path = "/v1/members", tag = "mesh", responses((status = 200, body = model::Answer<MembersBody>)))]
 async fn members(State(api): State<Api>) -> Told<MembersBody> {
-    match api.core.call(Command::Members).await? {
-        Answer::Members(members) => Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() })),
-        other => Err(unexpected(&other)),
-    }
+    let members = ask_members(&api).await?;
+    Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() }))
 }
 
 /// Lists the other members, and how the links to them stand.
@@ -129,10 +131,10 @@ async fn join(State(api): State<Api>, Json(request): Json<JoinRequest>) -> Told<
     Ok(Said(JoinBody { mesh, inviter, beads: joined.beads }))
 }
 
-/// Checks every record; before, if asked to, derives every view anew and takes note of copies of stores.
+/// Checks home, records and mesh; before, if asked to, derives every view anew and takes note of copies of stores.
 #[utoipa::path(post, path = "/v1/doctor", tag = "node", request_body = DoctorRequest,
     responses((status = 200, body = model::Answer<DoctorBody>)))]
-async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> Told<DoctorBody> {
+async fn examine(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> Told<DoctorBody> {
     let mut rebuilt = None;
     if request.rebuild {
         match api.core.call(Command::Rebuild).await? {
@@ -146,13 +148,29 @@ async fn doctor(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> T
             other => return Err(unexpected(&other)),
         }
     }
-    match api.core.call(Command::Check).await? {
-        Answer::Checked(findings) => {
-            let findings = findings.into_iter().map(Finding::from).collect();
-            Ok(Said(DoctorBody { findings, rebuilt }))
-        }
-        other => Err(unexpected(&other)),
-    }
+    let findings: Vec<Finding> = match api.core.call(Command::Check).await? {
+        Answer::Checked(findings) => findings.into_iter().map(Finding::from).collect(),
+        other => return Err(unexpected(&other)),
+    };
+    let status = ask_status(&api).await?;
+    let members = ask_members(&api).await?;
+    let voters = match api.core.call(Command::Voters).await? {
+        Answer::Voters(voters) => voters,
+        other => return Err(unexpected(&other)),
+    };
+    let mesh = doctor::Mesh { status, members, voters };
+    let mut checks = doctor::mesh_checks(api.network.as_ref(), &mesh).await;
+    checks.extend(doctor::records(&findings));
+    let home = Arc::clone(&api.home);
+    let looked = spawn_blocking(move || {
+        // What the node would read now; flags that it was started with can not be wrong.
+        let checks = doctor::local(&home, &Config::load(home.dir(), &Flags::default()));
+        (checks, request.logs.then(|| doctor::inventory(&home)))
+    });
+    let (local, files) = looked.await.map_err(|_| Problem::internal("the home was not looked at to the end"))?;
+    checks.extend(local);
+    let logs = request.logs.then(|| logs::recent().iter().map(|line| doctor::redacted(line)).collect());
+    Ok(Said(DoctorBody { findings, grade: doctor::worst(&checks), checks, rebuilt, logs, files }))
 }
 
 /// Shows the recovery key of a mesh that was founded here, until it is forgotten.
@@ -211,6 +229,13 @@ fn address(name: &str, agents: &[AgentAnswer]) -> String {
         agent.here && [&agent.name, &agent.address].iter().any(|known| known.eq_ignore_ascii_case(name))
     };
     agents.iter().find(is_meant).map_or_else(|| name.to_owned(), |agent| agent.address.clone())
+}
+
+async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
+    match api.core.call(Command::Members).await? {
+        Answer::Members(members) => Ok(members),
+        other => Err(unexpected(&other)),
+    }
 }
 
 async fn ask_status(api: &Api) -> Result<StatusAnswer, Problem> {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 mod agent;
 mod bead;
+mod doctor;
 mod lease;
 mod mail;
 mod mesh;
@@ -23,6 +24,7 @@ pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{
     Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar, StaleClose,
 };
+pub use doctor::{Check, DoctorBody, Finding, Grade};
 pub use lease::{
     CHECK_PATHS_MAX, Claim, ClaimBody, ClaimRequest, ClaimsBody, Contest, HOLD_S_MAX, HOLD_S_MIN, PathInTheWay,
     PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, Seat, TERM_S_DEFAULT, TERM_S_MAX, VotersBody,
@@ -32,8 +34,8 @@ pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
 pub use mesh::{
-    DoctorBody, Event, Finding, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress,
-    Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody,
+    Event, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress, Rebuilt, RecoveryBody,
+    RestoreBody, SecretText, StatusBody,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,

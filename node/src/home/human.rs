@@ -9,7 +9,7 @@ use crate::api::model::SecretText;
 const NAME_DEFAULT: &str = "human";
 
 const NAME: &str = "human";
-const TOKEN: &str = "human.token";
+pub(super) const TOKEN: &str = "human.token";
 
 /// The user of a home, as an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use beadmesh_protocol::op::Role;
-use beadmesh_store::command::{self, MemberAnswer, PeerAnswer};
+use beadmesh_store::command::{MemberAnswer, PeerAnswer};
 use beadmesh_store::replica;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -190,27 +190,6 @@ pub struct JoinBody {
     pub beads: u64,
 }
 
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DoctorBody {
-    /// The findings; empty when all is well.
-    pub findings: Vec<Finding>,
-    /// What was derived anew; absent when that was not asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rebuilt: Option<Rebuilt>,
-}
-
-/// One finding of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Finding {
-    /// A stable id, such as `store.checksum`.
-    pub check: String,
-    /// What was found.
-    pub message: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
 /// What became of the entries of a backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RestoreBody {
@@ -371,11 +350,5 @@ impl From<MemberAnswer> for Member {
         let MemberAnswer { node, name, role, owner, here, admitted_by, admitted_at, addresses } = answer;
         let (id, admitted_at) = (node.to_string(), admitted_at.to_string());
         Self { id, name, role, owner, here, admitted_by, admitted_at, addresses }
-    }
-}
-
-impl From<command::Finding> for Finding {
-    fn from(finding: command::Finding) -> Self {
-        Self { check: finding.check.to_owned(), message: finding.message, remedy: finding.remedy }
     }
 }

@@ -237,6 +237,9 @@ pub struct DoctorRequest {
     /// Whether to take note of what was found of copies of stores, so that only what comes later is told.
     #[serde(default)]
     pub accept: bool,
+    /// Whether to answer with the last lines of log and a list of the home's files too, as whoever helps needs them.
+    #[serde(default)]
+    pub logs: bool,
 }
 
 /// A backup to write.
