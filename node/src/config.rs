@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::home::{HOME_VARIABLE, Names, host_name, human_name};
 use crate::logs;
+use crate::net::Relaying;
 
 mod error;
 mod file;
@@ -78,6 +79,18 @@ const MDNS: Key = Key {
     flag: "--mdns, --no-mdns",
     about: "whether members are looked for on the local network",
 };
+const RELAY: Key = Key {
+    name: "net.relay",
+    variables: &["BEADMESH_RELAY"],
+    flag: "--relay",
+    about: "whether to relay for members that can not reach each other; auto: while this node is reached from anywhere",
+};
+const EXTERNAL: Key = Key {
+    name: "net.external",
+    variables: &["BEADMESH_EXTERNAL"],
+    flag: "--external",
+    about: "multiaddresses at which others reach this node, though it does not listen there itself",
+};
 const RETRY_MAX: Key = Key {
     name: "net.retry_max",
     variables: &["BEADMESH_RETRY_MAX"],
@@ -104,8 +117,8 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 9] =
-    [NODE_NAME, MESH_NAME, TICKET_FILE, LISTEN, MDNS, RETRY_MAX, FETCHED_MAX, LOG_FILTER, LOG_FORMAT];
+pub const KEYS: [Key; 11] =
+    [NODE_NAME, MESH_NAME, TICKET_FILE, LISTEN, MDNS, RELAY, EXTERNAL, RETRY_MAX, FETCHED_MAX, LOG_FILTER, LOG_FORMAT];
 
 /// What is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +133,10 @@ pub struct Config {
     pub listen: Option<Vec<String>>,
     /// Whether members are looked for on the local network.
     pub mdns: bool,
+    /// When this node relays for members that can not reach each other.
+    pub relaying: Relaying,
+    /// Where others reach this node, though it does not listen there itself.
+    pub external: Option<Vec<String>>,
     /// The longest wait before a member is dialled again.
     pub retry_max: Duration,
     /// Room for attachments that were fetched from other nodes.
@@ -141,6 +158,10 @@ pub struct Flags {
     pub listen: Option<Vec<String>>,
     /// Whether members are looked for on the local network.
     pub mdns: Option<bool>,
+    /// When this node relays for members that can not reach each other.
+    pub relaying: Option<Relaying>,
+    /// Where others reach this node, though it does not listen there itself.
+    pub external: Option<Vec<String>>,
     /// Where the ticket lies, or will.
     pub ticket_file: Option<PathBuf>,
 }
@@ -182,6 +203,8 @@ impl Config {
             ticket_file: reader.read_optional(&TICKET_FILE, value::path),
             listen: reader.read_optional(&LISTEN, value::addresses),
             mdns: reader.read(&MDNS, value::switch, || true),
+            relaying: reader.read(&RELAY, value::relaying, Relaying::default),
+            external: reader.read_optional(&EXTERNAL, value::addresses),
             retry_max: reader.read(
                 &RETRY_MAX,
                 |raw| value::duration(raw, RETRY_MAX_RANGE),
@@ -208,7 +231,9 @@ impl Flags {
         let mdns = self.mdns.map(|mdns| (MDNS.name, Raw::Switch(mdns)));
         let ticket = self.ticket_file.as_ref();
         let ticket = ticket.map(|path| (TICKET_FILE.name, Raw::Text(path.to_string_lossy().into_owned())));
-        [listen, mdns, ticket].into_iter().flatten().collect()
+        let relaying = self.relaying.map(|relaying| (RELAY.name, Raw::Text(relaying.as_str().to_owned())));
+        let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
+        [listen, mdns, ticket, relaying, external].into_iter().flatten().collect()
     }
 }
 

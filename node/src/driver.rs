@@ -21,6 +21,7 @@ use crate::core::{Core, Sink};
 use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
 
+mod announce;
 mod inbound;
 mod leases;
 mod notices;
@@ -145,7 +146,7 @@ impl Driver {
         tokio::spawn(notices::run(self.core.clone(), Arc::clone(&self.links), hearing));
         let messages = events.take_leases();
         tokio::spawn(leases::run(self.core.clone(), self.handle.clone(), Arc::clone(&self.links), messages));
-        let announcer = tokio::spawn(announce(self.core.clone(), announced));
+        let announcer = tokio::spawn(announce::run(self.core.clone(), announced));
         while let Some(event) = events.recv().await {
             match event {
                 Event::Listening(address) => self.on_listening(&address),
@@ -154,7 +155,7 @@ impl Driver {
                 }
                 Event::LinkUp { link, node, path, dialer } => {
                     let id = self.links.add(link);
-                    info!(%node, %path, dialer, "peer linked");
+                    info!(%node, %path, transport = %path.transport, dialer, "peer linked");
                     let (sender, receiver) = mpsc::channel(LINK_FRAMES_MAX);
                     inbound.insert(link, (node, sender));
                     let task = Inbound {
@@ -213,34 +214,6 @@ impl Driver {
         let Some(port) = parts.next().and_then(|port| port.parse().ok()) else { return };
         if let Err(error) = self.home.save_port(port) {
             warn!(%error, "the port is not remembered");
-        }
-    }
-}
-
-/// Tells the mesh where this node can be reached, whenever that changes; only the latest counts.
-async fn announce(core: Core, mut addresses: watch::Receiver<Vec<String>>) {
-    // Members of a mesh that is entered have to be told as well.
-    let mut events = core.events();
-    loop {
-        let now = addresses.borrow_and_update().clone();
-        if !now.is_empty()
-            && let Err(error) = core.call(Command::Announce(now)).await
-        {
-            debug!(%error, "addresses not announced");
-        }
-        let mesh = core.mesh();
-        loop {
-            tokio::select! {
-                changed = addresses.changed() => match changed {
-                    Ok(()) => break,
-                    Err(_) => return,
-                },
-                event = events.recv() => match event {
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                    _ if core.mesh() != mesh => break,
-                    _ => {}
-                },
-            }
         }
     }
 }

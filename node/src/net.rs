@@ -11,6 +11,7 @@ mod blob;
 mod dialer;
 mod driver;
 mod event;
+mod footing;
 mod frame;
 mod gate;
 mod gossip;
@@ -22,7 +23,9 @@ mod listen;
 mod notice;
 mod pace;
 mod peer;
+mod probe;
 mod reach;
+mod relay;
 mod streams;
 
 use std::io;
@@ -33,7 +36,8 @@ use zeroize::Zeroizing;
 pub use address::{Path, Transport};
 pub use blob::{BlobStream, BlobStreamError, TransferError};
 pub use event::{Event, Events, FRAME_ROOM_MIN, Room};
-pub use handle::{Handle, PublishError, SendError};
+pub use footing::{Footing, Reachability, Relaying, RelayingError};
+pub use handle::{Handle, PublishError, SendError, Way};
 pub use join::{JoinError, JoinStream, MESSAGE_BYTES_MAX, MessageError};
 pub use lease::{LEASE_ROOM_MIN, LeaseMessage, LeaseMessages, LeaseSendError};
 pub use link::{DownReason, LinkId};
@@ -54,6 +58,11 @@ pub struct Config {
     pub listen: Listen,
     /// Whether members are looked for on the local network.
     pub mdns: bool,
+    /// When this node relays for others.
+    pub relaying: Relaying,
+    /// Multiaddresses at which others reach this node, though it does not listen on them itself: its provider's or its
+    /// router's.
+    pub external: Vec<String>,
     /// What identify tells a peer about this program; it names neither user, machine nor mesh.
     pub agent_version: String,
     /// How long things may take.
@@ -69,6 +78,8 @@ impl Config {
             key: Zeroizing::new(key),
             listen: Listen::Default { saved_port: None },
             mdns: true,
+            relaying: Relaying::default(),
+            external: Vec::new(),
             agent_version: concat!("beadmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
             timing: Timing::default(),
             queue: Queue::default(),
@@ -89,6 +100,8 @@ pub struct Timing {
     pub retry_max: Duration,
     /// How long a link must have lived for the next wait to start at `retry_min` again.
     pub settle_time: Duration,
+    /// How much earlier a member is dialled at its own addresses than through relays.
+    pub head_start: Duration,
     /// How long an older connection has to prove itself alive once the peer made a newer one.
     pub spare_grace: Duration,
     /// How long a connection to a member may stand without a link, where the peer is the one to open it.
@@ -109,6 +122,7 @@ impl Default for Timing {
             retry_min: Duration::from_millis(250),
             retry_max: Duration::from_secs(60),
             settle_time: Duration::from_secs(10),
+            head_start: Duration::from_millis(500),
             spare_grace: Duration::from_secs(10),
             link_wait: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),

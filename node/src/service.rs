@@ -26,7 +26,7 @@ use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, Names};
 use crate::human;
-use crate::net::{self, Listen, NetError};
+use crate::net::{self, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
 use crate::systemd::{self, Notifier};
@@ -46,6 +46,10 @@ pub struct Options {
     pub listen: Option<Vec<String>>,
     /// Whether members are looked for on the local network.
     pub mdns: bool,
+    /// When this node relays for members that can not reach each other.
+    pub relaying: Relaying,
+    /// Where others reach the node, though it does not listen there itself.
+    pub external: Vec<String>,
     /// What node and mesh are called.
     pub names: Names,
     /// The longest wait before a member is dialled again.
@@ -62,6 +66,8 @@ impl Options {
         Self {
             listen: None,
             mdns: true,
+            relaying: Relaying::default(),
+            external: Vec::new(),
             names,
             retry_max: net::Timing::default().retry_max,
             fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
@@ -72,8 +78,9 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, retry_max, fetched_max, .. } = config;
-        Self { listen, mdns, names, retry_max, fetched_max, ticket_file }
+        let Config { names, ticket_file, listen, mdns, relaying, external, retry_max, fetched_max, .. } = config;
+        let external = external.unwrap_or_default();
+        Self { listen, mdns, relaying, external, names, retry_max, fetched_max, ticket_file }
     }
 }
 
@@ -178,6 +185,8 @@ impl Service {
         let mut config = net::Config::new(*opened.key);
         config.mdns = options.mdns;
         config.timing.retry_max = options.retry_max;
+        config.relaying = options.relaying;
+        config.external = options.external;
         let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
         config.listen = match options.listen {
             Some(addresses) => Listen::Explicit(addresses),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use beadmesh_node::api::model::Role;
 use beadmesh_node::config::Flags;
+use beadmesh_node::net::Relaying;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::value;
@@ -32,6 +33,14 @@ pub(crate) struct SetFlags {
     /// Do not look for members on the local network.
     #[arg(long, overrides_with = "mdns")]
     pub(crate) no_mdns: bool,
+    /// Relay for members that can not reach each other: true, false, or auto, which is while this node can be reached
+    /// from anywhere. True also says that it can.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) relay: Option<Relaying>,
+    /// Others reach this node at this multiaddress, though it does not listen there itself: its provider translates it, or
+    /// a router forwards it; can be given several times.
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    pub(crate) external: Vec<String>,
     /// Join by the ticket in this file, once it is there and while this node is alone in its mesh.
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
@@ -46,6 +55,8 @@ impl SetFlags {
             file: self.config.clone(),
             listen: Some(self.listen.clone()).filter(|addresses| !addresses.is_empty()),
             mdns,
+            relaying: self.relay,
+            external: Some(self.external.clone()).filter(|addresses| !addresses.is_empty()),
             ticket_file: self.ticket_file.as_ref().map(absolute),
         }
     }

@@ -1,6 +1,6 @@
 //! `beadmesh status` and `beadmesh peers`: how this node and its mesh stand.
 
-use beadmesh_node::api::model::{ClaimsBody, Peer, PeersBody, StatusBody, VotersBody};
+use beadmesh_node::api::model::{ClaimsBody, Peer, PeersBody, Reach, StatusBody, VotersBody};
 use jiff::Timestamp;
 
 use super::{Context, members};
@@ -10,8 +10,13 @@ use crate::output::table::{self, Column, Painted};
 use crate::output::{lease, text, time};
 
 /// The columns of the list of peers.
-const LAYOUT: [Column; 4] =
-    [Column::new("PEER"), Column::new("LINK").spare(1), Column::new("HOLDS").flexible(), Column::new("PATH").spare(2)];
+const LAYOUT: [Column; 5] = [
+    Column::new("PEER"),
+    Column::new("LINK").spare(1),
+    Column::new("HOLDS").flexible(),
+    Column::new("RTT").spare(3),
+    Column::new("PATH").spare(2),
+];
 
 /// Members from which on a mesh is better off with three voters than with one.
 const MEMBERS_FOR_THREE: usize = 3;
@@ -84,6 +89,9 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
     if body.running {
         let addresses: Vec<String> = body.listen.iter().map(|address| text::clean_line(address)).collect();
         fact("At", &addresses);
+        if let Some(reach) = &body.reach {
+            fact("Reach", &[reached(reach)]);
+        }
     }
     if body.entries_from_future > 0 {
         let entries = body.entries_from_future;
@@ -151,7 +159,7 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
     // Heard by what others pass on: it is there, and only no link to it stands.
     let heard = peer.last_heard.as_ref().filter(|heard| Some(*heard) > peer.last_seen.as_ref());
     let link = match (&peer.last_seen, heard) {
-        _ if peer.connected => (Paint::Good, "connected".to_owned()),
+        _ if peer.connected => (Paint::Good, linked(peer)),
         (_, Some(date)) => (Paint::Slow, format!("heard {}", time::ago(date, now))),
         (Some(date), None) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
         (None, None) => (Paint::Faint, "never seen".to_owned()),
@@ -168,7 +176,44 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
         }
     };
     let path = if peer.connected { peer.path.clone().unwrap_or_default() } else { String::new() };
-    vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, path)]
+    let round_trip = peer.round_trip_us.filter(|_| peer.connected).map(round_trip).unwrap_or_default();
+    vec![(Paint::Strong, peer.name.clone()), link, holds, (Paint::Faint, round_trip), (Paint::Faint, path)]
+}
+
+/// Says which way a link takes.
+fn linked(peer: &Peer) -> String {
+    match (peer.route.as_deref(), &peer.through) {
+        (Some("relayed"), Some(relay)) => format!("through {relay}"),
+        (Some(route), _) => route.to_owned(),
+        (None, _) => "connected".to_owned(),
+    }
+}
+
+/// Shows microseconds as people read them.
+fn round_trip(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        _ => format!("{} ms", micros / 1_000),
+    }
+}
+
+/// Says how others reach this node.
+fn reached(reach: &Reach) -> String {
+    let relays = text::clean_line(&reach.relays.join(", "));
+    let reached = match (reach.from_anywhere.as_str(), reach.relays.is_empty()) {
+        ("public", _) => Paint::Good.on("from anywhere"),
+        (_, false) => Paint::Good.on(&format!("through {relays}")),
+        ("private", true) => {
+            Paint::Slow.on("only by who is near: a NAT or firewall is in between, and no member relays")
+        }
+        (_, true) => "by who is near; nobody from outside has tried".to_owned(),
+    };
+    match (reach.is_relay, reach.circuits) {
+        (false, _) => reached,
+        (true, 0) => format!("{reached}, and relays for others"),
+        (true, 1) => format!("{reached}, and relays 1 circuit for others"),
+        (true, circuits) => format!("{reached}, and relays {circuits} circuits for others"),
+    }
 }
 
 /// Says who asks, with the letters they have not read, and how many agents there are.
@@ -191,7 +236,7 @@ fn short(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use beadmesh_node::api::model::{
-        Claim, ClaimsBody, Mesh, Node, Peer, Progress, Role, Seat, StatusBody, VotersBody,
+        Claim, ClaimsBody, Mesh, Node, Peer, Progress, Reach, Role, Seat, StatusBody, VotersBody,
     };
 
     use super::{Leases, lines};
@@ -203,6 +248,9 @@ mod tests {
             name: name.into(),
             connected,
             path: Some("/ip4/10.0.0.7/udp/4001/quic-v1".into()),
+            route: None,
+            through: None,
+            round_trip_us: None,
             lag_entries,
             last_seen: Some("2026-03-01T10:00:00Z".into()),
             last_heard: None,
@@ -225,6 +273,7 @@ mod tests {
             version: "0.1.0".into(),
             running: true,
             listen: vec!["/ip4/10.0.0.5/udp/4001/quic-v1".into()],
+            reach: None,
             socket: "/run/node.sock".into(),
             peers: vec![
                 peer("laptop", true, 0, None),
@@ -293,6 +342,39 @@ mod tests {
         vps     at most 14 entries behind, as o…
         desk    catching up, 120 of 400
         ");
+    }
+
+    #[test]
+    fn ways_and_reach_are_told() {
+        let mut status = status();
+        let reach = |relays: &[&str], is_relay, circuits| Reach {
+            from_anywhere: if is_relay { "public" } else { "private" }.into(),
+            relays: relays.iter().map(|relay| (*relay).to_owned()).collect(),
+            is_relay,
+            circuits,
+        };
+        let [near, _, far] = status.peers.get_mut(..).unwrap() else { panic!("three peers") };
+        (near.route, near.round_trip_us) = (Some("direct".into()), Some(1_260));
+        (far.route, far.through, far.round_trip_us) = (Some("relayed".into()), Some("vps".into()), Some(48_700));
+        status.reach = Some(reach(&["vps"], false, 0));
+        let shown = plain(&status, 120);
+        assert!(shown.contains("\nReach   through vps\n"), "{shown}");
+        assert!(
+            shown.contains("laptop  direct        all that is here                          1.2 ms  /ip4"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("desk    through vps   catching up, 120 of 400                   48 ms   /ip4"),
+            "{shown}"
+        );
+        for (told, says) in [
+            (reach(&[], false, 0), "only by who is near: a NAT or firewall is in between"),
+            (reach(&[], true, 0), "from anywhere, and relays for others"),
+            (reach(&[], true, 1), "from anywhere, and relays 1 circuit for others"),
+        ] {
+            status.reach = Some(told);
+            assert!(plain(&status, 120).contains(says), "{}", plain(&status, 120));
+        }
     }
 
     /// Shows a mesh with so many voters of which the first can be asked, where there are these claims.

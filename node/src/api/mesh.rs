@@ -1,11 +1,13 @@
 //! Routes on the mesh and on the node itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, NewInvite, StatusAnswer};
+use beadmesh_protocol::id::NodeId;
+use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, NewInvite, PeerAnswer, StatusAnswer};
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,11 +16,12 @@ use super::error::Problem;
 use super::extract::{Caller, Json, Said};
 use super::model::{
     self, DoctorBody, DoctorRequest, Empty, Finding, INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteBody, InviteRequest,
-    JoinBody, JoinRequest, Member, MembersBody, Mesh, Node, Peer, PeersBody, Rebuilt, RecoveryBody, SecretText,
+    JoinBody, JoinRequest, Member, MembersBody, Mesh, Node, Peer, PeersBody, Reach, Rebuilt, RecoveryBody, SecretText,
     StatusBody,
 };
 use super::{Api, unexpected};
 use crate::config::{Config, Flags};
+use crate::net::Way;
 use crate::{doctor, logs};
 
 type Told<T> = Result<Said<T>, Problem>;
@@ -64,8 +67,9 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         running: api.network.is_some(),
         listen: api.network.as_ref().map(|network| network.handle.listen_addresses()).unwrap_or_default(),
+        reach: reach(&api, &status.peers),
         socket: api.home.socket().display().to_string(),
-        peers: status.peers.into_iter().map(Peer::from).collect(),
+        peers: located(&api, status.peers),
     }))
 }
 
@@ -83,7 +87,7 @@ async fn peers(State(api): State<Api>) -> Told<PeersBody> {
         return Err(Problem::no_node());
     }
     let status = ask_status(&api).await?;
-    Ok(Said(PeersBody { peers: status.peers.into_iter().map(Peer::from).collect() }))
+    Ok(Said(PeersBody { peers: located(&api, status.peers) }))
 }
 
 /// Opens an invite to the mesh.
@@ -236,6 +240,39 @@ async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
         Answer::Members(members) => Ok(members),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Shows peers with the ways that the links to them take.
+fn located(api: &Api, peers: Vec<PeerAnswer>) -> Vec<Peer> {
+    let ways = api.network.as_ref().map(|network| network.handle.ways()).unwrap_or_default();
+    let names: BTreeMap<_, _> = peers.iter().map(|peer| (peer.node, peer.name.clone())).collect();
+    let show = |answer: PeerAnswer| {
+        let way = ways.get(&answer.node).filter(|_| answer.connected);
+        let mut peer = Peer::from(answer);
+        if let Some(Way { path, round_trip }) = way {
+            let relay = path.relay.map(|relay| names.get(&relay).cloned().unwrap_or_else(|| relay.to_string()));
+            peer.route = Some(if path.is_relayed() { "relayed" } else { "direct" }.to_owned());
+            peer.through = relay;
+            peer.round_trip_us = round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        }
+        peer
+    };
+    peers.into_iter().map(show).collect()
+}
+
+/// Shows how others reach this node; relays by what their members are called.
+fn reach(api: &Api, peers: &[PeerAnswer]) -> Option<Reach> {
+    let footing = api.network.as_ref()?.handle.footing();
+    let name = |relay: &NodeId| {
+        let known = peers.iter().find(|peer| peer.node == *relay);
+        known.map_or_else(|| relay.to_string(), |peer| peer.name.clone())
+    };
+    Some(Reach {
+        from_anywhere: footing.reach.to_string(),
+        relays: footing.relays.iter().map(name).collect(),
+        is_relay: footing.is_relay,
+        circuits: footing.circuits as u64,
+    })
 }
 
 async fn ask_status(api: &Api) -> Result<StatusAnswer, Problem> {

@@ -34,8 +34,8 @@ pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
 pub use mesh::{
-    Event, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress, Rebuilt, RecoveryBody,
-    RestoreBody, SecretText, StatusBody,
+    Event, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt,
+    RecoveryBody, RestoreBody, SecretText, StatusBody,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,

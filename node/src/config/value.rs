@@ -7,7 +7,7 @@ use std::time::Duration;
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 
 use super::reader::{Raw, Shown};
-use crate::net::listen_address;
+use crate::net::{Relaying, listen_address};
 
 /// Addresses that a node listens on at most.
 const LISTEN_MAX: usize = 16;
@@ -112,6 +112,18 @@ pub(super) fn switch(raw: &Raw) -> Result<bool, Wrong> {
     }
 }
 
+/// Reads when to relay: true and false may be written without quotes.
+pub(super) fn relaying(raw: &Raw) -> Result<Relaying, Wrong> {
+    let remedy = "write true, false or \"auto\"";
+    let read = match raw {
+        Raw::Switch(true) => Some(Relaying::Always),
+        Raw::Switch(false) => Some(Relaying::Never),
+        Raw::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    read.ok_or_else(|| wrong(format!("{raw} is none of true, false and auto"), remedy))
+}
+
 /// Reads addresses to listen on: a list in a file, separated by commas in a variable.
 pub(super) fn addresses(raw: &Raw) -> Result<Vec<String>, Wrong> {
     let remedy = "write TCP or QUIC on an IP address, such as [\"/ip4/0.0.0.0/tcp/7117\"]";
@@ -210,6 +222,12 @@ impl Shown for PathBuf {
 }
 
 impl Shown for LogFormat {
+    fn text(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Shown for Relaying {
     fn text(&self) -> String {
         self.as_str().to_owned()
     }

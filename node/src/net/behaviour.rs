@@ -3,12 +3,14 @@
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::{Duration, Instant};
 
+use libp2p::autonat::v2::server;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, connection_limits, identify, mdns, noise, ping, tcp, yamux};
+use libp2p::{Swarm, SwarmBuilder, connection_limits, dcutr, identify, mdns, noise, ping, relay, tcp, yamux};
 use tracing::warn;
 
-use super::{Config, NetError, gossip, peer, streams};
+use super::relay::{Permits, bounds};
+use super::{Config, NetError, gossip, peer, probe, streams};
 
 /// What identify calls our family of protocols.
 const PROTOCOL_VERSION: &str = "/beadmesh/1";
@@ -22,11 +24,16 @@ const QUIC_IDLE_MILLIS: u32 = 30_000;
 /// Time the QUIC handshake may take.
 const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time that making a connection may take in all. AutoNAT gives its answer up after 10 s, and must not do so while the
+/// dial it is about has not failed.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// Connections to us that may be in their handshake at one time.
 const PENDING_INBOUND_MAX: u32 = 64;
 
-/// Connections that one peer may have: two dials that crossed, and as many again when it came back.
-const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections that one peer may have: two dials that crossed, the same through relays, and as many again when it came
+/// back.
+const CONNECTIONS_PER_PEER_MAX: u32 = 8;
 
 /// Addresses of one peer that are tried at one time.
 const DIAL_CONCURRENCY: NonZeroU8 = NonZeroU8::new(8).expect("not zero");
@@ -47,10 +54,18 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    /// Asks others whether they reach us, and tells others whether we reach them.
+    probe: probe::Behaviour,
+    answer: server::Behaviour,
+    /// Relays for others, and is relayed by others.
+    pub(super) relay: relay::Behaviour,
+    relayed: relay::client::Behaviour,
+    /// Meets a peer without the relay through which both are connected.
+    punch: dcutr::Behaviour,
 }
 
 /// Builds the swarm; it listens nowhere yet.
-pub(super) fn swarm(config: &Config) -> Result<Swarm<Behaviour>, NetError> {
+pub(super) fn swarm(config: &Config, permits: &Permits) -> Result<Swarm<Behaviour>, NetError> {
     let keypair = peer::keypair(&config.key);
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
@@ -63,7 +78,9 @@ pub(super) fn swarm(config: &Config) -> Result<Swarm<Behaviour>, NetError> {
         })
         .with_dns()
         .map_err(NetError::Dns)?
-        .with_behaviour(|key| behaviour(config, key))
+        .with_relay_client(noise::Config::new, yamux::Config::default)
+        .map_err(NetError::Noise)?
+        .with_behaviour(|key, relayed| behaviour(config, permits, key, relayed))
         .unwrap_or_else(|never| match never {})
         .with_swarm_config(|swarm| {
             swarm
@@ -72,30 +89,45 @@ pub(super) fn swarm(config: &Config) -> Result<Swarm<Behaviour>, NetError> {
                 .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS_MAX)
                 .with_notify_handler_buffer_size(ORDERS_MAX)
         })
+        .with_connection_timeout(CONNECTION_TIMEOUT)
         .build();
     Ok(swarm)
 }
 
-fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Behaviour {
+fn behaviour(
+    config: &Config,
+    permits: &Permits,
+    key: &libp2p::identity::Keypair,
+    relayed: relay::client::Behaviour,
+) -> Behaviour {
+    let local = key.public().to_peer_id();
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
-    // Members learn addresses from the roster, so identify need not tell them to whoever connects.
+    // Members learn addresses from the roster, so identify need not tell those listened on to whoever connects.
     let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
         .with_agent_version(config.agent_version.clone())
         .with_hide_listen_addrs(true)
         .with_cache_size(0);
     let ping = ping::Config::new().with_interval(config.timing.ping_interval).with_timeout(config.timing.ping_timeout);
-    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), local));
     let mdns = mdns.and_then(|mdns| {
         mdns.inspect_err(|error| warn!(%error, "looking for members on the local network is not possible")).ok()
     });
+    let mut relay = relay::Behaviour::new(local, bounds(permits));
+    // The driver says when.
+    relay.set_status(Some(relay::Status::Disable));
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         gossip: gossip::Behaviour::new(key, config.queue.notices_out),
-        streams: streams::Behaviour::new(Instant::now()),
+        streams: streams::Behaviour::new(Instant::now(), permits.clone()),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
         mdns: Toggle::from(mdns),
+        probe: probe::Behaviour::new(),
+        answer: server::Behaviour::default(),
+        relay,
+        relayed,
+        punch: dcutr::Behaviour::new(local),
     }
 }

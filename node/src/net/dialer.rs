@@ -1,7 +1,8 @@
 //! Whom to dial and when, and which of several connections to keep: rules for one member, without input or output.
 //!
 //! Both ends dial. The lower node alone opens links and closes what is one too many, so two dials that cross settle on
-//! one link without either end undoing the other's choice.
+//! one link without either end undoing the other's choice. A direct connection is better than one through a relay, and
+//! takes the link over as soon as it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -10,8 +11,21 @@ use beadmesh_protocol::id::NodeId;
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 
-use super::Timing;
 use super::link::LinkId;
+use super::{Timing, address};
+
+/// The first and the longest wait before a better way than through a relay is looked for again.
+const BETTER_MIN: Duration = Duration::from_secs(4);
+const BETTER_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The ways by which a member can be dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Route {
+    /// At its own addresses.
+    Direct,
+    /// Through relays.
+    Relayed,
+}
 
 /// What the dialer knows of one member.
 #[derive(Debug)]
@@ -24,10 +38,18 @@ pub(super) struct Peer {
     pub(super) link: Option<Current>,
     /// The connection on which a link's stream is being opened.
     pub(super) opening: Option<ConnectionId>,
-    /// The dial that is under way.
-    pub(super) dialling: Option<ConnectionId>,
+    /// The dials that are under way.
+    pub(super) dialling: BTreeMap<Route, ConnectionId>,
+    /// The routes that were dialled since the last wait, and when the first was.
+    tried: BTreeSet<Route>,
+    round: Instant,
     attempts: u32,
     not_before: Instant,
+    /// When connections made before are to be replaced: this node is in another network since.
+    moved: Option<Instant>,
+    /// When a better way than through a relay is looked for again, and how often that was in vain.
+    better_at: Instant,
+    better_tries: u32,
 }
 
 /// One connection of a member.
@@ -36,6 +58,8 @@ pub(super) struct Standing {
     pub(super) since: Instant,
     /// When the peer last answered a ping on it.
     pub(super) answered: Option<Instant>,
+    /// The route it takes.
+    pub(super) route: Route,
 }
 
 /// The link of a member.
@@ -53,12 +77,23 @@ pub(super) enum Step {
     Rest,
     /// Nothing until then.
     Wait(Instant),
-    /// Dial the member.
-    Dial,
+    /// Dial the member by this route.
+    Dial(Route),
     /// Open a link on this connection.
     Open(ConnectionId),
     /// Close this connection.
     Close(ConnectionId),
+}
+
+impl Step {
+    /// Returns this step, or the other one if that comes first.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Rest, step) | (step, Self::Rest) => step,
+            (Self::Wait(first), Self::Wait(second)) => Self::Wait(first.min(second)),
+            (Self::Wait(_), step) | (step, _) => step,
+        }
+    }
 }
 
 impl Peer {
@@ -69,42 +104,115 @@ impl Peer {
             connections: BTreeMap::new(),
             link: None,
             opening: None,
-            dialling: None,
+            dialling: BTreeMap::new(),
+            tried: BTreeSet::new(),
+            round: now,
             attempts: 0,
             not_before: now,
+            moved: None,
+            better_at: now,
+            better_tries: 0,
         }
     }
 
-    /// Returns every address to try.
-    pub(super) fn targets(&self) -> Vec<Multiaddr> {
-        self.addresses.union(&self.nearby).cloned().collect()
+    /// Returns every address to try by a route; of each relay one, for to a relay there is a connection already.
+    pub(super) fn targets(&self, route: Route) -> Vec<Multiaddr> {
+        let (direct, circuits) = address::by_route(self.addresses.union(&self.nearby).cloned());
+        if route == Route::Direct { direct } else { circuits }
+    }
+
+    /// Returns whether a direct connection stands.
+    pub(super) fn has_direct(&self) -> bool {
+        self.connections.values().any(|standing| standing.route == Route::Direct)
+    }
+
+    /// Returns an address of the member's own.
+    pub(super) fn first_direct(&self) -> Option<Multiaddr> {
+        self.targets(Route::Direct).into_iter().next()
+    }
+
+    fn routes(&self) -> BTreeSet<Route> {
+        [Route::Direct, Route::Relayed].into_iter().filter(|route| !self.targets(*route).is_empty()).collect()
     }
 
     /// Lets the next attempt happen at once: something changed.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.attempts = 0;
         self.not_before = now;
+        self.better_at = now;
+        self.better_tries = 0;
+        if self.dialling.is_empty() {
+            self.tried.clear();
+        }
     }
 
-    /// Notes a connection that was made.
-    pub(super) fn on_connected(&mut self, connection: ConnectionId, now: Instant) {
-        self.connections.insert(connection, Standing { since: now, answered: None });
+    /// Dials anew whatever stands or is under way: this node is in another network, and what was made in the last one
+    /// is likely to be dead.
+    pub(super) fn on_moved(&mut self, now: Instant) {
+        self.dialling.clear();
+        self.hurry(now);
+        self.moved = Some(now);
+    }
+
+    /// Notes a connection that was made; after a move, returns those that it replaces.
+    pub(super) fn on_connected(
+        &mut self,
+        connection: ConnectionId,
+        route: Route,
+        now: Instant,
+    ) -> Option<Vec<ConnectionId>> {
+        let replaced = self.moved.take().map(|_| self.connections.keys().copied().collect());
+        self.connections.insert(connection, Standing { since: now, answered: None, route });
         self.not_before = now;
-        if self.dialling == Some(connection) {
-            self.dialling = None;
+        self.tried.clear();
+        self.dialling.retain(|_, dialling| *dialling != connection);
+        if route == Route::Relayed && self.better_tries == 0 {
+            self.better_at = now + BETTER_MIN;
         }
+        replaced
     }
 
     /// Sets the addresses found on the local network.
     pub(super) fn set_nearby(&mut self, nearby: BTreeSet<Multiaddr>, now: Instant) {
-        if self.link.is_none() && !nearby.is_subset(&self.nearby) {
+        if !nearby.is_subset(&self.nearby) && self.is_wanting() {
             self.hurry(now);
         }
         self.nearby = nearby;
     }
 
+    /// Returns whether the next dial begins a round.
+    fn is_fresh(&self) -> bool {
+        self.tried.is_empty() || (self.dialling.is_empty() && self.routes().is_subset(&self.tried))
+    }
+
+    /// Notes that a member is dialled.
+    pub(super) fn on_dialled(&mut self, route: Route, connection: ConnectionId, now: Instant) {
+        if self.link.is_some() && self.moved.is_none() {
+            // Each time that a better way is looked for, the next time waits longer.
+            let wait = BETTER_MIN.saturating_mul(1_u32.checked_shl(self.better_tries).unwrap_or(u32::MAX));
+            self.better_at = now + wait.min(BETTER_MAX);
+            self.better_tries = self.better_tries.saturating_add(1);
+        } else {
+            if self.is_fresh() {
+                self.round = now;
+                self.tried.clear();
+            }
+            self.tried.insert(route);
+        }
+        self.dialling.insert(route, connection);
+    }
+
+    /// Notes that a dial failed; returns whether that was the last one of its round.
+    pub(super) fn on_dial_failed(&mut self, connection: ConnectionId) -> bool {
+        let dials = self.dialling.len();
+        self.dialling.retain(|_, dialling| *dialling != connection);
+        let is_last = self.dialling.is_empty() && self.routes().is_subset(&self.tried);
+        dials > self.dialling.len() && is_last
+    }
+
     /// Notes that an attempt failed; the next one waits longer.
     pub(super) fn on_failed(&mut self, now: Instant, timing: &Timing, jitter: &mut Jitter) {
+        self.tried.clear();
         self.not_before = now + jitter.spread(delay(self.attempts, timing));
         self.attempts = self.attempts.saturating_add(1);
     }
@@ -114,36 +222,99 @@ impl Peer {
         if now.saturating_duration_since(link.since) >= timing.settle_time {
             self.attempts = 0;
         }
-        self.on_failed(now, timing, jitter);
+        // What stands beside it is as good as any.
+        if !self.connections.keys().any(|connection| *connection != link.connection) {
+            self.on_failed(now, timing, jitter);
+        }
+    }
+
+    /// Returns whether the link leads through a relay.
+    pub(super) fn is_relayed(&self) -> bool {
+        let standing = self.link.and_then(|link| self.connections.get(&link.connection));
+        standing.is_some_and(|standing| standing.route == Route::Relayed)
+    }
+
+    /// Returns whether there is no link, or none that is as good as can be.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.link.is_none() || self.is_relayed() || self.moved.is_some()
     }
 
     /// Decides what to do next; `lower` says whether this node is the lower of the two.
     pub(super) fn next_step(&self, lower: bool, now: Instant, timing: &Timing) -> Step {
         if let Some(link) = &self.link {
-            return if lower { self.judge_spares(link, now, timing) } else { Step::Rest };
+            let spares = if lower { self.judge_spares(link, now, timing) } else { Step::Rest };
+            return spares.or(self.look_further(lower, now, timing));
         }
         if self.opening.is_some() {
             return Step::Rest;
         }
-        if let Some((connection, standing)) = self.connections.last_key_value() {
+        if let Some((connection, standing)) = self.best() {
             let deadline = if lower { self.not_before } else { standing.since + timing.link_wait };
             return match (now >= deadline, lower) {
                 (false, _) => Step::Wait(deadline),
-                (true, true) => Step::Open(*connection),
-                (true, false) => Step::Close(*connection),
+                (true, true) => Step::Open(connection),
+                (true, false) => Step::Close(connection),
             };
         }
-        if self.dialling.is_some() || (self.addresses.is_empty() && self.nearby.is_empty()) {
-            return Step::Rest;
-        }
-        if now < self.not_before { Step::Wait(self.not_before) } else { Step::Dial }
+        self.next_dial(now, timing)
     }
 
-    /// Decides between the link's connection and one made after it.
+    /// Returns the connection to open a link on: a direct one, and of several the newest.
+    fn best(&self) -> Option<(ConnectionId, &Standing)> {
+        let direct = self.connections.iter().rev().find(|(_, standing)| standing.route == Route::Direct);
+        direct.or(self.connections.last_key_value()).map(|(connection, standing)| (*connection, standing))
+    }
+
+    /// Decides which route to dial: relays cost others something, so that they come a little later.
+    fn next_dial(&self, now: Instant, timing: &Timing) -> Step {
+        let routes = self.routes();
+        let is_fresh = self.is_fresh();
+        let next = if is_fresh { routes.first() } else { routes.difference(&self.tried).next() };
+        let due = match is_fresh {
+            true => self.not_before,
+            false if self.dialling.is_empty() => now,
+            false => self.round + timing.head_start,
+        };
+        match next {
+            None => Step::Rest,
+            Some(_) if now < due => Step::Wait(due),
+            Some(route) => Step::Dial(*route),
+        }
+    }
+
+    /// Decides what to do about a member that is linked, but not as it should be.
     ///
-    /// Either two dials crossed, then the older answers pings and the newer goes; or the peer came back from a crash or
-    /// another network, then the older stays silent and goes.
+    /// Of one in another network now, every route is tried. Of one through a relay, its own addresses are, and by the
+    /// lower node a new circuit, on which both ends try again to meet without the relay.
+    fn look_further(&self, lower: bool, now: Instant, timing: &Timing) -> Step {
+        if self.moved.is_some() {
+            return self.next_dial(now, timing);
+        }
+        if !self.is_relayed() || !self.dialling.is_empty() {
+            return Step::Rest;
+        }
+        let wanted = if lower && self.better_tries.is_multiple_of(2) { Route::Relayed } else { Route::Direct };
+        let routes = self.routes();
+        match (routes.contains(&wanted), routes.first()) {
+            _ if now < self.better_at => Step::Wait(self.better_at),
+            (true, _) => Step::Dial(wanted),
+            (false, Some(other)) if lower || *other == Route::Direct => Step::Dial(*other),
+            (false, _) => Step::Rest,
+        }
+    }
+
+    /// Decides between the link's connection and another.
+    ///
+    /// A direct one takes the place of one through a relay. Otherwise either two dials crossed, then the older answers
+    /// pings and the newer goes; or the peer came back from a crash or another network, then the older stays silent and
+    /// goes.
     fn judge_spares(&self, link: &Current, now: Instant, timing: &Timing) -> Step {
+        if self.is_relayed()
+            && self.opening.is_none()
+            && let Some((direct, Standing { route: Route::Direct, .. })) = self.best()
+        {
+            return Step::Open(direct);
+        }
         let Some((spare, standing)) = self.connections.iter().rev().find(|(id, _)| **id != link.connection) else {
             return Step::Rest;
         };

@@ -6,6 +6,7 @@ mod joins;
 mod leases;
 mod notices;
 mod peers;
+mod relays;
 mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,26 +20,31 @@ use libp2p::{Multiaddr, Swarm};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::address::Path;
 use super::behaviour::{self, Behaviour};
-use super::dialer::{Jitter, Peer, Schedule};
+use super::dialer::{Jitter, Peer, Route, Schedule};
 use super::event::{self, Event, Events};
+use super::footing::Hearsay;
 use super::handle::{BlobRequest, Ends, Handle, Request, Shared, Wishes};
 use super::lease::Speech;
 use super::link::{DownReason, Link};
 use super::notice::{Ears, Judged};
+use super::relay::Permits;
 use super::{Config, NetError, Queue, Timing, listen, peer};
+use crate::clock;
 use blobs::Blobs;
 use joins::Joins;
 use leases::Leases;
+use relays::Relays;
 
 /// Events of the driver's own that may wait for a place; links wait by themselves.
 const OUTBOX_MAX: usize = 256;
 
-/// The longest sleep: leftovers of joins that were given up are looked for at least this often.
-const TICK: Duration = Duration::from_secs(30);
+/// The longest sleep: leftovers of joins that were given up are looked for at least this often, and who sleeps much
+/// longer stood still.
+const TICK: Duration = Duration::from_secs(5);
 
 /// The state of the driver.
 struct Driver {
@@ -67,6 +73,7 @@ struct Driver {
     joins: Joins,
     blobs: Blobs,
     leases: Leases,
+    relays: Relays,
     links_made: u64,
     tasks: JoinSet<Ended>,
 }
@@ -77,6 +84,12 @@ struct Connection {
     node: NodeId,
     path: Path,
     dialer: bool,
+}
+
+impl Connection {
+    fn route(&self) -> Route {
+        if self.path.is_relayed() { Route::Relayed } else { Route::Direct }
+    }
 }
 
 /// A task came to its end.
@@ -91,15 +104,17 @@ enum Ended {
 
 /// Builds the swarm, listens, and sets the driver going.
 pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
-    let mut swarm = behaviour::swarm(&config)?;
+    let permits = Permits::new(Instant::now());
+    let mut swarm = behaviour::swarm(&config, &permits)?;
     let explicit = listen::open(&mut swarm, &config.listen)?;
+    let external = config.external.iter().map(|text| listen::listen_address(text)).collect::<Result<_, _>>()?;
     let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
     let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
     let (handle, ends) = Handle::new(local, config.queue.notices_out);
     let Ends { shared, wishes, joins: requests, blobs: blob_requests, publishing } = ends;
     let (ears, judged) = Ears::new(config.queue.notices_in);
     let (sender, events) = event::channel(&config.queue);
-    let Config { timing, queue, .. } = config;
+    let Config { timing, queue, relaying, .. } = config;
     let driver = Driver {
         local,
         swarm,
@@ -124,6 +139,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
         joins: Joins::default(),
         blobs: Blobs::default(),
         leases: Leases::default(),
+        relays: Relays::new(permits, Hearsay::new(relaying, external)),
         links_made: 0,
         tasks: JoinSet::new(),
     };
@@ -143,7 +159,9 @@ impl Driver {
                 self.consider(node, now);
             }
             self.sweep_joins(now);
+            self.sweep_relays(now);
             let wakeup = self.wakeup(now);
+            let asleep = clock::mono();
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = events.closed() => break,
@@ -169,6 +187,11 @@ impl Driver {
                     _ => break,
                 },
                 () = sleep_until(wakeup.into()) => {}
+            }
+            let slept = Duration::from_micros(clock::mono().as_micros().saturating_sub(asleep.as_micros()));
+            if relays::stood_still(wakeup.saturating_duration_since(now), now.elapsed(), slept) {
+                info!(seconds = slept.as_secs(), "this node stood still");
+                self.on_stood_still();
             }
         }
         self.stop().await;
@@ -208,7 +231,7 @@ impl Driver {
     }
 
     fn wakeup(&self, now: Instant) -> Instant {
-        let times = [self.schedule.next(), self.joins.next_deadline()];
+        let times = [self.schedule.next(), self.joins.next_deadline(), self.relays.next_deadline()];
         times.into_iter().flatten().fold(now + TICK, Instant::min)
     }
 

@@ -29,10 +29,12 @@ const ALL_PACE: Pace = Pace { burst: 64, refill: Duration::from_millis(250), gai
 pub(super) enum Grade {
     /// The peer is a member: sync, and joining again while an invite is open.
     Member,
-    /// The peer is a stranger who came while an invite was open: joining only.
+    /// The peer is a stranger who came while an invite was open, here or at a member we relay for: joining only.
     Stranger,
     /// We are the stranger; the peer is asked to let us join.
     Inviter,
+    /// We are the stranger; the peer relays to the one that is asked.
+    Relay,
 }
 
 /// Why a connection is refused.
@@ -52,6 +54,8 @@ pub(super) enum Refusal {
 /// Where a stranger comes from, as far as that costs something to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
+    /// A circuit; its relay alone knows who is behind it.
+    Circuit,
     /// An IPv4 address.
     V4([u8; 4]),
     /// The first 64 bits of an IPv6 address: one host commonly has all that follow.
@@ -61,8 +65,16 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Returns the source of a connection from that address to that one of ours.
+    pub(super) fn between(remote: &Multiaddr, local: &Multiaddr) -> Self {
+        if address::is_circuit(local) { Self::Circuit } else { Self::of(remote) }
+    }
+
     /// Returns the source of a connection from that address.
     pub(super) fn of(address: &Multiaddr) -> Self {
+        if address::is_circuit(address) {
+            return Self::Circuit;
+        }
         match address::ip(address).map(|ip| ip.to_canonical()) {
             Some(IpAddr::V4(ip)) => Self::V4(ip.octets()),
             Some(IpAddr::V6(ip)) => {
@@ -88,7 +100,11 @@ pub(super) struct Crowd {
 pub(super) struct Gate {
     members: BTreeSet<PeerId>,
     inviters: BTreeSet<PeerId>,
+    /// Relays to inviters, and where each is.
+    relays: BTreeMap<PeerId, BTreeSet<Multiaddr>>,
     join_open: bool,
+    /// Whether strangers may come for circuits to members that have an invite open.
+    hosts_open: bool,
     tokens: Tokens,
     /// Sources that have come lately.
     sources: BTreeMap<Source, Tokens>,
@@ -96,9 +112,9 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(now: Instant) -> Self {
-        let (members, inviters) = (BTreeSet::new(), BTreeSet::new());
+        let (members, inviters, relays) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         let (tokens, sources) = (Tokens::full(&ALL_PACE, now), BTreeMap::new());
-        Self { members, inviters, join_open: false, tokens, sources }
+        Self { members, inviters, relays, join_open: false, hosts_open: false, tokens, sources }
     }
 
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
@@ -117,14 +133,32 @@ impl Gate {
         self.join_open = open;
     }
 
-    /// Allows dialling a peer that is no member, to join through it.
-    pub(super) fn expect_inviter(&mut self, peer: PeerId) {
+    /// Sets whether strangers may come for circuits to members that have an invite open.
+    pub(super) fn set_hosts_open(&mut self, open: bool) {
+        self.hosts_open = open;
+    }
+
+    /// Allows dialling a peer that is no member, to join through it, and the relays that lead to it.
+    pub(super) fn expect_inviter(&mut self, peer: PeerId, addresses: &BTreeSet<Multiaddr>) {
         self.inviters.insert(peer);
+        for circuit in addresses.iter().filter(|address| address::is_circuit(address)) {
+            if let Some(relay) = address::relay_of(circuit) {
+                self.relays.entry(relay).or_default().insert(address::relay_address(circuit));
+            }
+        }
     }
 
     /// Takes back what `expect_inviter` allowed.
     pub(super) fn forget_inviter(&mut self, peer: &PeerId) {
         self.inviters.remove(peer);
+        if self.inviters.is_empty() {
+            self.relays.clear();
+        }
+    }
+
+    /// Returns where a relay to an inviter is.
+    pub(super) fn relay_addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        self.relays.get(peer).into_iter().flatten().cloned().collect()
     }
 
     /// Decides on a connection that a peer made to us from a source, while a crowd of strangers is connected.
@@ -138,7 +172,7 @@ impl Gate {
         if self.members.contains(peer) {
             return Ok(Grade::Member);
         }
-        if !self.join_open {
+        if !self.join_open && !self.hosts_open {
             return Err(Refusal::NotMember);
         }
         if crowd.all >= STRANGERS_MAX || crowd.same >= SOURCE_STRANGERS_MAX {
@@ -163,6 +197,8 @@ impl Gate {
             Ok(Grade::Member)
         } else if self.inviters.contains(peer) {
             Ok(Grade::Inviter)
+        } else if self.relays.contains_key(peer) {
+            Ok(Grade::Relay)
         } else {
             Err(Refusal::NotMember)
         }
@@ -193,6 +229,10 @@ mod tests {
         let (member, stranger) = (PeerId::random(), PeerId::random());
         gate.set_members([member].into());
         assert_eq!(gate.admit_inbound(&member, HERE, NOBODY, now), Ok(Grade::Member));
+        assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Err(Refusal::NotMember));
+        gate.set_hosts_open(true);
+        assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Ok(Grade::Stranger));
+        gate.set_hosts_open(false);
         assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Err(Refusal::NotMember));
         gate.set_join_open(true);
         assert_eq!(gate.admit_inbound(&stranger, HERE, NOBODY, now), Ok(Grade::Stranger));
@@ -238,6 +278,9 @@ mod tests {
         assert_eq!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8::ffff:2/tcp/2"));
         assert_ne!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8:0:1::1/tcp/1"));
         assert_eq!(of("/dns/example.org/tcp/1"), Source::Elsewhere);
+        let (remote, local) = (format!("/p2p/{}", PeerId::random()), "/ip4/10.0.0.1/tcp/1/p2p-circuit");
+        let (remote, local) = (remote.parse().unwrap(), local.parse().unwrap());
+        assert_eq!(Source::between(&remote, &local), Source::Circuit);
     }
 
     #[test]
@@ -245,8 +288,14 @@ mod tests {
         let mut gate = Gate::new(Instant::now());
         let peer = PeerId::random();
         assert_eq!(gate.admit_outbound(&peer), Err(Refusal::NotMember));
-        gate.expect_inviter(peer);
+        let relay = PeerId::random();
+        let circuit = format!("/ip4/203.0.113.7/tcp/1/p2p/{relay}/p2p-circuit").parse().unwrap();
+        gate.expect_inviter(peer, &[circuit].into());
         assert_eq!(gate.admit_outbound(&peer), Ok(Grade::Inviter));
+        assert_eq!(gate.admit_outbound(&relay), Ok(Grade::Relay));
+        assert_eq!(gate.relay_addresses(&relay), ["/ip4/203.0.113.7/tcp/1".parse().unwrap()]);
+        gate.forget_inviter(&peer);
+        assert_eq!(gate.admit_outbound(&relay), Err(Refusal::NotMember));
         gate.set_members([peer].into());
         assert_eq!(gate.admit_outbound(&peer), Ok(Grade::Member));
     }

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::address::Path;
 use super::blob::{BlobStream, BlobStreamError};
+use super::footing::Footing;
 use super::join::{JoinError, JoinStream};
 use super::lease::LeaseSendError;
 use super::link::{DownReason, Link, LinkId};
@@ -77,6 +79,15 @@ pub struct Handle {
     pub(super) publishing: mpsc::Sender<Vec<u8>>,
 }
 
+/// The way to a linked member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// The way the link takes.
+    pub path: Path,
+    /// Time from a ping to its answer, the last time; not known right after the link came up.
+    pub round_trip: Option<Duration>,
+}
+
 /// What handles, links and the driver share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -84,6 +95,8 @@ pub(super) struct Shared {
     links: Mutex<BTreeMap<LinkId, Arc<Link>>>,
     wishes: watch::Sender<Wishes>,
     pub(super) addresses: watch::Sender<Vec<String>>,
+    ways: Mutex<BTreeMap<NodeId, Way>>,
+    footing: Mutex<Footing>,
     pub(super) notices: Counters,
     /// Lease messages that were not taken.
     leases_unsent: AtomicU64,
@@ -138,6 +151,8 @@ impl Handle {
             links: Mutex::default(),
             wishes,
             addresses: watch::channel(Vec::new()).0,
+            ways: Mutex::default(),
+            footing: Mutex::default(),
             notices: Counters::default(),
             leases_unsent: AtomicU64::new(0),
             stop: CancellationToken::new(),
@@ -282,6 +297,16 @@ impl Handle {
         self.shared.links().values().map(|link| link.node).collect()
     }
 
+    /// Returns the ways to the members that are linked now.
+    pub fn ways(&self) -> BTreeMap<NodeId, Way> {
+        self.shared.ways().clone()
+    }
+
+    /// Returns whether others can reach this node, and the relays in use.
+    pub fn footing(&self) -> Footing {
+        self.shared.footing().clone()
+    }
+
     /// Opens a stream to a linked member, for one blob.
     ///
     /// # Errors
@@ -308,5 +333,13 @@ impl Shared {
     pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, Arc<Link>>> {
         // Nothing panics while it is held.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ways(&self) -> MutexGuard<'_, BTreeMap<NodeId, Way>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn footing(&self) -> MutexGuard<'_, Footing> {
+        self.footing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,8 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
-use super::gate::{Crowd, Gate, Grade, Source};
+use super::gate::{Crowd, Gate, Grade, Refusal, Source};
+use super::relay::Permits;
 use handler::{Handler, Offers, Order, Outcome};
 
 /// What a stream is for.
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Blob,
     /// Lease messages, of who opened it.
     Lease,
+    /// Nothing but its opening, which says that who opened it is in another network now.
+    Roam,
 }
 
 impl Kind {
@@ -41,6 +44,7 @@ impl Kind {
             Self::Join => "/beadmesh/join/1",
             Self::Blob => "/beadmesh/blob/1",
             Self::Lease => "/beadmesh/lease/1",
+            Self::Roam => "/beadmesh/roam/1",
         })
     }
 }
@@ -73,14 +77,16 @@ struct Admitted {
 /// The gate and the streams of every connection that passed it.
 pub(super) struct Behaviour {
     gate: Gate,
+    /// What the relay is told of the gate.
+    permits: Permits,
     admitted: BTreeMap<ConnectionId, Admitted>,
     orders: VecDeque<ToSwarm<Opened, Order>>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { gate: Gate::new(now), admitted: BTreeMap::new(), orders: VecDeque::new(), waker: None }
+    pub(super) fn new(now: Instant, permits: Permits) -> Self {
+        Self { gate: Gate::new(now), permits, admitted: BTreeMap::new(), orders: VecDeque::new(), waker: None }
     }
 
     /// Returns what a connection may be used for, if it stands.
@@ -95,6 +101,7 @@ impl Behaviour {
 
     /// Sets who is a member; connections of who is none any more are closed.
     pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>) {
+        self.permits.set_members(&members, Instant::now());
         self.gate.set_members(members);
         for (connection, Admitted { peer, grade, .. }) in &mut self.admitted {
             if self.gate.is_member(peer) {
@@ -117,9 +124,14 @@ impl Behaviour {
         }
     }
 
-    /// Allows dialling a peer that is no member, to join through it.
-    pub(super) fn expect_inviter(&mut self, peer: PeerId) {
-        self.gate.expect_inviter(peer);
+    /// Sets whether strangers may come for circuits to members that have an invite open.
+    pub(super) fn set_hosts_open(&mut self, open: bool) {
+        self.gate.set_hosts_open(open);
+    }
+
+    /// Allows dialling a peer that is no member, to join through it, and the relays that lead to it.
+    pub(super) fn expect_inviter(&mut self, peer: PeerId, addresses: &BTreeSet<Multiaddr>) {
+        self.gate.expect_inviter(peer, addresses);
     }
 
     /// Takes back what `expect_inviter` allowed.
@@ -136,7 +148,8 @@ impl Behaviour {
     }
 
     fn offers(&self, grade: Grade) -> Offers {
-        Offers { member: grade == Grade::Member, join: grade != Grade::Inviter && self.gate.is_join_open() }
+        let is_ours = matches!(grade, Grade::Inviter | Grade::Relay);
+        Offers { member: grade == Grade::Member, join: !is_ours && self.gate.is_join_open() }
     }
 
     fn offer_again(&mut self) {
@@ -164,14 +177,27 @@ impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
     type ToSwarm = Opened;
 
+    /// Refuses to dial who would not be let in, before anything is sent: other behaviours dial what peers ask for.
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let Some(peer) = peer else { return Err(ConnectionDenied::new(Refusal::NotMember)) };
+        self.gate.admit_outbound(&peer).map_err(ConnectionDenied::new)?;
+        Ok(self.gate.relay_addresses(&peer))
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let source = Source::of(remote);
+        let source = Source::between(remote, local);
         let (crowd, now) = (self.crowd(source), Instant::now());
         let grade = self.gate.admit_inbound(&peer, source, crowd, now).map_err(ConnectionDenied::new)?;
         Ok(self.enter(connection, Admitted { peer, grade, source }))

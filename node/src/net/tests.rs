@@ -13,6 +13,7 @@ mod joining;
 mod leases;
 mod linking;
 mod notices;
+mod relaying;
 
 /// How long a test waits before it calls a node hung.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use beadmesh_node::api::model::StatusBody;
 use beadmesh_node::home::{Home, HomeError, Names};
+use beadmesh_node::net::Relaying;
 use beadmesh_node::turn::{self, Turn};
 use beadmesh_node::{Local, Options, Running, Service, ServiceError};
 use tokio::time::sleep;
@@ -93,7 +94,8 @@ impl Fleet {
     pub(super) async fn start(&mut self, site: Site) -> Result<(), Failure> {
         self.stop_one(site).await?;
         let home = Home::open(&self.home(site)).map_err(|error| home_failure(&error))?;
-        let options = Options { listen: Some(vec![ANY_PORT.to_owned()]), mdns: false, ..Options::new(names(site)) };
+        let listen = Some(vec![ANY_PORT.to_owned()]);
+        let options = Options { listen, mdns: false, relaying: Relaying::Never, ..Options::new(names(site)) };
         let running = Service::start(home, options).await.map_err(|error| service_failure(&error))?;
         self.standings[site as usize] = Standing::Running(Box::new(running));
         Ok(())

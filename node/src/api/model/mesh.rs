@@ -45,6 +45,9 @@ pub struct StatusBody {
     pub running: bool,
     /// Where the node can be reached, as multiaddresses.
     pub listen: Vec<String>,
+    /// How others reach the node; absent where none runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
     /// The path of the socket that a running node answers on.
     pub socket: String,
     /// Stable ids of what is known to be odd without a check; the doctor says more.
@@ -52,6 +55,19 @@ pub struct StatusBody {
     pub findings: Vec<String>,
     /// Every other member, linked or not.
     pub peers: Vec<Peer>,
+}
+
+/// How others reach a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reach {
+    /// Whether it can be reached from anywhere: `public`, `private`, or `unknown` while nobody has tried.
+    pub from_anywhere: String,
+    /// What the relays are called through which it can be reached.
+    pub relays: Vec<String>,
+    /// Whether it relays for members that can not reach each other.
+    pub is_relay: bool,
+    /// Circuits that lead through it now.
+    pub circuits: u64,
 }
 
 /// A node.
@@ -81,8 +97,17 @@ pub struct Peer {
     pub name: String,
     /// Whether a link is up.
     pub connected: bool,
-    /// The address of the link.
+    /// The address of the link; where it is relayed, that of the relay.
     pub path: Option<String>,
+    /// The way that the link takes: `direct` or `relayed`; absent without a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// What the relay of a relayed link is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// Microseconds from a ping to its answer, the last time; absent until the first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
     /// Entries stored here that it is not known to hold.
     pub lag_entries: u64,
     /// When it was last linked.
@@ -341,7 +366,19 @@ impl From<PeerAnswer> for Peer {
         let progress = progress.map(|progress| Progress { done: progress.done, total: progress.total });
         let last_seen = last_seen.map(|wall| wall.to_string());
         let last_heard = last_heard.map(|wall| wall.to_string());
-        Self { id: node.to_string(), name, connected, path, lag_entries, last_seen, last_heard, progress }
+        Self {
+            id: node.to_string(),
+            name,
+            connected,
+            path,
+            route: None,
+            through: None,
+            round_trip_us: None,
+            lag_entries,
+            last_seen,
+            last_heard,
+            progress,
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use beadmesh_protocol::id::NodeId;
-use libp2p::Stream;
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{PeerId, Stream};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -68,7 +68,8 @@ impl Driver {
             return;
         }
         let peer_id = peer::peer_id(inviter);
-        self.swarm.behaviour_mut().streams.expect_inviter(peer_id);
+        let addresses = address::dialable(self.local, inviter, &addresses);
+        self.swarm.behaviour_mut().streams.expect_inviter(peer_id, &addresses);
         let standing = self.connections.iter().rev().find(|(_, known)| known.node == inviter).map(|(id, _)| *id);
         if let Some(connection) = standing {
             let outgoing = Outgoing { reply, dial: None, opening: Some(connection) };
@@ -76,7 +77,9 @@ impl Driver {
             self.swarm.behaviour_mut().streams.open(peer_id, connection, Kind::Join);
             return;
         }
-        let targets: Vec<_> = address::dialable(inviter, &addresses).into_iter().collect();
+        // Few are dialled at one time, and addresses of another network are silent for long.
+        let (direct, circuits) = address::by_route(addresses.into_iter());
+        let targets: Vec<_> = circuits.into_iter().chain(direct).collect();
         if targets.is_empty() {
             self.swarm.behaviour_mut().streams.forget_inviter(&peer_id);
             let _ = reply.send(Err(JoinError::Addresses { inviter }));
@@ -103,6 +106,16 @@ impl Driver {
         {
             outgoing.opening = Some(connection);
             self.swarm.behaviour_mut().streams.open(peer::peer_id(node), connection, Kind::Join);
+        }
+    }
+
+    /// Lets a stranger stay that has a circuit to whoever invited it.
+    pub(super) fn join_on_circuit(&mut self, source: &PeerId) {
+        let Some(node) = peer::node_id(source) else { return };
+        let ends = Instant::now() + JOIN_TIME;
+        let theirs = |connection: &ConnectionId| self.connections.get(connection).is_some_and(|c| c.node == node);
+        for (_, visit) in self.joins.visits.iter_mut().filter(|(connection, _)| theirs(connection)) {
+            visit.ends = visit.ends.max(ends);
         }
     }
 

@@ -12,9 +12,10 @@ use tracing::{Instrument, debug, info_span};
 
 use super::{Connection, Driver, Ended};
 use crate::net::address;
-use crate::net::dialer::{Current, Peer, Step};
+use crate::net::dialer::{Current, Peer, Route, Step};
 use crate::net::event::Event;
 use crate::net::gate::Grade;
+use crate::net::handle::Way;
 use crate::net::link::{DownReason, Link, LinkId, Task};
 use crate::net::streams::Kind;
 use crate::net::{driver, peer};
@@ -47,12 +48,15 @@ impl Driver {
         for (node, texts) in &members {
             self.keep_member(*node, texts, now);
         }
+        self.reserve(now);
     }
 
     fn drop_member(&mut self, node: NodeId) {
         debug!(peer = %node.short(), "no longer a member");
         self.schedule.clear(node);
         self.peers.remove(&node);
+        self.shared.ways().remove(&node);
+        self.relays_on_removed(&node);
         let links: Vec<_> = self.shared.links().values().filter(|link| link.node == node).cloned().collect();
         for link in links {
             link.end(DownReason::Removed);
@@ -60,11 +64,11 @@ impl Driver {
     }
 
     fn keep_member(&mut self, node: NodeId, texts: &[String], now: Instant) {
-        let addresses = address::dialable(node, texts);
+        let addresses = address::dialable(self.local, node, texts);
         if let Some(peer) = self.peers.get_mut(&node) {
             let news = !addresses.is_subset(&peer.addresses);
             peer.addresses = addresses;
-            if news && peer.link.is_none() {
+            if news && peer.is_wanting() {
                 peer.hurry(now);
                 self.consider(node, now);
             }
@@ -76,24 +80,47 @@ impl Driver {
         }
         for (connection, known) in &self.connections {
             if known.node == node {
-                peer.on_connected(*connection, now);
+                peer.on_connected(*connection, known.route(), now);
             }
         }
         self.peers.insert(node, peer);
         self.consider(node, now);
     }
 
-    /// Looks at every member without a link at once: the way to it may be another now.
+    /// Looks at once at every member without a link of the best kind: the way to it may be another now.
     pub(super) fn hurry_all(&mut self) {
         let now = Instant::now();
-        let unlinked: Vec<_> =
-            self.peers.iter().filter(|(_, peer)| peer.link.is_none()).map(|(node, _)| *node).collect();
-        for node in unlinked {
+        let wanting: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.is_wanting()).map(|(node, _)| *node).collect();
+        for node in wanting {
             if let Some(peer) = self.peers.get_mut(&node) {
                 peer.hurry(now);
             }
             self.consider(node, now);
         }
+    }
+
+    /// Dials every member anew: this node is in another network, or slept, and what stands is likely to be dead.
+    pub(super) fn on_moved(&mut self) {
+        let now = Instant::now();
+        let nodes: Vec<_> = self.peers.keys().copied().collect();
+        for node in nodes {
+            if let Some(peer) = self.peers.get_mut(&node) {
+                peer.on_moved(now);
+            }
+            self.consider(node, now);
+        }
+    }
+
+    /// Links a member anew that came back from another network: on the connection by which it says so.
+    pub(super) fn on_roamed(&mut self, node: NodeId, connection: ConnectionId) {
+        let is_member = self.swarm.behaviour().streams.grade(connection) == Some(Grade::Member);
+        let Some(peer) = self.peers.get(&node).filter(|_| is_member) else { return };
+        debug!(peer = %node.short(), "is in another network now");
+        let others: Vec<_> = peer.connections.keys().filter(|other| **other != connection).copied().collect();
+        for other in others {
+            self.end_connection(other, &DownReason::Lost("the peer is in another network now".to_owned()));
+        }
+        self.consider(node, Instant::now());
     }
 
     /// Does what is to be done about a member now.
@@ -109,44 +136,48 @@ impl Driver {
                 self.swarm.behaviour_mut().streams.open(peer::peer_id(node), connection, Kind::Sync);
             }
             Step::Close(connection) => self.end_connection(connection, &DownReason::Silent),
-            Step::Dial => self.dial(node, now),
+            Step::Dial(route) => self.dial(node, route, now),
         }
     }
 
-    fn dial(&mut self, node: NodeId, now: Instant) {
-        let dials = self.peers.values().filter(|peer| peer.dialling.is_some()).count();
+    fn dial(&mut self, node: NodeId, route: Route, now: Instant) {
+        let dials = self.peers.values().filter(|peer| !peer.dialling.is_empty()).count();
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if dials >= DIALS_MAX {
+        if dials >= DIALS_MAX && peer.dialling.is_empty() {
             self.schedule.set(node, now + TURN_WAIT);
             return;
         }
         // A port of its own: from the listening port, two dials that cross would meet as one TCP handshake in which
         // both ends take themselves for the dialer.
         let dial = DialOpts::peer_id(peer::peer_id(node))
-            .addresses(peer.targets())
+            .addresses(peer.targets(route))
             .condition(PeerCondition::Always)
             .allocate_new_port()
             .build();
         let connection = dial.connection_id();
-        peer.dialling = Some(connection);
-        debug!(peer = %node.short(), "dialling");
+        peer.on_dialled(route, connection, now);
+        debug!(peer = %node.short(), ?route, "dialling");
         if let Err(error) = self.swarm.dial(dial) {
             let reason = driver::swarm::reason(&error);
             self.on_dial_failed(node, connection, &reason);
+        } else {
+            // The next route may be due in a moment.
+            self.consider(node, now);
         }
     }
 
     pub(super) fn on_dial_failed(&mut self, node: NodeId, connection: ConnectionId, reason: &str) {
         let now = Instant::now();
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.dialling != Some(connection) {
+        if !peer.dialling.values().any(|dialling| *dialling == connection) {
             return;
         }
-        peer.dialling = None;
-        peer.on_failed(now, &self.timing, &mut self.jitter);
-        if peer.connections.is_empty() {
-            debug!(peer = %node.short(), reason, "can not be reached");
-            self.tell(Event::DialFailed { node, reason: reason.to_owned() });
+        debug!(peer = %node.short(), reason, "a dial failed");
+        if peer.on_dial_failed(connection) {
+            peer.on_failed(now, &self.timing, &mut self.jitter);
+            if peer.connections.is_empty() {
+                self.tell(Event::DialFailed { node, reason: reason.to_owned() });
+            }
         }
         self.consider(node, now);
     }
@@ -181,6 +212,7 @@ impl Driver {
     fn begin_link(&mut self, node: NodeId, connection: ConnectionId, stream: Stream) {
         let Some(Connection { path, dialer, .. }) = self.connections.get(&connection).cloned() else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
+        self.shared.ways().insert(node, Way { path: path.clone(), round_trip: None });
         self.links_made += 1;
         let id = LinkId::new(self.links_made);
         let link = Arc::new(Link::new(id, node, connection, &self.queue));
@@ -221,6 +253,7 @@ impl Driver {
         if let Some(peer) = self.peers.get_mut(&link.node) {
             if let Some(current) = peer.link.filter(|current| current.id == link.id) {
                 peer.link = None;
+                self.shared.ways().remove(&link.node);
                 peer.on_link_ended(current, now, &self.timing, &mut self.jitter);
             }
             let reused = peer.link.is_some_and(|current| current.connection == connection);

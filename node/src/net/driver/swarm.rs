@@ -6,7 +6,7 @@ use beadmesh_protocol::limits;
 use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, mdns, ping};
+use libp2p::{Multiaddr, PeerId, dcutr, identify, mdns, ping};
 use tracing::{debug, info};
 
 use super::{Connection, Driver};
@@ -25,6 +25,20 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => self.on_ping(ping),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => self.on_discovered(found),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Expired(gone))) => self.on_expired(gone),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                connection_id,
+                peer_id,
+                info,
+            })) => {
+                self.on_identified(peer_id, connection_id, &info);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Probe(probed)) => self.on_probed(&probed),
+            SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => self.on_relaying(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Relayed(event)) => self.on_relayed(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Punch(dcutr::Event { remote_peer_id, result })) => {
+                debug!(peer = %remote_peer_id, ?result, "tried to meet without a relay");
+            }
+            SwarmEvent::NewExternalAddrCandidate { address } => self.on_seen_at(&address),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -40,29 +54,36 @@ impl Driver {
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 info!(%address, "listening");
-                self.tell(Event::Listening(address.to_string()));
-                self.listened.insert(address);
+                if !address::is_circuit(&address) {
+                    self.tell(Event::Listening(address.to_string()));
+                }
+                self.listened.insert(address::bare(&address));
+                self.on_listening_changed(&address, true);
                 self.on_addresses_changed();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.listened.remove(&address);
+                self.listened.remove(&address::bare(&address));
+                self.on_listening_changed(&address, false);
                 self.on_addresses_changed();
             }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
                 if let Err(error) = reason {
                     info!(%error, ?addresses, "no longer listening");
                 }
                 for address in &addresses {
-                    self.listened.remove(address);
+                    self.listened.remove(&address::bare(address));
                 }
+                self.on_reservation_closed(listener_id);
                 self.on_addresses_changed();
             }
             _ => {}
         }
     }
 
-    fn on_addresses_changed(&mut self) {
-        let addresses = address::announced(&self.listened, &self.explicit);
+    pub(super) fn on_addresses_changed(&mut self) {
+        let reached = self.listened.iter().chain(self.relays.outside()).cloned().collect();
+        let addresses = address::announced(&reached, &self.explicit);
+        self.on_reach_changed(&addresses);
         let changed = self.shared.addresses.send_if_modified(|known| {
             let changed = *known != addresses;
             known.clone_from(&addresses);
@@ -81,14 +102,34 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         };
-        let path = Path::of(endpoint.get_remote_address());
-        debug!(peer = %node.short(), %path, "connected");
-        self.connections.insert(connection, Connection { node, path, dialer: endpoint.is_dialer() });
+        let known = Connection { node, path: self.path(endpoint), dialer: endpoint.is_dialer() };
+        debug!(peer = %node.short(), path = %known.path, "connected");
+        let route = known.route();
+        self.connections.insert(connection, known);
         if let Some(peer) = self.peers.get_mut(&node) {
-            peer.on_connected(connection, now);
+            let replaced = peer.on_connected(connection, route, now);
+            if replaced.is_some() && node < self.local {
+                // The peer opens the link, and may not know yet that it has to.
+                self.swarm.behaviour_mut().streams.open(peer_id, connection, Kind::Roam);
+            }
+            for older in replaced.into_iter().flatten() {
+                self.end_connection(older, &DownReason::Lost("this node is in another network now".to_owned()));
+            }
             self.consider(node, now);
         }
         self.join_on_connected(node, connection, now);
+    }
+
+    /// Describes the way of a connection. Where a circuit came by a connection that its relay made, only that
+    /// connection says which relay it is.
+    fn path(&self, endpoint: &ConnectedPoint) -> Path {
+        let mut path = Path::of(endpoint);
+        if path.is_relayed() && path.relay.is_none() {
+            let is_its = |known: &&Connection| !known.path.is_relayed() && known.path.address == path.address;
+            let own = self.connections.values().find(is_its);
+            path.relay = own.map(|known| known.node);
+        }
+        path
     }
 
     fn on_disconnected(&mut self, connection: ConnectionId, cause: &str) {
@@ -98,6 +139,7 @@ impl Driver {
         self.join_on_disconnected(node, connection, cause);
         self.blobs_on_disconnected(node, connection, cause);
         self.leases_on_disconnected(connection);
+        self.relays_on_disconnected(node);
         let links: Vec<_> = self.shared.links().values().cloned().collect();
         for link in links.iter().filter(|link| link.connection == connection) {
             link.end(DownReason::Lost(cause.to_owned()));
@@ -128,10 +170,15 @@ impl Driver {
         let now = Instant::now();
         let Some(Connection { node, .. }) = self.connections.get(&event.connection).cloned() else { return };
         match event.result {
-            Ok(_) => {
+            Ok(round_trip) => {
                 let Some(peer) = self.peers.get_mut(&node) else { return };
                 if let Some(standing) = peer.connections.get_mut(&event.connection) {
                     standing.answered = Some(now);
+                }
+                if peer.link.is_some_and(|link| link.connection == event.connection)
+                    && let Some(way) = self.shared.ways().get_mut(&node)
+                {
+                    way.round_trip = Some(round_trip);
                 }
                 if peer.connections.len() > 1 {
                     self.consider(node, now);
@@ -195,6 +242,8 @@ impl Driver {
             (Kind::Blob, Side::Theirs, Ok(stream)) => self.on_blob_asked(node, connection, stream),
             (Kind::Lease, Side::Ours, result) => self.on_lease_opened(connection, result),
             (Kind::Lease, Side::Theirs, Ok(stream)) => self.on_lease_asked(node, connection, stream),
+            (Kind::Roam, Side::Ours, _) => {}
+            (Kind::Roam, Side::Theirs, Ok(_)) => self.on_roamed(node, connection),
             (_, Side::Theirs, Err(_)) => {}
         }
     }

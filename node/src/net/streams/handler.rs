@@ -62,8 +62,9 @@ impl ConnectionHandler for Handler {
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
         let Offers { member, join } = self.offers;
-        let offered = [(member, Kind::Sync), (join, Kind::Join), (member, Kind::Blob), (member, Kind::Lease)];
-        let kinds = offered.into_iter().filter(|(is_offered, _)| *is_offered).map(|(_, kind)| kind).collect();
+        let for_members = [Kind::Sync, Kind::Blob, Kind::Lease, Kind::Roam].map(|kind| (member, kind));
+        let offered = for_members.into_iter().chain([(join, Kind::Join)]);
+        let kinds = offered.filter(|(is_offered, _)| *is_offered).map(|(_, kind)| kind).collect();
         SubstreamProtocol::new(Offer(kinds), ()).with_timeout(NEGOTIATION_TIMEOUT)
     }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
@@ -7,6 +9,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::net::behaviour::{self, BehaviourEvent};
 use crate::net::gate::Grade;
+use crate::net::relay::Permits;
 use crate::net::streams::{Kind, Opened, Side};
 use crate::net::{frame, peer};
 
@@ -23,11 +26,13 @@ impl Raw {
     async fn connect(key: u8, node: &Node, way: Grade) -> Self {
         let mut config = Config::new([key; 32]);
         config.mdns = false;
-        let mut swarm = behaviour::swarm(&config).unwrap();
+        let mut swarm = behaviour::swarm(&config, &Permits::new(Instant::now())).unwrap();
         let target = peer::peer_id(node.id());
         match way {
             Grade::Member => swarm.behaviour_mut().streams.set_members([target].into()),
-            Grade::Inviter | Grade::Stranger => swarm.behaviour_mut().streams.expect_inviter(target),
+            Grade::Inviter | Grade::Relay | Grade::Stranger => {
+                swarm.behaviour_mut().streams.expect_inviter(target, &BTreeSet::new());
+            }
         }
         let address: Multiaddr = node.addresses()[0].parse().unwrap();
         swarm.dial(DialOpts::peer_id(target).addresses(vec![address]).build()).unwrap();
