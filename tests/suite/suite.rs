@@ -9,6 +9,7 @@ mod cli_guard;
 mod cli_mail;
 mod cli_pages;
 mod lab_link_cut;
+mod lab_nat;
 mod mesh_agents;
 mod mesh_attachments;
 mod mesh_before_meeting;

@@ -20,12 +20,14 @@ use tempfile::TempDir;
 mod cable;
 mod crew;
 mod disk;
+mod lab;
 mod rogue;
 mod watch;
 
 pub(crate) use cable::{Cable, Place};
 pub(crate) use crew::{Tenure, crew};
 pub(crate) use disk::Disk;
+pub(crate) use lab::{Host, Lab, Nat, Net};
 pub(crate) use rogue::Rogue;
 pub(crate) use watch::Watch;
 
@@ -43,8 +45,11 @@ const ANY_PORT: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) struct Node {
     folder: TempDir,
     name: &'static str,
-    /// Where the node listens once it has been up; a peer finds it there again.
-    listen: String,
+    /// Where the node listens once it has been up; a peer finds it there again. On a host of a lab it listens
+    /// everywhere, as nodes of users do.
+    listen: Option<String>,
+    /// Whether it looks for members on the local network.
+    is_looking: bool,
     process: Option<Process>,
     /// Whether a variable says what it is called.
     is_named: bool,
@@ -57,7 +62,8 @@ impl Node {
     pub(crate) fn new(name: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
-        Self { folder, name, listen: ANY_PORT.to_owned(), process: None, is_named: true, namespace: None }
+        let listen = Some(ANY_PORT.to_owned());
+        Self { folder, name, listen, is_looking: false, process: None, is_named: true, namespace: None }
     }
 
     /// Makes a machine whose node will have the key of a seed.
@@ -74,7 +80,7 @@ impl Node {
     /// Makes a machine at one end of a cable.
     pub(crate) fn placed(name: &'static str, place: Place) -> Self {
         let mut node = Self::new(name);
-        node.listen = format!("/ip4/{}/tcp/0", place.address);
+        node.listen = Some(format!("/ip4/{}/tcp/0", place.address));
         node.namespace = Some(place.namespace);
         node
     }
@@ -82,6 +88,20 @@ impl Node {
     /// Leaves it to other places than a variable to say what the node is called.
     pub(crate) fn forget_name(&mut self) {
         self.is_named = false;
+    }
+
+    /// Makes a machine that is a host of a lab.
+    pub(crate) fn hosted(name: &'static str, host: &Host) -> Self {
+        let mut node = Self::new(name);
+        node.listen = None;
+        node.namespace = Some(host.namespace.clone());
+        node
+    }
+
+    /// Lets the node look for members on the local network.
+    pub(crate) fn looking(mut self) -> Self {
+        self.is_looking = true;
+        self
     }
 
     /// Makes a machine and starts its node.
@@ -125,9 +145,10 @@ impl Node {
     fn start(&mut self, args: &[&str], variables: &[(&str, &Path)]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let flags = ["up", "--json", "--no-mdns", "--listen", &self.listen];
-        let mut command = self.command(&[&flags, args].concat());
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log);
+        let mut command = self.command(&["up", "--json"]);
+        command.args((!self.is_looking).then_some("--no-mdns"));
+        command.args(self.listen.iter().flat_map(|listen| ["--listen", listen]));
+        command.args(args).envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         self.process = Some(Process(child));
@@ -140,13 +161,15 @@ impl Node {
         let greeting = greeting.recv_timeout(PATIENCE);
         let greeting = greeting.unwrap_or_else(|error| panic!("{} is not up: {error}\n{}", self.name, self.logged()));
         let status: Value = serde_json::from_str(&greeting).unwrap();
-        let address = status["listen"][0].as_str().unwrap();
-        self.listen = address.split("/p2p/").next().unwrap().to_owned();
+        if let Some(listen) = &mut self.listen {
+            let address = status["listen"][0].as_str().unwrap();
+            *listen = address.split("/p2p/").next().unwrap().to_owned();
+        }
     }
 
     /// Starts the node at another address than before.
     pub(crate) fn up_elsewhere(&mut self) {
-        self.listen = ANY_PORT.to_owned();
+        self.listen = Some(ANY_PORT.to_owned());
         self.up();
     }
 
@@ -296,6 +319,13 @@ impl Node {
     /// Returns a bead in full.
     pub(crate) fn show(&self, bead: &str) -> Value {
         self.json(&["bead", "show", bead])["bead"].take()
+    }
+
+    /// Returns how the link to another node stands, by what that one is called.
+    pub(crate) fn peer(&self, name: &str) -> Value {
+        let peers = self.status()["peers"].take();
+        let found = peers.as_array().unwrap().iter().find(|peer| peer["name"] == name);
+        found.cloned().unwrap_or_else(|| panic!("{name} is no peer of {}: {peers}", self.name))
     }
 
     /// Returns how the node stands.
