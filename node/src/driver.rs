@@ -14,6 +14,7 @@ use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{self, Output};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::attachments::Server;
@@ -140,6 +141,7 @@ impl Driver {
     /// Runs until the network has shut down or the replica has stopped.
     pub(crate) async fn run(self, mut events: Events) {
         let mut inbound: BTreeMap<net::LinkId, (NodeId, mpsc::Sender<Arrival>)> = BTreeMap::new();
+        let mut ends: BTreeMap<NodeId, CancellationToken> = BTreeMap::new();
         let joins = Arc::new(Semaphore::new(JOINS_MAX));
         let (addresses, announced) = watch::channel(self.handle.listen_addresses());
         let (heard, hearing) = mpsc::channel(NOTICES_MAX);
@@ -158,6 +160,8 @@ impl Driver {
                     info!(%node, %path, transport = %path.transport, dialer, "peer linked");
                     let (sender, receiver) = mpsc::channel(LINK_FRAMES_MAX);
                     inbound.insert(link, (node, sender));
+                    let end = CancellationToken::new();
+                    let earlier = ends.insert(node, end.clone());
                     let task = Inbound {
                         core: self.core.clone(),
                         handle: self.handle.clone(),
@@ -165,6 +169,8 @@ impl Driver {
                         link,
                         id,
                         node,
+                        earlier,
+                        end: end.drop_guard(),
                     };
                     tokio::spawn(task.run(path.to_string(), receiver));
                 }

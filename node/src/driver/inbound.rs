@@ -7,6 +7,7 @@ use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::Links;
@@ -34,11 +35,19 @@ pub(super) struct Inbound {
     pub(super) link: net::LinkId,
     pub(super) id: LinkId,
     pub(super) node: NodeId,
+    /// The end of the member's link before this one.
+    pub(super) earlier: Option<CancellationToken>,
+    /// Tells of the end of this one.
+    pub(super) end: DropGuard,
 }
 
 impl Inbound {
     /// Runs until the link is gone and what it brought is handed in; the replica is told of its end last.
     pub(super) async fn run(self, path: String, mut arrivals: mpsc::Receiver<Arrival>) {
+        if let Some(earlier) = &self.earlier {
+            // Of links that follow each other within a moment, an earlier one would take the place of a later.
+            earlier.cancelled().await;
+        }
         let up = self.core.link_input(Input::LinkUp(self.id, self.node, path)).await;
         let mut open = up.is_ok();
         // Not before: of who is not linked the replica takes none.
@@ -51,6 +60,7 @@ impl Inbound {
         self.links.remove(self.id);
         // A replica that is stopped knows of no links anyway.
         let _ = self.core.link_input(Input::LinkDown(self.id)).await;
+        drop(self.end);
     }
 
     async fn on_frame(&self, bytes: Vec<u8>) -> Result<(), Stopped> {
