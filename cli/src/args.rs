@@ -33,7 +33,10 @@ pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
 };
-pub(crate) use mesh::{ConfigArgs, ConfigCommand, InviteArgs, JoinArgs, RecoveryCommand, UpArgs};
+pub(crate) use mesh::{
+    ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, MembersArgs, MembersCommand, RecoveryCommand, Sure,
+    UpArgs,
+};
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
 pub(crate) use value::{minutes_field, priority_field, text_field};
@@ -106,14 +109,16 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Show how this node and its mesh stand.
     Status,
-    /// List the members of the mesh.
-    Members,
+    /// List the members of the mesh, remove one, or give one another role or name.
+    Members(MembersArgs),
     /// List the other nodes, and how far each is behind.
     Peers,
     /// Open an invite, and print the ticket another machine joins with.
     Invite(InviteArgs),
     /// Join the mesh a ticket comes from.
     Join(JoinArgs),
+    /// Take this machine out of its mesh; what it has written stays there.
+    Leave(Sure),
     /// Create, find and change beads: the tasks of the graph.
     #[command(visible_alias = "b", subcommand_required = true)]
     Bead {

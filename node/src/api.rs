@@ -30,6 +30,7 @@ mod extract;
 mod import;
 mod leases;
 mod mail;
+mod members;
 mod mesh;
 pub mod model;
 
@@ -99,6 +100,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(mail::routes())
         .merge(attachments::routes())
         .merge(backup::routes())
+        .merge(members::routes())
         .merge(mesh::routes())
         .merge(events::routes())
 }
@@ -133,7 +135,10 @@ fn unexpected(answer: &Answer) -> Problem {
     // Only the kind is told: an answer can hold a ticket.
     let kind = match answer {
         Answer::Status(_) => "status",
-        Answer::Members(_) => "members",
+        Answer::Members(..) => "members",
+        Answer::Member(_) => "a member",
+        Answer::Removed(_) => "a removal",
+        Answer::Invites(_) => "invites",
         Answer::Project(_) => "a project",
         Answer::Bead(_) => "a bead",
         Answer::Beads(_) => "beads",

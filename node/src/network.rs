@@ -107,16 +107,21 @@ impl Network {
     pub async fn join(&self, core: &Core, ticket: &str) -> Result<Joined, EnterError> {
         let ticket: Ticket = ticket.parse()?;
         let _one = self.joining.try_lock().map_err(|_| EnterError::Busy)?;
-        if let Answer::Members(members) = core.call(Command::Members).await? {
-            if core.mesh() == ticket.mesh {
+        let here = self.handle.local_node_id();
+        if let Answer::Members(members, _) = core.call(Command::Members).await? {
+            let is_member = members.iter().any(|member| member.node == here);
+            // Who was removed may come back, and need not know of its removal.
+            let is_back = core.mesh() == ticket.mesh;
+            let is_in_touch = ticket.inviter == here || self.handle.linked().contains(&ticket.inviter);
+            if is_back && is_member && is_in_touch {
                 return Err(EnterError::Member);
             }
-            match members.len().saturating_sub(1) {
+            match members.iter().filter(|member| member.node != here).count() {
                 0 => {}
+                _ if is_back => {}
                 others => return Err(EnterError::NotAlone { others }),
             }
         }
-        let here = self.handle.local_node_id();
         let Ticket { mesh, inviter, addresses, secret, .. } = ticket;
         let request = JoinRequest {
             version: WIRE_VERSION,
@@ -178,6 +183,7 @@ impl From<EnterError> for Problem {
                 (StatusCode::FORBIDDEN, "refused", "both nodes must run the same version")
             }
             EnterError::Refused(JoinRefusal::UnknownTicket) => (StatusCode::FORBIDDEN, "ticket_unknown", ask),
+            EnterError::Refused(JoinRefusal::Removed) => (StatusCode::FORBIDDEN, "removed", ask),
             EnterError::Refused(JoinRefusal::UsedTicket) => (StatusCode::FORBIDDEN, "ticket_used", ask),
             EnterError::Refused(JoinRefusal::ExpiredTicket) => (StatusCode::FORBIDDEN, "ticket_expired", ask),
             EnterError::Refused(JoinRefusal::Version(_)) => {

@@ -85,7 +85,7 @@ pub(crate) async fn run(path: PathBuf, core: Core, network: Network, stop: Cance
 }
 
 async fn is_alone(core: &Core) -> bool {
-    matches!(core.call(Command::Members).await, Ok(Answer::Members(members)) if members.len() <= 1)
+    matches!(core.call(Command::Members).await, Ok(Answer::Members(members, _)) if members.len() <= 1)
 }
 
 async fn join(path: &Path, core: &Core, network: &Network, ticket: &str) -> Next {

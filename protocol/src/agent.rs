@@ -10,7 +10,6 @@ use crate::entry::Entry;
 use crate::id::{AgentId, EntryId, NodeId, ProjectId};
 use crate::limits::NAME_BYTES_MAX;
 use crate::op::{AgentFacts, Op};
-use crate::roster::Roster;
 
 pub mod names;
 mod token;
@@ -80,15 +79,15 @@ pub struct Agent {
     pub registered_at: Timestamp,
 }
 
-/// Every agent of the mesh. A pure fold over the control entries of those who may write, in whatever order they came.
+/// Every agent of the mesh. A pure fold over the control entries that count, in whatever order they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directory {
     agents: BTreeMap<AgentId, Agent>,
 }
 
 impl Directory {
-    /// Folds what nodes that may write say of their agents.
-    pub fn fold<'a>(roster: &Roster, control: impl IntoIterator<Item = &'a Entry>) -> Self {
+    /// Folds what nodes say of their agents; entries without effect are left out by `counts`.
+    pub fn fold<'a>(counts: impl Fn(&Entry) -> bool, control: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut agents: BTreeMap<AgentId, Agent> = BTreeMap::new();
         let mut last: BTreeMap<AgentId, (Timestamp, EntryId)> = BTreeMap::new();
         for entry in control {
@@ -96,7 +95,7 @@ impl Directory {
             let place = (content.hlc, entry.id());
             for op in entry.control_ops() {
                 let Op::Agent(facts) = op else { continue };
-                if !roster.may_write(content.author) {
+                if !counts(entry) {
                     break;
                 }
                 let id = AgentId::of(content.author, &facts.name);

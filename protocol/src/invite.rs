@@ -165,6 +165,9 @@ pub enum JoinRefusal {
     /// What a joiner needs to know of the mesh does not fit one answer.
     #[error("the mesh has too long a history of admissions to let another node in")]
     TooLong,
+    /// The node was removed from the mesh while the invite was open.
+    #[error("this node was removed from the mesh; only a ticket made since lets it in again")]
+    Removed,
 }
 
 impl JoinRequest {

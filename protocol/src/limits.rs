@@ -120,6 +120,12 @@ pub const NODES_MAX: usize = 1_000;
 /// Control entries that one control entry may name as seen.
 pub const CONTROL_HEADS_MAX: usize = 64;
 
+/// Instances of which one removal names the last entry with effect: 40 KiB, and far more than a machine ever opens.
+pub const CUT_ENDS_MAX: usize = 1_024;
+
+/// Removals of itself by one node that count: leaving once is enough, and each costs every fold some time.
+pub const LEAVES_MAX: usize = 16;
+
 /// Bytes of one message of a join: what 1,000 nodes need to know of each other, several times over.
 pub const JOIN_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 

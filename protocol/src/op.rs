@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::agent;
 use crate::claim::{Claim, Closing, Fence, Unclaim};
 use crate::entry::{DATA_KIND_MIN, FOUND_KIND, RawOp};
-use crate::id::{BeadId, EntryId, InviteId, NodeId, ProjectId};
+use crate::id::{BeadId, EntryId, InstanceId, InviteId, NodeId, ProjectId};
 use crate::lease::{Handover, Proposal, Recovery};
 use crate::limits::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, AGENT_TASK_BYTES_MAX, AGENT_WORD_BYTES_MAX, ATTACHMENT_BYTES_MAX,
-    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CLAIM_SEEN_MAX, CONTROL_HEADS_MAX, FENCE_CLOSES_MAX,
+    ATTACHMENT_NAME_BYTES_MAX, ATTACHMENTS_MAX, CLAIM_SEEN_MAX, CONTROL_HEADS_MAX, CUT_ENDS_MAX, FENCE_CLOSES_MAX,
     LETTER_BODY_BYTES_MAX, LETTER_SEEN_MAX, NAME_BYTES_MAX, PROJECT_KEY_BYTES_MAX, PROJECT_KEYS_MAX, RECIPIENTS_MAX,
     SUBJECT_BYTES_MAX, THREAD_BYTES_MAX, VOTERS_MAX,
 };
@@ -23,6 +23,8 @@ const AGENT_KIND: u16 = 4;
 const PROPOSAL_KIND: u16 = 5;
 const HANDOVER_KIND: u16 = 6;
 const RECOVERY_KIND: u16 = 7;
+const REMOVE_KIND: u16 = 8;
+const NAME_KIND: u16 = 9;
 const BEAD_KIND: u16 = DATA_KIND_MIN;
 const LETTER_KIND: u16 = DATA_KIND_MIN + 1;
 const RECEIPT_KIND: u16 = DATA_KIND_MIN + 2;
@@ -38,6 +40,10 @@ pub enum Op {
     Found(Found),
     /// Lets a node into the mesh.
     Admit(Admit),
+    /// Takes a node out of the mesh, or leaves it in a lesser role.
+    Remove(Removal),
+    /// Gives a node a name.
+    Name(Naming),
     /// Says what a node is called and where it can be reached; written by the node itself.
     Node(NodeFacts),
     /// Says that some keys name one project.
@@ -90,6 +96,39 @@ pub struct Admit {
     pub role: Role,
     /// The invite it came by.
     pub invite: Option<InviteId>,
+}
+
+/// Takes from a node what it was given before: it leaves the mesh, or stays in a lesser role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The control heads the author saw; authority is judged there.
+    pub seen: Vec<EntryId>,
+    /// The node.
+    pub node: NodeId,
+    /// What it may still do; nothing where it leaves the mesh.
+    pub stays: Option<Role>,
+    /// Where what it has written ends, unless it may go on writing: what leads to none of these by `prev` has no effect.
+    pub cut: Vec<CutEnd>,
+}
+
+/// The last entry with effect of one instance of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CutEnd {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The entry.
+    pub last: EntryId,
+}
+
+/// Gives a node a name, which counts before the one it gives itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// The control heads the author saw; authority is judged there.
+    pub seen: Vec<EntryId>,
+    /// The node.
+    pub node: NodeId,
+    /// What people call it.
+    pub name: String,
 }
 
 /// What a member may do.
@@ -191,6 +230,8 @@ impl Op {
         match self {
             Self::Found(found) => raw(FOUND_KIND, found),
             Self::Admit(admit) => raw(ADMIT_KIND, admit),
+            Self::Remove(removal) => raw(REMOVE_KIND, removal),
+            Self::Name(naming) => raw(NAME_KIND, naming),
             Self::Node(facts) => raw(NODE_KIND, facts),
             Self::Project(keys) => raw(PROJECT_KIND, keys),
             Self::Agent(facts) => raw(AGENT_KIND, facts),
@@ -215,6 +256,8 @@ impl Op {
         let op = match raw.kind {
             FOUND_KIND => Self::Found(body(raw)?),
             ADMIT_KIND => Self::Admit(body(raw)?),
+            REMOVE_KIND => Self::Remove(body(raw)?),
+            NAME_KIND => Self::Name(body(raw)?),
             NODE_KIND => Self::Node(body(raw)?),
             PROJECT_KIND => Self::Project(body(raw)?),
             AGENT_KIND => Self::Agent(body(raw)?),
@@ -244,6 +287,17 @@ impl Op {
             Self::Admit(admit) => {
                 within("seen", admit.seen.len(), CONTROL_HEADS_MAX)?;
                 within("name", admit.name.len(), NAME_BYTES_MAX)
+            }
+            Self::Remove(removal) => {
+                within("seen", removal.seen.len(), CONTROL_HEADS_MAX)?;
+                within("cut", removal.cut.len(), CUT_ENDS_MAX)
+            }
+            Self::Name(naming) => {
+                within("seen", naming.seen.len(), CONTROL_HEADS_MAX)?;
+                if naming.name.is_empty() {
+                    return Err(OpError::Malformed(NAME_KIND));
+                }
+                within("name", naming.name.len(), NAME_BYTES_MAX)
             }
             Self::Node(facts) => {
                 within("seen", facts.seen.len(), CONTROL_HEADS_MAX)?;
@@ -330,6 +384,13 @@ mod tests {
                 role: Role::Member,
                 invite: None,
             }),
+            Op::Remove(Removal {
+                seen: vec![EntryId::from_bytes([3; 32])],
+                node: NodeId::from_bytes([4; 32]),
+                stays: Some(Role::Observer),
+                cut: vec![CutEnd { instance: InstanceId::from_bytes([5; 8]), last: EntryId::from_bytes([6; 32]) }],
+            }),
+            Op::Name(Naming { seen: vec![], node: NodeId::from_bytes([4; 32]), name: "attic".into() }),
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),

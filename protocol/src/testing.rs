@@ -6,7 +6,7 @@ use crate::clock::{Timestamp, Wall};
 use crate::entry::{Content, Entry};
 use crate::id::{AgentId, EntryId, InstanceId, MeshId, NodeId};
 use crate::mail::{Importance, Letter};
-use crate::op::{Admit, AgentFacts, Found, NodeFacts, Op, Role};
+use crate::op::{Admit, AgentFacts, CutEnd, Found, NodeFacts, Op, Removal, Role};
 use crate::roster::Roster;
 
 pub mod bombs;
@@ -78,6 +78,23 @@ impl MeshFixture {
     pub fn admit_seeing(&mut self, by: &Author, node: &Author, role: Role, seen: Vec<EntryId>) -> EntryId {
         let admit = Admit { seen, node: node.node(), name: "joined".into(), role, invite: None };
         self.push(by, 1_700_000_000_000, Op::Admit(admit))
+    }
+
+    /// Adds a removal that saw everything so far and cuts after some entries.
+    pub fn remove(&mut self, by: &Author, node: &Author, cut: Vec<CutEnd>) -> EntryId {
+        let seen = self.roster().seen_about(by.node(), node.node());
+        self.remove_seeing(by, node, (None, cut), seen)
+    }
+
+    /// Adds a removal that saw just those entries; the node stays in a lesser role, or leaves.
+    pub fn remove_seeing(
+        &mut self,
+        by: &Author,
+        node: &Author,
+        (stays, cut): (Option<Role>, Vec<CutEnd>),
+        seen: Vec<EntryId>,
+    ) -> EntryId {
+        self.push(by, 1_700_000_000_000, Op::Remove(Removal { seen, node: node.node(), stays, cut }))
     }
 
     /// Adds what a node says of itself, at a wall time in milliseconds.

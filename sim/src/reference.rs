@@ -139,7 +139,7 @@ pub(crate) enum Look {
 /// Looks at everything a replica shows; `None` once a question is not answered.
 pub(crate) fn look(place: Option<u32>, how: Look, ask: &mut dyn FnMut(Command) -> Option<Answer>) -> Option<View> {
     let Answer::Status(status) = ask(Command::Status)? else { return None };
-    let Answer::Members(members) = ask(Command::Members)? else { return None };
+    let Answer::Members(members, _) = ask(Command::Members)? else { return None };
     let beads = listed(ask(Command::List(Filter { all: true, ..Filter::default() }))?);
     let ready = listed(ask(Command::Ready(Filter::default()))?);
     let blocked = listed(ask(Command::Blocked(Filter::default()))?);

@@ -21,6 +21,7 @@ mod agent;
 mod error;
 mod lease;
 mod mail;
+mod members;
 
 pub use agent::{AgentAnswer, Credential, NewAgent};
 pub use error::CommandError;
@@ -32,6 +33,7 @@ pub use mail::{
     BlobUse, ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage,
     MailExport, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
+pub use members::{FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
 
 /// A wish of the API.
 #[derive(Debug)]
@@ -42,8 +44,14 @@ pub enum Command {
     As(Credential, Box<Command>),
     /// Tells how this node and its mesh stand.
     Status,
-    /// Lists the members of the mesh.
+    /// Lists the members of the mesh, and those who were; answers `Members`.
     Members,
+    /// Removes a member, gives it a role or a name, or leaves the mesh; answers `Removed` or `Member`.
+    Member(MemberWish),
+    /// Lists the invites that this node has opened; answers `Invites`.
+    Invites,
+    /// Closes an invite: by its id, or the start of it; answers `Done`.
+    RevokeInvite(String),
     /// Makes sure a project is known by the strongest of its keys, and sets its alias prefix; answers `Project`.
     Project(ProjectContext),
     /// Makes a project known by all its keys, which unites those known by one each, and sets its alias prefix; answers
@@ -313,8 +321,14 @@ pub struct NewInvite {
 pub enum Answer {
     /// How this node and its mesh stand.
     Status(Box<StatusAnswer>),
-    /// The members of the mesh.
-    Members(Vec<MemberAnswer>),
+    /// The members of the mesh, and those who were.
+    Members(Vec<MemberAnswer>, Vec<FormerAnswer>),
+    /// One member.
+    Member(Box<MemberAnswer>),
+    /// A node that is a member no more.
+    Removed(Box<FormerAnswer>),
+    /// The invites of this node.
+    Invites(Vec<OpenInviteAnswer>),
     /// A project.
     Project(ProjectAnswer),
     /// One bead.
@@ -407,6 +421,8 @@ pub struct StatusAnswer {
     pub mesh_name: String,
     /// What this node may do.
     pub role: Role,
+    /// That it was removed from the mesh, where it knows.
+    pub removed: Option<FormerAnswer>,
     /// Entries stored.
     pub entries: u64,
     /// Beads known, tombstones included.
@@ -467,27 +483,6 @@ pub struct PeerAnswer {
     pub last_heard: Option<Wall>,
     /// How far catching up from it has come; absent when nothing is under way.
     pub progress: Option<Progress>,
-}
-
-/// A member of the mesh.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberAnswer {
-    /// The node.
-    pub node: NodeId,
-    /// Its name.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// Whether it owns the mesh.
-    pub owner: bool,
-    /// Whether it is this node.
-    pub here: bool,
-    /// Who let it in.
-    pub admitted_by: String,
-    /// When it was let in.
-    pub admitted_at: Wall,
-    /// Where it says it can be reached.
-    pub addresses: Vec<String>,
 }
 
 /// A project.

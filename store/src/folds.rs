@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use beadmesh_protocol::id::{BeadId, MeshId};
 use beadmesh_protocol::reconcile::Summary;
+use beadmesh_protocol::roster::Roster;
 
 use crate::replica::{Control, Warm};
 
@@ -24,7 +25,9 @@ pub struct Folds(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     documents: Generations<(BeadId, Summary), Warm>,
-    controls: Generations<(MeshId, Summary), Control>,
+    rosters: Generations<(MeshId, Summary), Roster>,
+    /// By the entries, and by those among them that count for nothing since their nodes were cut off.
+    controls: Generations<(MeshId, Summary, Summary), Control>,
 }
 
 /// A bounded map: what was not asked for during a whole generation is forgotten.
@@ -68,13 +71,23 @@ impl Folds {
         self.kept().documents.keep((bead, warm.set()), warm.clone(), DOCUMENTS_MAX);
     }
 
-    /// Returns what those control entries of a mesh fold to.
-    pub(crate) fn control(&self, mesh: MeshId, set: Summary) -> Option<Arc<Control>> {
-        self.kept().controls.find((mesh, set), CONTROLS_MAX)
+    /// Returns the roster of those control entries of a mesh.
+    pub(crate) fn roster(&self, mesh: MeshId, set: Summary) -> Option<Arc<Roster>> {
+        self.kept().rosters.find((mesh, set), CONTROLS_MAX)
+    }
+
+    pub(crate) fn keep_roster(&self, set: Summary, roster: &Arc<Roster>) {
+        self.kept().rosters.keep((roster.mesh, set), roster.clone(), CONTROLS_MAX);
+    }
+
+    /// Returns what those control entries of a mesh fold to, some of which count for nothing.
+    pub(crate) fn control(&self, mesh: MeshId, (set, void): (Summary, Summary)) -> Option<Arc<Control>> {
+        self.kept().controls.find((mesh, set, void), CONTROLS_MAX)
     }
 
     pub(crate) fn keep_control(&self, mesh: MeshId, control: &Arc<Control>) {
-        self.kept().controls.keep((mesh, control.set()), control.clone(), CONTROLS_MAX);
+        let (set, void) = control.sets();
+        self.kept().controls.keep((mesh, set, void), control.clone(), CONTROLS_MAX);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -93,6 +93,12 @@ pub(crate) const CLOSINGS: &[u8] = b"Fg";
 /// Closes of beads that came too late, by bead.
 pub(crate) const STALE: &[u8] = b"Fz";
 
+/// How the entries of nodes that were cut off hang together, by node: derived.
+pub(crate) const LINKS: &[u8] = b"H";
+
+/// Nodes that were removed while an invite was open, by invite: they do not come back by it.
+pub(crate) const BARRED: &[u8] = b"J";
+
 /// All that is derived of mail.
 pub(crate) const MAIL: &[u8] = b"L";
 
@@ -142,6 +148,29 @@ pub(crate) fn author(author: NodeId, instance: InstanceId) -> Vec<u8> {
 pub(crate) fn author_of(key: &[u8]) -> Option<(NodeId, InstanceId)> {
     let (author, instance) = key.get(AUTHORS.len()..)?.split_at_checked(NodeId::BYTES)?;
     Some((NodeId::from_slice(author)?, InstanceId::from_slice(instance)?))
+}
+
+/// That the links of a node's entries are kept.
+pub(crate) fn links_of(node: NodeId) -> Vec<u8> {
+    [LINKS, node.as_bytes()].concat()
+}
+
+pub(crate) fn link(node: NodeId, entry: EntryId) -> Vec<u8> {
+    [LINKS, node.as_bytes(), entry.as_bytes()].concat()
+}
+
+/// Returns the node and, if there is one, the entry that a key made by `link` or `links_of` names.
+pub(crate) fn link_of(key: &[u8]) -> Option<(NodeId, Option<EntryId>)> {
+    let (node, entry) = key.get(LINKS.len()..)?.split_at_checked(NodeId::BYTES)?;
+    Some((NodeId::from_slice(node)?, EntryId::from_slice(entry)))
+}
+
+pub(crate) fn barred_from(invite: InviteId) -> Vec<u8> {
+    [BARRED, invite.as_bytes()].concat()
+}
+
+pub(crate) fn barred(invite: InviteId, node: NodeId) -> Vec<u8> {
+    [BARRED, invite.as_bytes(), node.as_bytes()].concat()
 }
 
 pub(crate) fn changes_of(bead: BeadId) -> Vec<u8> {

@@ -25,6 +25,7 @@ mod beads;
 mod claims;
 mod commands;
 mod copies;
+mod cuts;
 mod door;
 mod entries;
 mod event;
@@ -50,6 +51,7 @@ use agents::Agents;
 use beads::Beads;
 pub(crate) use beads::Warm;
 use claims::Claims;
+use cuts::Cuts;
 use entries::Entries;
 use leases::Leases;
 use links::{COMPARE_INTERVAL, Links};
@@ -155,6 +157,8 @@ pub struct Replica {
     /// When the next slice of what is left to do with mail is due.
     mail_at: Instant,
     join_open: bool,
+    /// When it is to be said who the members are.
+    members_at: Option<Instant>,
     failed: Option<String>,
 }
 
@@ -171,8 +175,9 @@ impl Replica {
         let secret = if planted::is(Bug::ActorReused) { config.key.to_bytes() } else { random(&mut rng) };
         let beads = Beads::new(secret, config.documents_max, config.folds.clone());
         let Begun { entries, control, recovery, past } = opening::begin(&mut stage, &mut rng, &config, &beads, now)?;
-        let mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
+        let mut mesh = Mesh::of(entries.mesh(), entries.node(), control, config.folds.clone())
             .ok_or(StoreError::Undecodable { key: "of the founding entry".to_owned() })?;
+        mesh.open_cuts(&mut stage, &entries)?;
         let window_bytes = config.window_bytes;
         let notices = Notices::new(config.seed);
         let mail = Mail::open(&stage)?;
@@ -203,6 +208,7 @@ impl Replica {
             compare_at: now.mono.after(COMPARE_INTERVAL),
             mail_at: now.mono,
             join_open: false,
+            members_at: None,
             failed: None,
         };
         replica.begin()?;
@@ -287,7 +293,7 @@ impl Replica {
         // By the clock as it stood last: whatever comes before looks at it again.
         let overdue = self.mail.overdue_at().map(|at| self.now.mono.after(self.now.wall.until(at)));
         let mail = self.is_mail_left().then_some(self.mail_at);
-        let leases = [self.leases.next_wakeup(), self.seals_at()];
+        let leases = [self.leases.next_wakeup(), self.seals_at(), self.members_at];
         [compare, notices, overdue, self.links.next_wakeup(), mail].into_iter().chain(leases).flatten().min()
     }
 
@@ -351,6 +357,7 @@ impl Replica {
         self.on_notices_due()?;
         self.on_mail_due()?;
         self.on_leases_due()?;
+        self.on_members_due();
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;
@@ -378,6 +385,8 @@ impl Replica {
     /// Derives every view anew from the entries; returns how many entries were folded.
     fn rebuild(&mut self) -> Result<u64, StoreError> {
         let ids = self.entries.data_ids();
+        Cuts::clear(&mut self.stage)?;
+        self.mesh.open_cuts(&mut self.stage, &self.entries)?;
         self.beads.clear(&mut self.stage)?;
         let gained = self.mail.clear(&mut self.stage)?;
         self.claims.clear(&mut self.stage)?;

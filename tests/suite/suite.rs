@@ -19,6 +19,7 @@ mod mesh_join;
 mod mesh_lease_races;
 mod mesh_leases;
 mod mesh_mail;
+mod mesh_members;
 mod mesh_voters;
 mod node_backup;
 mod node_clone;

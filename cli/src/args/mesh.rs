@@ -82,7 +82,11 @@ pub(crate) struct ConfigArgs {
 
 /// Arguments of `invite`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct InviteArgs {
+    /// What to do with invites that are open.
+    #[command(subcommand)]
+    pub(crate) command: Option<InviteCommand>,
     /// How long the ticket is good, such as 30m, 1h or 2d; 30d at most.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::ttl)]
     pub(crate) ttl: Duration,
@@ -95,6 +99,63 @@ pub(crate) struct InviteArgs {
     /// Write the ticket to this file instead, which only you can read; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// What to do with invites that are open.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InviteCommand {
+    /// List the invites that were opened here.
+    List,
+    /// Close an invite: its ticket lets nobody in any more.
+    Revoke {
+        /// Its id, or the start of it.
+        id: String,
+    },
+}
+
+/// Arguments of `members`.
+#[derive(Debug, Args)]
+pub(crate) struct MembersArgs {
+    /// What to do with them; they are listed where nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<MembersCommand>,
+}
+
+/// What to do with members.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MembersCommand {
+    /// List the members of the mesh.
+    List,
+    /// Remove a machine from the mesh: what it has written stays, and nothing it writes from now on has effect.
+    Remove {
+        /// The machine: its name or id.
+        node: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Give a machine another role.
+    Role {
+        /// The machine: its name or id.
+        node: String,
+        /// What it may do.
+        #[arg(value_enum)]
+        role: RoleArg,
+    },
+    /// Give a machine another name.
+    Rename {
+        /// The machine: its name or id.
+        node: String,
+        /// What people are to call it.
+        name: String,
+    },
+}
+
+/// That something is meant which is not easily undone.
+#[derive(Debug, Args)]
+pub(crate) struct Sure {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// What a machine may do in the mesh.

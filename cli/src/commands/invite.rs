@@ -5,17 +5,38 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use beadmesh_node::api::model::{InviteBody, InviteRequest, SecretText};
+use beadmesh_node::api::model::{
+    Empty, InviteBody, InviteRequest, InvitesBody, OpenInvite, SecretText, encode_segment,
+};
 use serde_json::json;
 
-use super::Context;
 use super::target::{Target, unwritable};
-use crate::args::InviteArgs;
+use super::{Context, members};
+use crate::args::{InviteArgs, InviteCommand};
 use crate::failure::Failure;
+use crate::output::paint::Paint;
+use crate::output::table::{self, Column, Painted};
 use crate::output::time;
+
+/// The columns of the list.
+const LAYOUT: [Column; 5] = [
+    Column::new("INVITE"),
+    Column::new("ROLE"),
+    Column::new("LEFT"),
+    Column::new("UNTIL").spare(2),
+    Column::new("USED BY").flexible(),
+];
+
+/// Characters of an invite's id that are shown; `revoke` takes them.
+const ID_SHOWN: usize = 8;
 
 /// Opens an invite. The ticket alone goes to stdout, so that it can be piped.
 pub(super) async fn run(context: &mut Context, args: InviteArgs) -> Result<(), Failure> {
+    match args.command {
+        Some(InviteCommand::List) => return list(context).await,
+        Some(InviteCommand::Revoke { id }) => return revoke(context, &id).await,
+        None => {}
+    }
     let mut client = context.node().await?;
     let wish = InviteRequest { ttl_s: args.ttl.as_secs(), uses: args.uses, role: args.role.into() };
     let body: InviteBody = client.post("/v1/invites", &wish).await?;
@@ -51,4 +72,38 @@ fn keep(ticket: &SecretText, path: &Path) -> Result<(), Failure> {
     }
     writeln!(target.file, "{}", ticket.reveal()).map_err(cannot)?;
     target.keep().map_err(cannot)
+}
+
+async fn list(context: &mut Context) -> Result<(), Failure> {
+    let body: InvitesBody = context.client().await?.get("/v1/invites").await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    if body.invites.is_empty() {
+        return printer.line("No invite is open here.");
+    }
+    let rows: Vec<Vec<Painted>> = body.invites.iter().map(row).collect();
+    for line in table::lines(&LAYOUT, &rows, printer.columns) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+async fn revoke(context: &mut Context, id: &str) -> Result<(), Failure> {
+    let path = format!("/v1/invites/{}", encode_segment(id));
+    let body: Empty = context.client().await?.delete(&path, &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json { printer.answer(&body) } else { printer.line("The invite is closed.") }
+}
+
+fn row(invite: &OpenInvite) -> Vec<Painted> {
+    let id: String = invite.id.chars().take(ID_SHOWN).collect();
+    vec![
+        (Paint::Strong, id),
+        (Paint::Plain, members::role(invite.role).to_owned()),
+        (Paint::Plain, invite.uses_left.to_string()),
+        (Paint::Plain, time::minute(&invite.expires_at)),
+        (Paint::Plain, invite.used_by.join(", ")),
+    ]
 }

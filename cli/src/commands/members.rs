@@ -1,8 +1,13 @@
-//! `beadmesh members`: who is in the mesh.
+//! `beadmesh members` and `beadmesh leave`: who is in the mesh, and who is to be in it no more.
 
-use beadmesh_node::api::model::{Member, MembersBody, Role};
+use std::io::{self, IsTerminal};
+
+use beadmesh_node::api::model::{
+    Empty, Member, MemberBody, MemberRequest, MembersBody, RemovedBody, Role, encode_segment,
+};
 
 use super::Context;
+use crate::args::{MembersArgs, MembersCommand, Sure};
 use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::table::{self, Column, Painted};
@@ -17,8 +22,76 @@ const LAYOUT: [Column; 5] = [
     Column::new("ID").flexible(),
 ];
 
-/// Lists the members.
-pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
+/// Carries out what is to be done with members.
+pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), Failure> {
+    match args.command {
+        None | Some(MembersCommand::List) => list(context).await,
+        Some(MembersCommand::Remove { node, sure }) => remove(context, &node, &sure).await,
+        Some(MembersCommand::Role { node, role }) => {
+            change(context, &node, &MemberRequest { role: Some(role.into()), name: None }).await
+        }
+        Some(MembersCommand::Rename { node, name }) => {
+            change(context, &node, &MemberRequest { role: None, name: Some(name) }).await
+        }
+    }
+}
+
+/// Takes this node out of its mesh.
+pub(super) async fn leave(context: &mut Context, sure: &Sure) -> Result<(), Failure> {
+    confirm(context, sure, "This machine leaves the mesh: only a new ticket lets it in again.")?;
+    // The others hear of it by the node's links.
+    let body: RemovedBody = context.node().await?.post("/v1/leave", &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    printer.line("This machine is in the mesh no more.")?;
+    printer.note("What it has written stays there. To begin anew, move its home away.")
+}
+
+async fn remove(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Failure> {
+    let shown: String = node.chars().filter(|char| !char.is_control()).take(80).collect();
+    confirm(context, sure, &format!("{shown} is removed: nothing it writes from now on has effect."))?;
+    let path = format!("/v1/members/{}", encode_segment(node));
+    let body: RemovedBody = context.client().await?.delete(&path, &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    printer.line(format!("{} is removed.", body.removed.name))?;
+    printer.note("What it had written and this node holds stays. A new ticket would let it in again; old ones do not.")
+}
+
+async fn change(context: &mut Context, node: &str, wish: &MemberRequest) -> Result<(), Failure> {
+    let path = format!("/v1/members/{}", encode_segment(node));
+    let body: MemberBody = context.client().await?.patch(&path, wish).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    let Member { name, role: given, .. } = &body.member;
+    match &wish.name {
+        Some(_) => printer.line(format!("It is called {name} now.")),
+        None => printer.line(format!("{name} is {} now.", role(*given))),
+    }
+}
+
+/// Asks on a terminal whether something is meant; elsewhere it has to be said beforehand.
+fn confirm(context: &mut Context, sure: &Sure, what: &str) -> Result<(), Failure> {
+    if sure.yes {
+        return Ok(());
+    }
+    let say_so = || Failure::usage(format!("{what} Say that it is meant.")).hint("repeat the command with --yes");
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(say_so());
+    }
+    context.printer.note(format!("{what} Type yes to go on."))?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|error| Failure::io("standard input cannot be read", &error))?;
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) { Ok(()) } else { Err(say_so()) }
+}
+
+async fn list(context: &mut Context) -> Result<(), Failure> {
     let mut client = context.client().await?;
     let body: MembersBody = client.get("/v1/members").await?;
     let printer = &mut context.printer;

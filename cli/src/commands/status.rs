@@ -77,12 +77,12 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
     let state = if body.running { Paint::Good.on("running") } else { Paint::Slow.on("not running") };
     let name = Paint::Strong.on(&text::clean_line(&body.node.name));
     fact("Node", &[name, state, Paint::Faint.on(&short(&body.node.id))]);
-    let members = match body.peers.len() + 1 {
+    let members = match body.peers.len() + usize::from(body.removed.is_none()) {
         1 => "1 member".to_owned(),
         count => format!("{count} members"),
     };
     let mesh = Paint::Strong.on(&text::clean_line(&body.mesh.name));
-    let role = members::role(body.role);
+    let role = if body.removed.is_some() { "removed" } else { members::role(body.role) };
     fact("Mesh", &[mesh, format!("{members}, {role} here"), Paint::Faint.on(&short(&body.mesh.id))]);
     fact("Beads", &[format!("{}, {} ready", body.beads, body.ready)]);
     fact("Agent", &[agents(body)]);
@@ -113,6 +113,19 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
         fact("Peers", &[format!("{connected} of {} connected", body.peers.len())]);
         lines.push(String::new());
         lines.extend(peer_lines(&body.peers, columns, now));
+    }
+    if let Some(removed) = &body.removed {
+        let by = text::clean_line(&removed.removed_by);
+        let told = if removed.id == body.node.id && removed.removed_by == body.node.name {
+            "This node has left the mesh: nothing it writes has effect, and no member talks to it.".to_owned()
+        } else {
+            format!(
+                "This node was removed from the mesh by {by}: nothing it writes has effect, and no member talks to it. A \
+                 new ticket would let it in again."
+            )
+        };
+        lines.push(String::new());
+        lines.extend(text::wrap(&told, columns.map_or(usize::MAX, usize::from)));
     }
     for sentence in advice(body, leases) {
         lines.push(String::new());
@@ -270,6 +283,7 @@ mod tests {
             digest: "d".into(),
             entries_from_future: 0,
             findings: vec![],
+            removed: None,
             version: "0.1.0".into(),
             running: true,
             listen: vec!["/ip4/10.0.0.5/udp/4001/quic-v1".into()],

@@ -171,7 +171,7 @@ async fn not_had(api: &Api, attachment: &Attachment, author: NodeId, error: Fetc
     };
     let mut name = author.short();
     let mut is_here = false;
-    if let Ok(Answer::Members(members)) = api.core.call(Command::Members).await
+    if let Ok(Answer::Members(members, _)) = api.core.call(Command::Members).await
         && let Some(member) = members.into_iter().find(|member| member.node == author)
     {
         (name, is_here) = (member.name, member.here);

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use beadmesh_protocol::id::NodeId;
-use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, NewInvite, PeerAnswer, StatusAnswer};
+use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, PeerAnswer, StatusAnswer};
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,9 +14,8 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::extract::{Caller, Json, Said};
 use super::model::{
-    self, DoctorBody, DoctorRequest, Empty, Finding, INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteBody, InviteRequest,
-    JoinBody, JoinRequest, Member, MembersBody, Mesh, Node, Peer, PeersBody, Reach, Rebuilt, RecoveryBody, SecretText,
-    StatusBody,
+    self, DoctorBody, DoctorRequest, Empty, Finding, FormerMember, JoinBody, JoinRequest, Mesh, Node, Peer, PeersBody,
+    Reach, Rebuilt, RecoveryBody, StatusBody,
 };
 use super::{Api, unexpected};
 use crate::config::{Config, Flags};
@@ -29,9 +27,7 @@ type Told<T> = Result<Said<T>, Problem>;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(status))
-        .routes(routes!(members))
         .routes(routes!(peers))
-        .routes(routes!(invite))
         .routes(routes!(join))
         .routes(routes!(examine))
         .routes(routes!(recovery, forget_recovery))
@@ -55,6 +51,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         instance: status.instance.to_string(),
         mesh: Mesh { id: status.mesh.to_string(), name: status.mesh_name },
         role: status.role,
+        removed: status.removed.map(FormerMember::from),
         entries: status.entries,
         beads: status.beads,
         ready: status.ready,
@@ -73,13 +70,6 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
     }))
 }
 
-/// Lists the members of the mesh.
-#[utoipa::path(get, path = "/v1/members", tag = "mesh", responses((status = 200, body = model::Answer<MembersBody>)))]
-async fn members(State(api): State<Api>) -> Told<MembersBody> {
-    let members = ask_members(&api).await?;
-    Ok(Said(MembersBody { members: members.into_iter().map(Member::from).collect() }))
-}
-
 /// Lists the other members, and how the links to them stand.
 #[utoipa::path(get, path = "/v1/peers", tag = "mesh", responses((status = 200, body = model::Answer<PeersBody>)))]
 async fn peers(State(api): State<Api>) -> Told<PeersBody> {
@@ -90,36 +80,6 @@ async fn peers(State(api): State<Api>) -> Told<PeersBody> {
     Ok(Said(PeersBody { peers: located(&api, status.peers) }))
 }
 
-/// Opens an invite to the mesh.
-#[utoipa::path(post, path = "/v1/invites", tag = "mesh", request_body = InviteRequest,
-    responses((status = 200, body = model::Answer<InviteBody>)))]
-async fn invite(State(api): State<Api>, Json(request): Json<InviteRequest>) -> Told<InviteBody> {
-    let InviteRequest { ttl_s, uses, role } = request;
-    if !(1..=INVITE_TTL_S_MAX).contains(&ttl_s) {
-        let problem = format!("an invite is open for 1 s to {INVITE_TTL_S_MAX} s, which is 30 days");
-        return Err(Problem::invalid("ttl_s", problem, "3600 is an hour"));
-    }
-    if !(1..=INVITE_USES_MAX).contains(&uses) {
-        let problem = format!("an invite is good for 1 to {INVITE_USES_MAX} nodes");
-        return Err(Problem::invalid("uses", problem, "1 lets one node in"));
-    }
-    let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
-    let addresses = network.handle.listen_addresses();
-    if addresses.is_empty() {
-        let hint = "start the node with an address to listen on";
-        let message = "this node can not be reached: it listens nowhere";
-        return Err(Problem::new(StatusCode::CONFLICT, "conflict", message, hint));
-    }
-    let new = NewInvite { ttl: Duration::from_secs(ttl_s), uses, role, addresses };
-    match api.core.call(Command::Invite(new)).await? {
-        Answer::Invited(ticket) => {
-            let expires_at = ticket.expires.to_string();
-            Ok(Said(InviteBody { ticket: SecretText::new(ticket.to_string()), expires_at, uses, role }))
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
 /// Joins the mesh that a ticket is for; beads made so far are taken along.
 #[utoipa::path(post, path = "/v1/join", tag = "mesh", request_body = JoinRequest,
     responses((status = 200, body = model::Answer<JoinBody>)))]
@@ -127,10 +87,7 @@ async fn join(State(api): State<Api>, Json(request): Json<JoinRequest>) -> Told<
     let network = api.network.as_ref().ok_or_else(Problem::no_node)?;
     let joined = network.join(&api.core, request.ticket.reveal()).await?;
     let mesh = Mesh { id: joined.mesh.to_string(), name: joined.name };
-    let inviter = match api.core.call(Command::Members).await? {
-        Answer::Members(members) => members.into_iter().find(|member| member.node == joined.inviter),
-        other => return Err(unexpected(&other)),
-    };
+    let inviter = ask_members(&api).await?.into_iter().find(|member| member.node == joined.inviter);
     let inviter = inviter.map_or_else(|| joined.inviter.to_string(), |member| member.name);
     Ok(Said(JoinBody { mesh, inviter, beads: joined.beads }))
 }
@@ -237,7 +194,7 @@ fn address(name: &str, agents: &[AgentAnswer]) -> String {
 
 async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
     match api.core.call(Command::Members).await? {
-        Answer::Members(members) => Ok(members),
+        Answer::Members(members, _) => Ok(members),
         other => Err(unexpected(&other)),
     }
 }

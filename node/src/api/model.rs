@@ -11,6 +11,7 @@ mod bead;
 mod doctor;
 mod lease;
 mod mail;
+mod member;
 mod mesh;
 mod query;
 mod request;
@@ -33,9 +34,10 @@ pub use lease::{
 pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
+pub use member::{FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite, RemovedBody};
 pub use mesh::{
-    Event, InviteBody, JoinBody, Member, MembersBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt,
-    RecoveryBody, RestoreBody, SecretText, StatusBody,
+    Event, InviteBody, JoinBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt, RecoveryBody, RestoreBody,
+    SecretText, StatusBody,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,

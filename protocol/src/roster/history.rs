@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::{Entry, Set};
 use crate::id::{EntryId, MeshId, NodeId};
-use crate::op::{Op, Role};
+use crate::op::{Naming, Op, Removal, Role};
 
 /// Control entries and who saw what; entries are known here by their place among all, sorted by (hlc, id).
 pub(super) struct History<'a> {
@@ -18,14 +18,36 @@ pub(super) struct History<'a> {
 /// A control entry with what the fold needs of it.
 pub(super) struct Vertex<'a> {
     pub(super) entry: &'a Entry,
-    /// Whom it lets in, and as what.
-    pub(super) admits: Vec<(NodeId, Role)>,
+    /// What it does about nodes.
+    pub(super) acts: Vec<Act<'a>>,
     /// Whether its author says something of itself.
     pub(super) is_facts: bool,
     /// The entries it names as seen, as far as they are held.
     pub(super) parents: Vec<usize>,
     /// Whether it names one that is not held.
     is_torn: bool,
+}
+
+/// What an operation does about a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act<'a> {
+    /// Lets it in, or gives it another role.
+    Grant(NodeId, Role),
+    /// Takes it out, or leaves it in a lesser role.
+    Take(&'a Removal),
+    /// Gives it a name.
+    Name(&'a Naming),
+}
+
+impl Act<'_> {
+    /// Returns the node that it is about.
+    pub(super) fn node(&self) -> NodeId {
+        match self {
+            Self::Grant(node, _) => *node,
+            Self::Take(removal) => removal.node,
+            Self::Name(naming) => naming.node,
+        }
+    }
 }
 
 impl<'a> History<'a> {
@@ -83,10 +105,10 @@ impl<'a> History<'a> {
         candidates.iter().copied().filter(|candidate| past.contains(candidate)).collect()
     }
 
-    /// Returns an entry's past and the entry, in causal order.
-    pub(super) fn past(&self, at: usize) -> Vec<usize> {
-        let mut past = BTreeSet::from([at]);
-        let mut open = vec![at];
+    /// Returns some entries and their pasts, in causal order.
+    pub(super) fn past(&self, of: &[usize]) -> Vec<usize> {
+        let mut past: BTreeSet<usize> = of.iter().copied().collect();
+        let mut open = of.to_vec();
         while let Some(next) = open.pop() {
             open.extend(self.vertices[next].parents.iter().copied().filter(|&parent| past.insert(parent)));
         }
@@ -95,35 +117,60 @@ impl<'a> History<'a> {
         past
     }
 
-    /// Numbers the nodes whose admissions may have effect: they write some, and a chain of them, causes aside, makes
-    /// them admins. Admissions by nobody of these are void whatever they saw.
-    pub(super) fn admitting(&self, owner: NodeId) -> BTreeMap<NodeId, usize> {
-        let mut by_author: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
-        for vertex in self.vertices.iter().filter(|vertex| !vertex.admits.is_empty()) {
-            let admins = vertex.admits.iter().filter(|(_, role)| *role == Role::Admin).map(|(node, _)| *node);
-            by_author.entry(vertex.author()).or_default().extend(admins);
+    /// Returns which entries have one of some others in their past; those that wait have none.
+    pub(super) fn after(&self, sources: &[usize]) -> Vec<bool> {
+        let mut is_after = vec![false; self.vertices.len()];
+        let mut is_source = is_after.clone();
+        sources.iter().for_each(|&source| is_source[source] = true);
+        for &at in &self.order {
+            is_after[at] = self.vertices[at].parents.iter().any(|&parent| is_after[parent] || is_source[parent]);
         }
-        let mut found = BTreeMap::new();
-        let mut open = vec![owner];
-        while let Some(author) = open.pop() {
-            let Some(admins) = by_author.remove(&author) else { continue };
-            found.insert(author, found.len());
-            open.extend(admins);
+        is_after
+    }
+
+    /// Returns which entries are in the past of one.
+    pub(super) fn before(&self, at: usize) -> Vec<bool> {
+        let mut is_before = vec![false; self.vertices.len()];
+        let mut open = vec![at];
+        while let Some(next) = open.pop() {
+            for &parent in &self.vertices[next].parents {
+                if !std::mem::replace(&mut is_before[parent], true) {
+                    open.push(parent);
+                }
+            }
         }
-        found
+        is_before
+    }
+
+    /// Returns the head that `tips` names for an entry; one that nothing with authority has seen is its own.
+    pub(super) fn tip(&self, at: usize, tips: &[Option<usize>]) -> &'a Entry {
+        self.vertices[tips[at].unwrap_or(at)].entry
+    }
+
+    /// Returns where an entry stands among all whose whole past is held; others stand last.
+    pub(super) fn place(&self, at: usize) -> usize {
+        self.places[at].unwrap_or(usize::MAX)
     }
 }
 
 impl<'a> Vertex<'a> {
     fn of(entry: &'a Entry, index: &BTreeMap<EntryId, usize>) -> Self {
-        let mut admits = Vec::new();
+        let mut acts = Vec::new();
         let mut seen: BTreeSet<&EntryId> = BTreeSet::new();
         let mut is_facts = false;
         for op in entry.control_ops() {
             match op {
                 Op::Admit(admit) => {
-                    admits.push((admit.node, admit.role));
+                    acts.push(Act::Grant(admit.node, admit.role));
                     seen.extend(&admit.seen);
+                }
+                Op::Remove(removal) => {
+                    acts.push(Act::Take(removal));
+                    seen.extend(&removal.seen);
+                }
+                Op::Name(naming) => {
+                    acts.push(Act::Name(naming));
+                    seen.extend(&naming.seen);
                 }
                 Op::Node(facts) => {
                     is_facts = true;
@@ -138,7 +185,7 @@ impl<'a> Vertex<'a> {
         }
         let parents: Vec<usize> = seen.iter().filter_map(|&id| index.get(id).copied()).collect();
         let is_torn = parents.len() < seen.len();
-        Self { entry, admits, is_facts, parents, is_torn }
+        Self { entry, acts, is_facts, parents, is_torn }
     }
 
     pub(super) fn author(&self) -> NodeId {

@@ -106,6 +106,7 @@ impl CommandError {
                 "`beadmesh lease list --all` shows what is claimed, or was".to_owned()
             }
             Self::NotFound { what: "node", .. } => "`beadmesh members` lists the nodes".to_owned(),
+            Self::NotFound { what: "invite", .. } => "`beadmesh invite list` shows which are open here".to_owned(),
             Self::Unknown { near, .. } => format!("did you mean {}?", near.join(" or ")),
             Self::NotFound { .. } => "`beadmesh bead list --all` shows what there is".to_owned(),
             Self::Ambiguous { .. } => "write more of the name, or the id".to_owned(),

@@ -45,7 +45,7 @@ impl Replica {
             let hint = "hand it in at a node of its own mesh".to_owned();
             return Err(CommandError::Refused { problem, hint }.into());
         }
-        let mut taken = TakenBack::default();
+        let (mut taken, mut gained) = (TakenBack::default(), Vec::new());
         let (mut control, data): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.set() == Set::Control);
         // An admission makes authors known, and may stand behind what they wrote.
@@ -59,6 +59,7 @@ impl Replica {
             let mut new = Vec::new();
             for entry in known {
                 if self.keep_back(&entry, &mut taken)? {
+                    gained.extend(self.mesh.note(&mut self.stage, &entry));
                     new.push(entry);
                 }
             }
@@ -71,9 +72,11 @@ impl Replica {
             if !self.is_storable(&entry) {
                 taken.unknown += 1;
             } else if self.keep_back(&entry, &mut taken)? {
+                gained.extend(self.mesh.note(&mut self.stage, &entry));
                 self.apply_data(&entry)?;
             }
         }
+        self.judge_gained(gained)?;
         Ok(Answer::TakenBack(taken))
     }
 

@@ -32,13 +32,13 @@ mod changes;
 mod waits;
 mod warm;
 
-use changes::{ChangeRecord, Known, change_in, has_changes, note, op_of};
+use changes::{ChangeRecord, Known, change_in, has_changes, note, op_of, rests_on_void};
 use waits::Waits;
 use warm::Shown;
 pub(crate) use warm::Warm;
 
 /// The layout of derived records; raised when they change, which makes an older store derive them anew.
-const LAYOUT: u32 = 7;
+const LAYOUT: u32 = 8;
 
 /// A bead as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,13 +89,20 @@ impl Beads {
 
     /// Gives effect to the bead operations of a stored entry; `catch_up` derives the views.
     pub(crate) fn apply_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
-        let author = entry.content().author;
         for (op, raw) in (0..).zip(&entry.content().ops) {
             let Some((bead, change)) = change_in(raw) else { continue };
-            let record = ChangeRecord { entry: entry.id(), op, authors: vec![author] };
-            self.apply(stage, mesh, (bead, &change), &record)?;
+            self.apply(stage, mesh, (bead, &change), &ChangeRecord::of(entry, op))?;
         }
         Ok(())
+    }
+
+    /// Notes that an entry has come to count, or counts no more: its beads are to be shown anew.
+    pub(crate) fn judge_entry(&mut self, entry: &Entry) {
+        for (bead, _) in entry.content().ops.iter().filter_map(change_in) {
+            self.warm.remove(&bead);
+            self.behind.insert(bead);
+            self.changed.insert(bead, entry.content().author);
+        }
     }
 
     /// Notes where the changes of an entry of ours are; they have effect already.
@@ -105,8 +112,7 @@ impl Beads {
                 let key = keys::change(bead, hash_of_wire(&change));
                 // An import may be the change that somebody else has brought in before.
                 let known = stage.record(&key)?;
-                let arrived = ChangeRecord { entry: entry.id(), op, authors: vec![entry.content().author] };
-                note(stage, key, known, &arrived);
+                note(stage, key, known, &ChangeRecord::of(entry, op));
             }
         }
         Ok(())
@@ -119,7 +125,7 @@ impl Beads {
         (bead, change): (BeadId, &Change),
         arrived: &ChangeRecord,
     ) -> Result<(), StoreError> {
-        let author = arrived.authors[0];
+        let author = arrived.author;
         let key = keys::change(bead, change.hash());
         let mut alone = !self.warm.contains_key(&bead);
         let mut known: Option<ChangeRecord> = None;
@@ -133,7 +139,11 @@ impl Beads {
         }
         let had_effect = known.as_ref().is_some_and(|known| known.has_effect(mesh));
         note(stage, key, known, arrived);
-        if had_effect || !mesh.roster().may_write(author) {
+        if had_effect {
+            return Ok(());
+        }
+        if !mesh.counts(author, arrived.entry) {
+            self.receive_void(bead, change);
             return Ok(());
         }
         self.changed.insert(bead, author);
@@ -141,12 +151,23 @@ impl Beads {
             return self.put(stage, mesh, &Shown::of(BeadRecord { bead, conflicts: Vec::new(), stale_close: None }));
         }
         self.behind.insert(bead);
+        if mesh.has_void() && rests_on_void(stage, mesh, bead, change)? {
+            self.warm.remove(&bead);
+        }
         self.receive(bead, change);
         let is_forked = |held: &Held| held.warm.document.heads().len() > 1;
         if planted::is(Bug::StaleView) && self.warm.get(&bead).is_some_and(is_forked) {
             self.behind.remove(&bead);
         }
         Ok(())
+    }
+
+    /// Takes a change that has effect only if another that has rests on it: that one may have come before.
+    fn receive_void(&mut self, bead: BeadId, change: &Change) {
+        if self.warm.get(&bead).is_none_or(|held| held.warm.may_await(change.hash())) {
+            self.warm.remove(&bead);
+            self.behind.insert(bead);
+        }
     }
 
     /// Takes a change into the document of its bead, if that is in memory and still what a fold would be.
@@ -414,7 +435,7 @@ impl Beads {
         }
         let mut beads = BTreeSet::new();
         for (key, record) in stage.records::<ChangeRecord>(keys::CHANGES)? {
-            if record.authors.iter().any(|author| turned.contains(author)) {
+            if record.carriers().any(|(author, _)| turned.contains(&author)) {
                 beads.extend(key.get(1..17).and_then(BeadId::from_slice));
             }
         }

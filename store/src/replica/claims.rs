@@ -222,7 +222,7 @@ impl Claims {
     fn counting<'a>(&self, mesh: &Mesh, wall: Wall, id: ClaimId, facts: &'a Facts) -> Option<Open<'a>> {
         let (node, claim) = facts.of()?;
         let known = mesh.directory().agent(claim.agent).filter(|agent| agent.node == node && !agent.retired);
-        let counts = known.is_some() && facts.until() > wall;
+        let counts = known.is_some() && mesh.roster().may_write(node) && facts.until() > wall;
         let holder = Holder { node, agent: claim.agent };
         counts.then(|| Open { id, holder, claim, token: facts.fence().map(|fence| fence.token) })
     }
@@ -303,6 +303,42 @@ impl Claims {
             }
         }
         Ok(fenced)
+    }
+
+    /// Forgets what a node has said of claims, for what still counts of it to be given effect again.
+    pub(crate) fn forget(&mut self, stage: &mut Stage, node: NodeId) -> Result<(), StoreError> {
+        for (id, mut facts) in self.all(stage)? {
+            let before = facts.clone();
+            facts.fences.remove(&node);
+            facts.ends.remove(&node);
+            if let Some((_, claim)) = facts.claim.take_if(|(of, _)| *of == node) {
+                stage.delete(keys::open_claim(id));
+                for bead in claim.terms.scope.beads() {
+                    stage.delete(keys::fenced(*bead, id));
+                    self.on_beads.remove(&(*bead, id));
+                    self.judged.insert(*bead);
+                }
+                self.index.remove(&id);
+                self.open.remove(&id);
+            }
+            if facts == before {
+                continue;
+            }
+            if facts == Facts::default() {
+                stage.delete(keys::claim_facts(id));
+            } else {
+                stage.put_record(keys::claim_facts(id), &facts);
+            }
+            self.turned.insert(id);
+        }
+        for (key, closed) in stage.records::<Closed>(keys::CLOSINGS)? {
+            if closed.token.attempt.lane.holder.node == node {
+                let bead = key[keys::CLOSINGS.len()..].get(..BeadId::BYTES).and_then(BeadId::from_slice);
+                self.judged.extend(bead);
+                stage.delete(key);
+            }
+        }
+        Ok(())
     }
 
     /// Notes that all closes under leases are to be judged anew: who may write has changed.

@@ -9,6 +9,7 @@ use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
 use beadmesh_protocol::op::Op;
+use beadmesh_protocol::roster::cut::instance_after;
 use beadmesh_protocol::roster::storable;
 
 use super::entries::{Entries, Identity};
@@ -29,6 +30,7 @@ mod claim;
 mod edit;
 mod import;
 mod mail;
+mod members;
 mod show;
 mod value;
 
@@ -52,7 +54,9 @@ impl Replica {
         match command {
             Command::As(given, inner) => self.obey_as(Some(&given), *inner),
             Command::Status => self.status(),
-            Command::Members => Ok(Answer::Members(self.members())),
+            Command::Members | Command::Member(_) | Command::Invites | Command::RevokeInvite(_) => {
+                self.obey_on_members(command)
+            }
             Command::Project(context) => {
                 self.mesh.project(&context).map_err(Failure::from).and_then(|it| self.know(it))
             }
@@ -69,10 +73,7 @@ impl Replica {
             Command::Invite(new) => self.invite(new),
             Command::Welcome(joiner, request) => self.welcome(joiner, &request),
             Command::Enter(mesh, control) => self.enter(mesh, control),
-            Command::Membership => {
-                let (mesh, control) = (self.entries.mesh(), self.mesh.sealed_control());
-                Ok(Answer::Membership(Membership { mesh, control }))
-            }
+            Command::Membership => Ok(Answer::Membership(self.membership())),
             Command::Announce(addresses) => self.announce(addresses),
             Command::AgentRegister(new) => self.register(credential, &new),
             Command::AgentList { all } => self.agents_answer(all),
@@ -131,6 +132,10 @@ impl Replica {
         }
     }
 
+    fn membership(&self) -> Membership {
+        Membership { mesh: self.entries.mesh(), control: self.mesh.sealed_control() }
+    }
+
     fn export_index(&mut self, context: Option<&ProjectContext>) -> Result<Answer, Failure> {
         let Ok(project) = self.filter_project(context) else { return Ok(Answer::ExportIndex(Vec::new())) };
         let ids = self.beads.index(&self.stage, &self.mesh)?.rows.by_alias(project);
@@ -183,6 +188,7 @@ impl Replica {
             mesh: roster.mesh,
             mesh_name: roster.name.clone(),
             role: roster.role(node).unwrap_or(beadmesh_protocol::op::Role::Observer),
+            removed: self.former().into_iter().find(|former| former.node == node),
             entries: total,
             beads,
             ready,
@@ -322,6 +328,7 @@ impl Replica {
         invite.take(joiner, wall);
         self.stage.put_record(keys::invite(request.invite), &invite);
         self.entries.keep(&mut self.stage, wall, &entry)?;
+        self.mesh.note(&mut self.stage, &entry);
         self.authored.push(entry.id());
         self.learn(vec![entry])?;
         Ok(Answer::JoinDecision(Ok(control)))
@@ -329,7 +336,11 @@ impl Replica {
 
     /// Leaves a mesh of one and enters another, taking beads and projects along.
     fn enter(&mut self, mesh: MeshId, control: Vec<Entry>) -> Result<Answer, Failure> {
-        let others = self.mesh.roster().members.len() - 1;
+        if mesh == self.entries.mesh() {
+            return self.enter_again(control);
+        }
+        let node = self.entries.node();
+        let others = self.mesh.roster().members.keys().filter(|member| **member != node).count();
         if others > 0 {
             return Err(CommandError::Refused {
                 problem: format!("this node is in a mesh with {others} other nodes"),
@@ -340,17 +351,18 @@ impl Replica {
         let refused = |problem: String| CommandError::Refused { problem, hint: "ask for a new ticket".to_owned() };
         // All else comes over a link like everybody's, where its authors are checked.
         let control = storable(mesh, control);
-        let node = self.entries.node();
         let entered = Mesh::of(mesh, node, control.clone(), self.config.folds.clone())
             .filter(|entered| entered.roster().members.contains_key(&node))
             .ok_or_else(|| refused("the inviter did not let this node in".to_owned()))?;
         let (control_ops, changes) = self.taken_along(&entered)?;
         self.leave(&entered, &control)?;
         self.mesh = entered;
+        self.mesh.open_cuts(&mut self.stage, &self.entries)?;
         self.author(control_ops)?;
         let entries = self.entries.author(&mut self.stage, self.now.wall, changes);
         self.authored.extend(entries.iter().map(Entry::id));
         for entry in &entries {
+            self.mesh.note(&mut self.stage, entry);
             self.apply_data(entry)?;
         }
         self.settle_views()?;
@@ -359,6 +371,20 @@ impl Replica {
         self.outputs.push(Output::Mesh(mesh));
         self.outputs.push(Output::Members(self.mesh.peers()));
         self.outputs.push(Output::Event(Event::Roster));
+        let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
+        Ok(Answer::Joined { mesh, name: self.mesh.roster().name.clone(), beads })
+    }
+
+    /// Goes on in the mesh that this node is in, where it was removed and has been let in again.
+    fn enter_again(&mut self, control: Vec<Entry>) -> Result<Answer, Failure> {
+        let mesh = self.entries.mesh();
+        self.take(None, storable(mesh, control))?;
+        if self.mesh.roster().role(self.entries.node()).is_none() {
+            let problem = "the inviter did not let this node in again".to_owned();
+            return Err(CommandError::Refused { problem, hint: "ask for a new ticket".to_owned() }.into());
+        }
+        self.settle_views()?;
+        self.outputs.push(Output::Members(self.mesh.peers()));
         let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
         Ok(Answer::Joined { mesh, name: self.mesh.roster().name.clone(), beads })
     }
@@ -399,7 +425,9 @@ impl Replica {
     /// Empties the store of the mesh that is left and begins with the control entries of the one entered.
     fn leave(&mut self, entered: &Mesh, control: &[Entry]) -> Result<(), StoreError> {
         // What is kept of tokens stays: agents are the same in every mesh that their node is in.
-        for prefix in [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::PEERS, keys::AUTHORS] {
+        let apart =
+            [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::BARRED, keys::PEERS, keys::AUTHORS];
+        for prefix in apart.into_iter().chain([keys::LINKS]) {
             for key in self.stage.keys(prefix)? {
                 self.stage.delete(key);
             }
@@ -407,9 +435,13 @@ impl Replica {
         self.beads.clear(&mut self.stage)?;
         self.mail.clear(&mut self.stage)?;
         self.leave_leases()?;
+        let drawn = InstanceId::from_bytes(random(&mut self.rng));
+        let node = self.entries.node();
+        // Who was in that mesh before and was removed goes on where its entries count.
+        let again = entered.roster().members.get(&node).filter(|_| entered.roster().standings.contains_key(&node));
         let identity = Identity {
             mesh: entered.roster().mesh,
-            instance: InstanceId::from_bytes(random(&mut self.rng)),
+            instance: again.map_or(drawn, |member| instance_after(member.admission)),
             machine: self.config.machine.clone(),
         };
         self.entries = Entries::fresh(&mut self.stage, self.config.key.clone(), identity);

@@ -76,7 +76,8 @@ impl Replica {
         let mut fences = Vec::new();
         for (_, facts) in self.claims.fenced_on(&self.stage, bead)? {
             if let (Some(holder), Some(fence)) = (facts.holder(), facts.fence())
-                && self.mesh.roster().may_write(holder.node)
+                && (self.mesh.roster().may_write(holder.node)
+                    || self.mesh.roster().standings.contains_key(&holder.node))
             {
                 let closes: Vec<EntryId> = fence.closes.iter().copied().collect();
                 fences.push((holder, fence.token, closes));

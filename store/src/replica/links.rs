@@ -192,9 +192,10 @@ impl Links {
         Ok((link.session.lag().unwrap_or(before), Some(now.wall), under_way))
     }
 
-    /// Returns the links of nodes that are no members.
-    pub(crate) fn strangers(&self, roster: &Roster) -> Vec<LinkId> {
-        self.up.iter().filter(|(_, link)| !roster.members.contains_key(&link.node)).map(|(id, _)| *id).collect()
+    /// Returns the links of nodes that are no members, with the nodes.
+    pub(crate) fn strangers(&self, roster: &Roster) -> Vec<(LinkId, NodeId)> {
+        let strangers = self.up.iter().filter(|(_, link)| !roster.members.contains_key(&link.node));
+        strangers.map(|(id, link)| (*id, link.node)).collect()
     }
 }
 

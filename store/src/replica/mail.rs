@@ -12,6 +12,7 @@ use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
 use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::planted::{self, Bug};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::mesh::Mesh;
@@ -33,12 +34,22 @@ use search::Search;
 pub(super) use system::SystemRecord;
 pub(super) use thread::THREAD_WHOLE_MAX;
 
-/// The first entry of an author that carries a letter, and which of its operations that is.
+/// Entries of one node that are remembered to carry one letter or receipt.
+const SAID_MAX: usize = 8;
+
+/// An entry that carries a letter, and which of its operations that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Carried {
     pub(crate) hlc: Timestamp,
     entry: EntryId,
     op: u32,
+}
+
+/// An entry that carries a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Said {
+    hlc: Timestamp,
+    entry: EntryId,
 }
 
 /// A letter that has effect. Its body stays in the entry.
@@ -83,7 +94,24 @@ impl Mail {
                     let carried = Carried { hlc: content.hlc, entry: entry.id(), op };
                     self.apply_letter(stage, mesh, (letter_id(&raw.body), &*letter), (content.author, carried))?;
                 }
-                Ok(Op::Receipt(receipt)) => self.apply_receipt(stage, mesh, receipt, (content.author, content.hlc))?,
+                Ok(Op::Receipt(receipt)) => {
+                    let said = Said { hlc: content.hlc, entry: entry.id() };
+                    self.apply_receipt(stage, mesh, receipt, (content.author, said))?;
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the letters and receipts of an entry anew that has come to count, or counts no more.
+    pub(crate) fn judge_entry(&mut self, stage: &mut Stage, mesh: &Mesh, entry: &Entry) -> Result<(), StoreError> {
+        for raw in entry.content().ops.iter().filter(|raw| Op::is_mail(raw)) {
+            match Op::decode(raw) {
+                Ok(Op::Letter(letter)) => {
+                    self.refresh(stage, mesh, (letter_id(&raw.body), letter.from), &letter)?;
+                }
+                Ok(Op::Receipt(receipt)) => self.refresh_receipts(stage, mesh, receipt.letter, receipt.agent)?,
                 Ok(_) | Err(_) => {}
             }
         }
@@ -98,12 +126,9 @@ impl Mail {
         (author, carried): (NodeId, Carried),
     ) -> Result<(), StoreError> {
         stage.put(keys::letters_from_in(letter.from, carried.entry), Vec::new());
-        let key = keys::carried(id, author);
-        let known: Option<Carried> = stage.record(&key)?;
-        if known.is_some_and(|known| known <= carried) {
+        if !note_lowest(stage, keys::carried(id, author), carried)? {
             return Ok(());
         }
-        stage.put_record(key, &carried);
         self.refresh(stage, mesh, (id, letter.from), letter)
     }
 
@@ -112,15 +137,12 @@ impl Mail {
         stage: &mut Stage,
         mesh: &Mesh,
         receipt: Receipt,
-        (author, hlc): (NodeId, Timestamp),
+        (author, said): (NodeId, Said),
     ) -> Result<(), StoreError> {
         let Receipt { letter, agent, kind } = receipt;
-        let key = keys::receipt(letter, agent, kind, author);
-        let known: Option<Timestamp> = stage.record(&key)?;
-        if known.is_some_and(|known| known <= hlc) {
+        if !note_lowest(stage, keys::receipt(letter, agent, kind, author), said)? {
             return Ok(());
         }
-        stage.put_record(key, &hlc);
         self.refresh_receipts(stage, mesh, letter, agent)
     }
 
@@ -338,7 +360,8 @@ fn count(stage: &mut Stage, key: Vec<u8>, step: Step) -> Result<(), StoreError> 
 fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
     // An agent is known while its node may write.
     let Some(sender) = mesh.directory().agent(from) else { return Ok(None) };
-    let mut carried: Option<Carried> = stage.record(&keys::carried(id, sender.node))?;
+    let all: Vec<Carried> = stage.record(&keys::carried(id, sender.node))?.unwrap_or_default();
+    let mut carried = all.into_iter().find(|carried| mesh.counts(sender.node, carried.entry));
     if carried.is_none() && planted::is(Bug::ImpostorLetter) {
         carried = check::first_place(stage, id)?;
     }
@@ -395,9 +418,30 @@ pub(crate) fn receipt_at(
     let key = keys::receipt(letter, agent, kind, known.node);
     if planted::is(Bug::ImpostorReceipt) {
         let of_any = &key[..key.len() - NodeId::BYTES];
-        return stage.keys(of_any)?.first().map_or(Ok(None), |key| stage.record(key));
+        let first = stage.keys(of_any)?.first().map_or(Ok(None), |key| stage.record::<Vec<Said>>(key))?;
+        return Ok(first.and_then(|said| said.first().map(|said| said.hlc)));
     }
-    stage.record(&key)
+    let said: Vec<Said> = stage.record(&key)?.unwrap_or_default();
+    Ok(said.into_iter().find(|said| mesh.counts(known.node, said.entry)).map(|said| said.hlc))
+}
+
+/// Adds to the lowest of what one node has said over and over; returns whether it is among them now.
+///
+/// More than one matter only where the node was cut off in between.
+fn note_lowest<T: Ord + Copy + Serialize + DeserializeOwned>(
+    stage: &mut Stage,
+    key: Vec<u8>,
+    said: T,
+) -> Result<bool, StoreError> {
+    let mut known: Vec<T> = stage.record(&key)?.unwrap_or_default();
+    let Err(place) = known.binary_search(&said) else { return Ok(false) };
+    if place >= SAID_MAX {
+        return Ok(false);
+    }
+    known.insert(place, said);
+    known.truncate(SAID_MAX);
+    stage.put_record(key, &known);
+    Ok(true)
 }
 
 /// Returns when an agent first read a letter; who acknowledges it has read it.

@@ -8,15 +8,17 @@ use beadmesh_protocol::agent::Directory;
 use beadmesh_protocol::alias;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
-use beadmesh_protocol::id::{AgentId, MeshId, NodeId, ProjectId};
+use beadmesh_protocol::id::{AgentId, EntryId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
 use beadmesh_protocol::lease::{Epoch, Start, Succession};
 use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
-use beadmesh_protocol::op::{Admit, NodeFacts, Op, ProjectKeys, Role};
+use beadmesh_protocol::op::{Admit, CutEnd, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::project::{ProjectKey, Projects};
 use beadmesh_protocol::reconcile::Summary;
 use beadmesh_protocol::roster::{Introduction, Roster};
 
+use super::cuts::Cuts;
+use super::entries::Entries;
 use crate::command::{CommandError, NewInvite, ProjectAnswer, ProjectContext};
 use crate::folds::Folds;
 use crate::keys;
@@ -39,6 +41,7 @@ const DEFAULT_PREFIX: &str = "bm";
 pub(crate) struct Mesh {
     node: NodeId,
     control: Arc<Control>,
+    cuts: Cuts,
     folds: Option<Folds>,
 }
 
@@ -48,7 +51,11 @@ pub(crate) struct Control {
     /// In the order in which they came to whoever folded them.
     entries: Vec<Entry>,
     set: Summary,
-    pub(crate) roster: Roster,
+    /// Those that count for nothing since their nodes were cut off.
+    void: Summary,
+    /// Whether entries may be known that have no effect because of their author.
+    has_void: bool,
+    pub(crate) roster: Arc<Roster>,
     projects: Projects,
     directory: Directory,
     succession: Arc<Succession>,
@@ -69,18 +76,21 @@ pub(crate) struct Learned {
     pub(crate) agents: bool,
     /// Whether beads may be assigned to agents of this node otherwise than before.
     pub(crate) assignable: bool,
+    /// Entries of nodes that were cut off or let in again that count now, or count no more.
+    pub(crate) judged: Vec<(NodeId, EntryId)>,
 }
 
 impl Control {
-    /// Folds entries; `None` while the founding entry is not among them.
+    /// Folds entries, whose roster is known.
     ///
     /// What was known of voters before, by so many of the first entries, need not be folded again.
-    fn of(mesh: MeshId, entries: Vec<Entry>, known: Option<(Arc<Succession>, usize)>) -> Option<Self> {
-        let roster = Roster::fold(mesh, &entries)?;
-        let projects = fold_projects(&roster, &entries);
-        let directory = Directory::fold(&roster, &entries);
+    fn of(roster: Arc<Roster>, cuts: &Cuts, entries: Vec<Entry>, known: Option<(Arc<Succession>, usize)>) -> Self {
+        let counts = |entry: &Entry| cuts.counts(&roster, entry.content().author, entry.id());
+        let projects = fold_projects(counts, &entries);
+        let directory = Directory::fold(counts, &entries);
         let set = Summary::of(entries.iter().map(Entry::id));
-        let first = || (Arc::new(Succession::new(mesh, roster.owner, roster.recovery)), 0);
+        let void = void_of(&roster, cuts, &entries);
+        let first = || (Arc::new(Succession::new(roster.mesh, roster.owner, roster.recovery)), 0);
         let (mut succession, from) = known.unwrap_or_else(first);
         for entry in &entries[from..] {
             for op in entry.content().ops.iter().filter(|raw| Op::is_of_voters(raw)) {
@@ -88,12 +98,13 @@ impl Control {
             }
         }
         let epoch = succession.current();
-        Some(Self { entries, set, roster, projects, directory, succession, epoch })
+        let has_void = !roster.standings.is_empty() || roster.known.iter().any(|node| !roster.may_write(*node));
+        Self { entries, set, void, has_void, roster, projects, directory, succession, epoch }
     }
 
-    /// Returns what names the entries.
-    pub(crate) fn set(&self) -> Summary {
-        self.set
+    /// Returns what names the entries, and those of them that count for nothing since their nodes were cut off.
+    pub(crate) fn sets(&self) -> (Summary, Summary) {
+        (self.set, self.void)
     }
 }
 
@@ -119,12 +130,59 @@ pub(crate) struct Named {
 impl Mesh {
     /// Folds the control entries of a mesh; `None` while the founding entry is not among them.
     pub(crate) fn of(mesh: MeshId, node: NodeId, entries: Vec<Entry>, folds: Option<Folds>) -> Option<Self> {
-        let found = folds.as_ref().and_then(|folds| folds.control(mesh, Summary::of(entries.iter().map(Entry::id))));
-        let control = match found {
-            Some(control) => control,
-            None => Arc::new(Control::of(mesh, entries, None)?),
+        let cuts = Cuts::default();
+        let set = Summary::of(entries.iter().map(Entry::id));
+        let roster = match folds.as_ref().and_then(|folds| folds.roster(mesh, set)) {
+            Some(roster) => roster,
+            None => Arc::new(Roster::fold(mesh, &entries)?),
         };
-        Some(Self { node, control, folds })
+        let sets = (set, void_of(&roster, &cuts, &entries));
+        let found = folds.as_ref().and_then(|folds| folds.control(mesh, sets));
+        let control = found.unwrap_or_else(|| Arc::new(Control::of(roster, &cuts, entries, None)));
+        Some(Self { node, control, cuts, folds })
+    }
+
+    /// Finds out what counts of the entries of nodes that were cut off, as far as they are here.
+    pub(crate) fn open_cuts(&mut self, stage: &mut Stage, entries: &Entries) -> Result<(), StoreError> {
+        self.cuts = Cuts::open(stage, entries, self.roster())?;
+        if !self.roster().standings.is_empty() {
+            self.fold(self.control.roster.clone(), Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Returns whether an entry has effect, by all that is known of its author.
+    pub(crate) fn counts(&self, author: NodeId, entry: EntryId) -> bool {
+        self.cuts.counts(self.roster(), author, entry)
+    }
+
+    /// Returns whether entries may be here that have no effect because of their author.
+    pub(crate) fn has_void(&self) -> bool {
+        self.control.has_void
+    }
+
+    /// Notes an entry that is stored now; returns others of its author that have come to count by it.
+    pub(crate) fn note(&mut self, stage: &mut Stage, entry: &Entry) -> Vec<(NodeId, EntryId)> {
+        let author = entry.content().author;
+        let gained = self.cuts.note(stage, entry);
+        let roster = &self.control.roster;
+        let gained = gained.into_iter().filter(|_| roster.standings.contains_key(&author));
+        gained.map(|entry| (author, entry)).collect()
+    }
+
+    /// Returns where a removal of a node would cut it off now.
+    pub(crate) fn ends(
+        &mut self,
+        stage: &mut Stage,
+        entries: &Entries,
+        node: NodeId,
+    ) -> Result<Vec<CutEnd>, StoreError> {
+        self.cuts.ends(stage, entries, (&self.control.roster, node))
+    }
+
+    /// Returns the entries of a node that was cut off.
+    pub(crate) fn entries_of(&self, node: NodeId) -> Vec<EntryId> {
+        self.cuts.entries_of(node)
     }
 
     pub(crate) fn roster(&self) -> &Roster {
@@ -146,24 +204,16 @@ impl Mesh {
         &self.control.directory
     }
 
-    /// Takes new control entries and folds again.
-    pub(crate) fn extend(&mut self, entries: Vec<Entry>) -> Learned {
-        let mesh = self.roster().mesh;
-        let mut set = self.control.set;
-        entries.iter().for_each(|entry| set.add(entry.id()));
-        let found = self.folds.as_ref().and_then(|folds| folds.control(mesh, set));
-        let control = found.unwrap_or_else(|| {
-            let held = Arc::get_mut(&mut self.control).map(|control| std::mem::take(&mut control.entries));
-            let mut held = held.unwrap_or_else(|| self.control.entries.clone());
-            let known = Some((self.control.succession.clone(), held.len()));
-            held.extend(entries);
-            let control = Arc::new(Control::of(mesh, held, known).expect("the founding entry is still there"));
-            if let Some(folds) = &self.folds {
-                folds.keep_control(mesh, &control);
-            }
-            control
-        });
-        let before = std::mem::replace(&mut self.control, control);
+    /// Takes new control entries, or none where others have come to count, and folds again.
+    pub(crate) fn extend(
+        &mut self,
+        stage: &mut Stage,
+        held: &Entries,
+        entries: Vec<Entry>,
+    ) -> Result<Learned, StoreError> {
+        let roster = self.roster_with(&entries);
+        let judged = self.cuts.judge(stage, held, (&self.control.roster, &roster))?;
+        let before = self.fold(roster, entries);
         let renamed = before.projects.is_renamed_in(&self.control.projects);
         let turned: BTreeSet<AgentId> = before.directory.turned(self.directory()).collect();
         let agents = before.directory != *self.directory();
@@ -173,7 +223,48 @@ impl Mesh {
         };
         let name = |roster: &Roster| roster.members.contains_key(&self.node).then(|| roster.display_name(self.node));
         let assignable = turned.iter().any(here) || name(&before.roster) != name(self.roster());
-        Learned { before, renamed, turned, agents, assignable }
+        Ok(Learned { before, renamed, turned, agents, assignable, judged })
+    }
+
+    /// Returns the roster of the entries that are known and some more.
+    fn roster_with(&self, new: &[Entry]) -> Arc<Roster> {
+        if new.is_empty() {
+            return self.control.roster.clone();
+        }
+        let mesh = self.roster().mesh;
+        let mut set = self.control.set;
+        new.iter().for_each(|entry| set.add(entry.id()));
+        if let Some(found) = self.folds.as_ref().and_then(|folds| folds.roster(mesh, set)) {
+            return found;
+        }
+        let entries = self.control.entries.iter().chain(new);
+        let roster = Arc::new(Roster::fold(mesh, entries).expect("the founding entry is still there"));
+        if let Some(folds) = &self.folds {
+            folds.keep_roster(set, &roster);
+        }
+        roster
+    }
+
+    /// Folds the entries that are known and some more, whose roster is known; returns what was known before, which may
+    /// have lost its entries.
+    fn fold(&mut self, roster: Arc<Roster>, new: Vec<Entry>) -> Arc<Control> {
+        let mesh = roster.mesh;
+        let mut set = self.control.set;
+        new.iter().for_each(|entry| set.add(entry.id()));
+        let void = void_of(&roster, &self.cuts, self.control.entries.iter().chain(&new));
+        let found = self.folds.as_ref().and_then(|folds| folds.control(mesh, (set, void)));
+        let control = found.unwrap_or_else(|| {
+            let held = Arc::get_mut(&mut self.control).map(|control| std::mem::take(&mut control.entries));
+            let mut held = held.unwrap_or_else(|| self.control.entries.clone());
+            let known = Some((self.control.succession.clone(), held.len()));
+            held.extend(new);
+            let control = Arc::new(Control::of(roster, &self.cuts, held, known));
+            if let Some(folds) = &self.folds {
+                folds.keep_control(mesh, &control);
+            }
+            control
+        });
+        std::mem::replace(&mut self.control, control)
     }
 
     /// Returns the operations on projects, to take along into another mesh.
@@ -238,7 +329,7 @@ impl Mesh {
     /// Returns what to write so that the mesh knows this node's name and addresses; nothing when it does.
     pub(crate) fn announce(&self, name: &str, addresses: Vec<String>) -> Option<Op> {
         let present = self.roster().members.get(&self.node)?;
-        let known = present.name == name && present.addresses == addresses;
+        let known = present.own_name == name && present.addresses == addresses;
         let facts = NodeFacts { seen: self.roster().facts_seen_by(self.node), name: name.to_owned(), addresses };
         (!known).then_some(Op::Node(facts))
     }
@@ -318,6 +409,12 @@ impl Mesh {
         if self.is_writer() {
             return Ok(());
         }
+        if self.roster().role(self.node).is_none() {
+            return Err(CommandError::Refused {
+                problem: "this node was removed from the mesh: what it writes has no effect".to_owned(),
+                hint: "ask an admin for a new ticket and run `beadmesh join` with it".to_owned(),
+            });
+        }
         let owner = self.roster().display_name(self.roster().owner);
         Err(CommandError::Refused {
             problem: "this node is an observer: it reads, and what it writes has no effect".to_owned(),
@@ -368,14 +465,17 @@ impl Mesh {
             let introduction = self.roster().introduction(joiner, &self.control.entries);
             return Ok(introduction.ok_or(JoinRefusal::NotAdmin).and_then(welcome_of).map(Welcome::Again));
         }
-        if self.roster().role(self.node) != Some(Role::Admin) {
+        if stage.get(&keys::barred(request.invite, joiner))?.is_some() {
+            return Ok(Err(JoinRefusal::Removed));
+        }
+        if !self.roster().may_act_on(self.node, joiner) {
             return Ok(Err(JoinRefusal::NotAdmin));
         }
         if self.roster().members.len() >= NODES_MAX {
             return Ok(Err(JoinRefusal::MeshFull));
         }
         let admit = Admit {
-            seen: self.roster().seen_by(self.node),
+            seen: self.roster().seen_about(self.node, joiner),
             node: joiner,
             name: request.name.clone(),
             role: invite.role,
@@ -398,6 +498,9 @@ impl Mesh {
             if wall <= invite.expires.after(EXPIRED_GRACE) {
                 open = true;
             } else {
+                for barred in stage.keys(&keys::barred_from(invite.secret.invite()))? {
+                    stage.delete(barred);
+                }
                 stage.delete(key);
             }
         }
@@ -455,9 +558,21 @@ fn take(succession: &mut Succession, author: NodeId, raw: &RawOp) {
     }
 }
 
-/// Folds the operations on projects of those who may write, in the order of their hybrid times.
-fn fold_projects(roster: &Roster, control: &[Entry]) -> Projects {
-    let mut entries: Vec<&Entry> = control.iter().filter(|entry| roster.may_write(entry.content().author)).collect();
+/// Sums up the control entries that count for nothing since their nodes were cut off.
+fn void_of<'a>(roster: &Roster, cuts: &Cuts, control: impl IntoIterator<Item = &'a Entry>) -> Summary {
+    if roster.standings.is_empty() {
+        return Summary::default();
+    }
+    let is_void = |entry: &&Entry| {
+        let author = entry.content().author;
+        roster.standings.contains_key(&author) && !cuts.counts(roster, author, entry.id())
+    };
+    Summary::of(control.into_iter().filter(is_void).map(Entry::id))
+}
+
+/// Folds the operations on projects of entries that count, in the order of their hybrid times.
+fn fold_projects(counts: impl Fn(&Entry) -> bool, control: &[Entry]) -> Projects {
+    let mut entries: Vec<&Entry> = control.iter().filter(|entry| counts(entry)).collect();
     entries.sort_by_key(|entry| (entry.content().hlc, entry.id()));
     let mut projects = Projects::default();
     for op in entries.into_iter().flat_map(Entry::control_ops) {

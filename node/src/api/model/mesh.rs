@@ -3,11 +3,13 @@
 use std::fmt;
 
 use beadmesh_protocol::op::Role;
-use beadmesh_store::command::{MemberAnswer, PeerAnswer};
+use beadmesh_store::command::PeerAnswer;
 use beadmesh_store::replica;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroize;
+
+use super::FormerMember;
 
 /// How the node and its mesh stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +23,9 @@ pub struct StatusBody {
     /// What this node may do.
     #[schema(value_type = String)]
     pub role: Role,
+    /// That this node was removed from the mesh, where it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<FormerMember>,
     /// Entries stored.
     pub entries: u64,
     /// Beads known, deleted ones included.
@@ -136,35 +141,6 @@ pub struct PeersBody {
     pub peers: Vec<Peer>,
 }
 
-/// A member of the mesh.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Member {
-    /// Its id.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    #[schema(value_type = String)]
-    pub role: Role,
-    /// Whether it owns the mesh.
-    pub owner: bool,
-    /// Whether it is this node.
-    pub here: bool,
-    /// Who let it in.
-    pub admitted_by: String,
-    /// When it was let in.
-    pub admitted_at: String,
-    /// Where it says it can be reached.
-    pub addresses: Vec<String>,
-}
-
-/// The members of the mesh.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MembersBody {
-    /// The members.
-    pub members: Vec<Member>,
-}
-
 /// A text that opens something: shown once to whom it is meant for, and never in a log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ToSchema)]
 #[serde(transparent)]
@@ -192,6 +168,8 @@ impl fmt::Debug for SecretText {
 /// A new invite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InviteBody {
+    /// Its id, which is no secret: `invite revoke` takes it.
+    pub id: String,
     /// What the other node is to be given.
     #[schema(value_type = String)]
     pub ticket: SecretText,
@@ -382,10 +360,3 @@ impl From<PeerAnswer> for Peer {
     }
 }
 
-impl From<MemberAnswer> for Member {
-    fn from(answer: MemberAnswer) -> Self {
-        let MemberAnswer { node, name, role, owner, here, admitted_by, admitted_at, addresses } = answer;
-        let (id, admitted_at) = (node.to_string(), admitted_at.to_string());
-        Self { id, name, role, owner, here, admitted_by, admitted_at, addresses }
-    }
-}

@@ -90,6 +90,11 @@ impl Warm {
         self.shown.get_or_init(shown).clone()
     }
 
+    /// Returns whether some change may wait for that one.
+    pub(super) fn may_await(&self, change: ChangeHash) -> bool {
+        self.unsettled || self.waiting.values().any(|waiting| waiting.deps().contains(&change))
+    }
+
     /// Edits the document; returns the changes that do it.
     pub(super) fn edit(&mut self, actor: [u8; 8], wall: Wall, edits: &[Edit]) -> Result<Vec<Change>, EditError> {
         let changes = self.document.edit(actor, wall, edits)?;

@@ -103,7 +103,9 @@ impl Replica {
 
     /// Lists the agents of the mesh, by address.
     pub(super) fn agents_answer(&self, all: bool) -> Result<Answer, Failure> {
-        let wanted = self.mesh.directory().all().filter(|(_, agent)| all || !agent.retired);
+        let members = &self.mesh.roster().members;
+        let acts = |agent: &Agent| !agent.retired && members.contains_key(&agent.node);
+        let wanted = self.mesh.directory().all().filter(|(_, agent)| all || acts(agent));
         let mut agents = wanted.map(|(id, _)| self.agent_answer(id)).collect::<Result<Vec<_>, _>>()?;
         agents.sort_by_cached_key(|agent| (!agent.here, agent.address.to_ascii_lowercase(), agent.id));
         Ok(Answer::Agents(agents))

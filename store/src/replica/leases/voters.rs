@@ -71,18 +71,8 @@ impl Replica {
         let mut chosen = Vec::new();
         for name in &new.nodes {
             let shown: String = name.chars().take(80).collect();
-            let roster = self.mesh.roster();
-            let called: Vec<NodeId> =
-                roster.members.keys().copied().filter(|node| self.mesh.is_called(*node, name)).collect();
-            let node = match called[..] {
-                [node] => node,
-                [] => return Err(CommandError::NotFound { what: "node", name: shown }.into()),
-                _ => {
-                    let candidates = called.iter().map(ToString::to_string).collect();
-                    return Err(CommandError::Ambiguous { name: shown, candidates }.into());
-                }
-            };
-            if roster.role(node) == Some(Role::Observer) {
+            let node = self.member_called(name)?;
+            if self.mesh.roster().role(node) == Some(Role::Observer) {
                 let hint = "choose members; what an observer says has no effect".to_owned();
                 return Err(CommandError::Refused { problem: format!("{shown} is an observer"), hint }.into());
             }

@@ -132,5 +132,6 @@ fn carried(stage: &Stage) -> Result<BTreeSet<LetterId>, StoreError> {
 pub(super) fn first_place(stage: &Stage, id: LetterId) -> Result<Option<Carried>, StoreError> {
     let list = keys::carried_of(id);
     let first = stage.keys_from(&list, &list, 1)?;
-    first.first().map_or(Ok(None), |key| stage.record(key))
+    let places: Option<Vec<Carried>> = first.first().map_or(Ok(None), |key| stage.record(key))?;
+    Ok(places.and_then(|places| places.first().copied()))
 }

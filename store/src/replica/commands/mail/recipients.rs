@@ -46,9 +46,11 @@ impl Replica {
         Ok(recipients)
     }
 
-    /// Returns those of some agents that are known and not retired.
+    /// Returns those of some agents that are known, not retired, and of members.
     pub(super) fn active(&self, agents: impl IntoIterator<Item = AgentId>) -> Vec<AgentId> {
-        let is_active = |agent: &AgentId| self.mesh.directory().agent(*agent).is_some_and(|agent| !agent.retired);
+        let members = &self.mesh.roster().members;
+        let acts = |agent: &Agent| !agent.retired && members.contains_key(&agent.node);
+        let is_active = |agent: &AgentId| self.mesh.directory().agent(*agent).is_some_and(acts);
         agents.into_iter().filter(is_active).collect()
     }
 
@@ -86,6 +88,13 @@ impl Replica {
         let id = self.find_agent(name)?;
         if self.mesh.directory().agent(id).is_some_and(|agent| agent.retired) {
             let problem = format!("the agent {} is retired", self.mesh.address(id));
+            return Err(refused(problem, "`beadmesh agent list` shows who reads mail"));
+        }
+        let away =
+            self.mesh.directory().agent(id).filter(|agent| !self.mesh.roster().members.contains_key(&agent.node));
+        if let Some(agent) = away {
+            let node = self.mesh.roster().display_name(agent.node);
+            let problem = format!("the agent {} is of {node}, which is in the mesh no more", agent.name);
             return Err(refused(problem, "`beadmesh agent list` shows who reads mail"));
         }
         Ok(id)

@@ -1,0 +1,244 @@
+//! Commands on members: removing them, giving them roles and names, leaving, and the invites by which they come.
+
+use beadmesh_protocol::id::{InviteId, NodeId};
+use beadmesh_protocol::invite::Invite;
+use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
+
+use super::super::{Failure, Replica};
+use crate::command::{Answer, Command, CommandError, FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
+use crate::keys;
+
+impl Replica {
+    /// Carries out a command on members or invites.
+    pub(super) fn obey_on_members(&mut self, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::Member(wish) => self.obey_on_member(wish),
+            Command::Invites => self.invites(),
+            Command::RevokeInvite(name) => self.revoke_invite(&name),
+            _ => Ok(Answer::Members(self.members(), self.former())),
+        }
+    }
+
+    /// Carries out a wish about a member.
+    fn obey_on_member(&mut self, wish: MemberWish) -> Result<Answer, Failure> {
+        match wish {
+            MemberWish::Remove(name) => self.remove_member(&name),
+            MemberWish::Role(name, role) => self.set_role(&name, role),
+            MemberWish::Rename(name, new) => self.rename_member(&name, &new),
+            MemberWish::Leave => self.leave_mesh(),
+        }
+    }
+
+    fn remove_member(&mut self, name: &str) -> Result<Answer, Failure> {
+        let node = self.member_called(name)?;
+        if node == self.entries.node() {
+            let problem = "this node does not remove itself".to_owned();
+            return Err(refused(problem, "run `beadmesh leave` to take it out of the mesh"));
+        }
+        self.check_authority(node)?;
+        self.check_no_voter(node)?;
+        self.take_from(node, None)?;
+        let former = self.former().into_iter().find(|former| former.node == node);
+        former.map(|former| Answer::Removed(Box::new(former))).ok_or_else(no_effect)
+    }
+
+    fn leave_mesh(&mut self) -> Result<Answer, Failure> {
+        let (roster, here) = (self.mesh.roster(), self.entries.node());
+        if roster.members.len() == 1 && roster.members.contains_key(&here) {
+            return Err(refused("this node is alone in its mesh".to_owned(), "`beadmesh join` takes it into another"));
+        }
+        if roster.role(here).is_none() {
+            let problem = "this node is in the mesh no more".to_owned();
+            return Err(CommandError::Conflict { problem, hint: back_in() }.into());
+        }
+        if roster.owner == here {
+            let problem = "this node owns the mesh, and the owner does not leave it".to_owned();
+            return Err(refused(problem, "stop it with `beadmesh down`; the mesh goes on without it"));
+        }
+        self.check_no_voter(here)?;
+        self.take_from(here, None)?;
+        let former = self.former().into_iter().find(|former| former.node == here);
+        former.map(|former| Answer::Removed(Box::new(former))).ok_or_else(no_effect)
+    }
+
+    fn set_role(&mut self, name: &str, role: Role) -> Result<Answer, Failure> {
+        let (node, here) = (self.member_called(name)?, self.entries.node());
+        let present = self.mesh.roster().role(node);
+        if node != here || present.is_none_or(|present| role >= present) || node == self.mesh.roster().owner {
+            self.check_authority(node)?;
+        }
+        if present == Some(role) {
+            let problem = format!("{} has that role", self.mesh.roster().display_name(node));
+            let hint = "`beadmesh members` shows who may do what".to_owned();
+            return Err(CommandError::Conflict { problem, hint }.into());
+        }
+        if present < Some(role) {
+            let member = self.mesh.roster().members.get(&node);
+            let name = member.map(|member| member.name.clone()).unwrap_or_default();
+            let seen = self.mesh.roster().seen_about(here, node);
+            self.author(vec![Op::Admit(Admit { seen, node, name, role, invite: None }).encode()])?;
+        } else {
+            if role == Role::Observer {
+                self.check_no_voter(node)?;
+            }
+            self.take_from(node, Some(role))?;
+        }
+        self.member_answer(node)
+    }
+
+    fn rename_member(&mut self, name: &str, new: &str) -> Result<Answer, Failure> {
+        let node = self.member_called(name)?;
+        let here = self.entries.node();
+        if node != here {
+            self.check_authority(node)?;
+        }
+        let new = new.trim();
+        if new.is_empty() || new.len() > NAME_BYTES_MAX || new.contains(|char: char| char.is_control() || char == '@') {
+            return Err(CommandError::Invalid {
+                field: "name".to_owned(),
+                problem: format!("a node's name has 1 to {NAME_BYTES_MAX} bytes, without control characters or @"),
+                hint: "use a short word, such as laptop".to_owned(),
+            }
+            .into());
+        }
+        let naming = Naming { seen: self.mesh.roster().seen_about(here, node), node, name: new.to_owned() };
+        self.author(vec![Op::Name(naming).encode()])?;
+        self.member_answer(node)
+    }
+
+    /// Lists the invites that this node has opened, the first to expire first.
+    fn invites(&self) -> Result<Answer, Failure> {
+        let roster = self.mesh.roster();
+        let answer = |invite: Invite| OpenInviteAnswer {
+            invite: invite.secret.invite(),
+            role: invite.role,
+            expires: invite.expires,
+            uses_left: invite.uses_left,
+            used_by: invite.used_by.iter().map(|node| roster.display_name(*node)).collect(),
+        };
+        let mut invites: Vec<OpenInviteAnswer> =
+            self.stage.records(keys::INVITES)?.into_iter().map(|(_, invite)| answer(invite)).collect();
+        invites.sort_by_key(|invite| (invite.expires, invite.invite));
+        Ok(Answer::Invites(invites))
+    }
+
+    /// Closes an invite, which a person names by its id or the start of it.
+    fn revoke_invite(&mut self, name: &str) -> Result<Answer, Failure> {
+        let wanted = name.trim().to_ascii_lowercase();
+        let mut found: Vec<InviteId> = Vec::new();
+        for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
+            let id = invite.secret.invite();
+            if !wanted.is_empty() && id.to_string().starts_with(&wanted) {
+                found.push(id);
+            }
+        }
+        let shown: String = name.chars().take(80).collect();
+        let id = match found[..] {
+            [id] => id,
+            [] => return Err(CommandError::NotFound { what: "invite", name: shown }.into()),
+            _ => {
+                let candidates = found.iter().take(10).map(ToString::to_string).collect();
+                return Err(CommandError::Ambiguous { name: shown, candidates }.into());
+            }
+        };
+        self.stage.delete(keys::invite(id));
+        for barred in self.stage.keys(&keys::barred_from(id))? {
+            self.stage.delete(barred);
+        }
+        self.update_join_open()?;
+        Ok(Answer::Done)
+    }
+
+    /// Describes those who were members.
+    pub(super) fn former(&self) -> Vec<FormerAnswer> {
+        let roster = self.mesh.roster();
+        let answer = |(node, former): (&NodeId, &beadmesh_protocol::roster::Former)| FormerAnswer {
+            node: *node,
+            name: former.name.clone(),
+            removed_by: roster.display_name(former.removed_by),
+            removed_at: former.removed_at.wall(),
+        };
+        roster.former.iter().map(answer).collect()
+    }
+
+    /// Returns the member that a person means.
+    pub(in super::super) fn member_called(&self, name: &str) -> Result<NodeId, CommandError> {
+        let shown: String = name.chars().take(80).collect();
+        let members = self.mesh.roster().members.keys().copied();
+        let called: Vec<NodeId> = members.filter(|node| self.mesh.is_called(*node, name)).collect();
+        match called[..] {
+            [node] => Ok(node),
+            [] => Err(CommandError::NotFound { what: "node", name: shown }),
+            _ => {
+                let candidates = called.iter().take(10).map(ToString::to_string).collect();
+                Err(CommandError::Ambiguous { name: shown, candidates })
+            }
+        }
+    }
+
+    /// Refuses what this node may not do about a member.
+    fn check_authority(&self, node: NodeId) -> Result<(), Failure> {
+        let (roster, here) = (self.mesh.roster(), self.entries.node());
+        let owner = roster.display_name(roster.owner);
+        if roster.role(here) != Some(Role::Admin) {
+            let problem = "only admins do that, and this node is none".to_owned();
+            return Err(refused(problem, &format!("run it on {owner}, or another admin")));
+        }
+        if node == roster.owner {
+            let problem = format!("{owner} owns the mesh: nobody removes it or takes its role");
+            return Err(refused(problem, "name another node; `beadmesh members` shows who owns the mesh"));
+        }
+        if !roster.may_act_on(here, node) {
+            let problem = format!("{} has been an admin for longer than this node", roster.display_name(node));
+            return Err(refused(problem, &format!("run it on {owner}, which owns the mesh")));
+        }
+        Ok(())
+    }
+
+    /// Refuses to take its word from a node on which leases rest.
+    fn check_no_voter(&self, node: NodeId) -> Result<(), Failure> {
+        let epoch = self.mesh.epoch().0;
+        let next = self.mesh.succession().proposed(epoch);
+        let seats = |epoch: &beadmesh_protocol::lease::Epoch| epoch.seats.iter().any(|seat| seat.node == node);
+        if !seats(epoch) && !next.is_some_and(seats) {
+            return Ok(());
+        }
+        let roster = self.mesh.roster();
+        let problem = format!("{} is a voter: leases rest on its promises", roster.display_name(node));
+        let owner = roster.display_name(roster.owner);
+        Err(refused(problem, &format!("choose voters without it first: `beadmesh voters set …` on {owner}")))
+    }
+
+    /// Removes a node, or leaves it in a lesser role; what it has written up to now goes on to count.
+    fn take_from(&mut self, node: NodeId, stays: Option<Role>) -> Result<(), Failure> {
+        let cut: Vec<CutEnd> =
+            if stays < Some(Role::Member) { self.mesh.ends(&mut self.stage, &self.entries, node)? } else { Vec::new() };
+        let seen = self.mesh.roster().seen_about(self.entries.node(), node);
+        self.author(vec![Op::Remove(Removal { seen, node, stays, cut }).encode()])?;
+        Ok(())
+    }
+
+    fn member_answer(&self, node: NodeId) -> Result<Answer, Failure> {
+        let member: Option<MemberAnswer> = self.members().into_iter().find(|member| member.node == node);
+        member.map(|member| Answer::Member(Box::new(member))).ok_or_else(no_effect)
+    }
+}
+
+fn refused(problem: String, hint: &str) -> Failure {
+    CommandError::Refused { problem, hint: hint.to_owned() }.into()
+}
+
+/// Says how a node that was removed comes back.
+fn back_in() -> String {
+    "ask an admin for a new ticket and run `beadmesh join` with it".to_owned()
+}
+
+/// Another admin has taken this node's authority away, or the node, and it was heard of just now.
+fn no_effect() -> Failure {
+    let problem = "it has no effect: another admin has changed the members meanwhile".to_owned();
+    CommandError::Conflict { problem, hint: "see `beadmesh members`".to_owned() }.into()
+}
+
+#[cfg(test)]
+mod tests;
