@@ -57,15 +57,18 @@ pub struct Ending<'a> {
     pub joined: &'a BTreeSet<u32>,
     /// Keys of strangers, in whose name rogues wrote.
     pub strangers: &'a BTreeSet<NodeId>,
-    /// Keys of strangers whom a member has named in an admission without effect: what they write is kept, and void.
+    /// Keys that an admission names and that are no members: of strangers whom a member has named, and of machines that were
+    /// let in and removed. What they write is kept, and void, but for what a machine had written before.
     pub named: &'a BTreeSet<NodeId>,
+    /// Nodes that the founder has made admins.
+    pub promoted: &'a BTreeSet<u32>,
     /// Keys of which two stores were in use, by a copy on the same hardware or a restored disk.
     pub forked: &'a BTreeSet<NodeId>,
     /// Keys of which a copy went on as a new instance on other hardware, until it was switched off.
     pub moved: &'a BTreeSet<NodeId>,
     /// Keys of nodes whose store began anew from what their peers held, because the disk was lost or damaged.
     pub lost: &'a BTreeSet<NodeId>,
-    /// Beads that strangers and observers wrote and nobody else did.
+    /// Beads that strangers, observers and removed machines wrote and nobody else did.
     pub outlawed: &'a BTreeSet<BeadId>,
     /// Beads of which members wrote something in a way that no honest node does: such changes have effect or void
     /// others by the rules, so little can be said of what such a bead shows.

@@ -57,6 +57,10 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("observer-void", "a rogue that is an observer writes"),
     ("offline-for-a-day", "a node is apart from all others for a day"),
     ("one-way-cut", "a frame is held in one direction while the other is open"),
+    (
+        "outcast-void",
+        "a rogue writes with the key of a machine that was removed, and lets it in as if it had not heard",
+    ),
     ("pair-converged-through-third", "two nodes that were never linked come to hold the same"),
     ("paused-over-timeout", "a machine sleeps for longer than its links last"),
     ("rebuild-equal", "views are derived anew while the mesh is at work"),

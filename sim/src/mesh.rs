@@ -32,6 +32,7 @@ mod join;
 mod leases;
 mod links;
 mod notices;
+mod outcast;
 mod process;
 mod rogue;
 mod trouble;
@@ -154,6 +155,8 @@ pub(crate) struct Mesh<'a> {
     id: MeshId,
     strangers: BTreeSet<NodeId>,
     named: BTreeSet<NodeId>,
+    /// Nodes that the founder has made admins.
+    promoted: BTreeSet<u32>,
     forked: BTreeSet<NodeId>,
     moved: BTreeSet<NodeId>,
     lost: BTreeSet<NodeId>,
@@ -220,6 +223,7 @@ impl<'a> Mesh<'a> {
             id: MeshId::NONE,
             strangers: BTreeSet::new(),
             named: BTreeSet::new(),
+            promoted: BTreeSet::new(),
             forked: BTreeSet::new(),
             moved: BTreeSet::new(),
             lost: BTreeSet::new(),

@@ -358,6 +358,8 @@ pub enum Misdeed {
     Flood,
     /// Writes letters and receipts in the names of agents of other nodes, and one letter of its own twice.
     Impostor,
+    /// Writes with the key of a machine that was let in and removed, and lets it in as if it had not heard.
+    Outcast,
 }
 
 impl Plan {

@@ -60,6 +60,7 @@ pub fn plan(seed: u64, scenario: Scenario, wanted: &Wanted) -> Result<Plan, Plan
     let ask = if wanted.edits_per_s.is_some() { wishes::Ask::Edits } else { wishes::Ask::Anything };
     plan.wishes = wishes::drawn(&plan, scenario, ask, shape.wishes);
     plan.faults = faults::drawn(&plan, scenario, shape.kills);
+    faults::add_outcasts(&mut plan, scenario);
     plan.check()?;
     Ok(plan)
 }

@@ -35,6 +35,8 @@ const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[
     (Bug::StrangersStored, Scenario::Byzantine, 10, "roster"),
     (Bug::ObserversWrite, Scenario::Byzantine, 22, "roster"),
     (Bug::AnyoneAdmits, Scenario::Byzantine, 10, "roster"),
+    (Bug::CutForgotten, Scenario::Byzantine, 13, "roster"),
+    (Bug::Resurrected, Scenario::Byzantine, 18, "roster"),
     (Bug::ImpostorLetter, Scenario::Byzantine, 10, "mail"),
     (Bug::ImpostorReceipt, Scenario::Byzantine, 46, "mail"),
     (Bug::EarlyLetterLost, Scenario::Byzantine, 6, "converge"),

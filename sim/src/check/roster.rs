@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::id::NodeId;
+use beadmesh_protocol::op::Role;
 use beadmesh_store::command::MemberAnswer;
 
 use super::Ending;
@@ -10,14 +11,14 @@ use super::report::{self, Report};
 use crate::outcome::Violation;
 use crate::view::View;
 
-/// Finds strangers, wrong roles, and what strangers and observers wrote.
+/// Finds strangers, wrong roles, and what strangers, observers and removed machines wrote.
 pub(super) fn check(ending: &Ending<'_>) -> Vec<Violation> {
     let mut report = Report::new("roster", ending);
     for view in ending.shown() {
         for bead in view.beads.keys().filter(|bead| ending.outlawed.contains(bead)) {
             let bead = report::bead(ending, *bead);
             let who = report::viewer(view);
-            report.note(view.place, format!("{who} shows {bead}, which only a stranger or an observer wrote."));
+            report.note(view.place, format!("{who} shows {bead}, which nobody wrote who may."));
         }
         check_members(ending, view, &mut report);
         check_authors(ending, view, &mut report);
@@ -39,7 +40,8 @@ fn check_members(ending: &Ending<'_>, view: &View, report: &mut Report) {
         if !seen.insert(place) {
             report.note(view.place, format!("{who} counts {name} twice among the members."));
         }
-        let planned = ending.node(place).map(|node| node.role);
+        let raised = ending.promoted.contains(&place).then_some(Role::Admin);
+        let planned = raised.or(ending.node(place).map(|node| node.role));
         if planned != Some(*role) {
             report.note(view.place, format!("{who} says that {name} is {role:?}; it was let in as {planned:?}."));
         }
@@ -89,7 +91,17 @@ mod tests {
         let found = told(check, &scene);
         let bead = bead_id(2);
         assert_eq!(found.len(), 3);
-        assert_eq!(found[1], format!("node 0 shows bead bm-2 ({bead}), which only a stranger or an observer wrote."));
+        assert_eq!(found[1], format!("node 0 shows bead bm-2 ({bead}), which nobody wrote who may."));
+    }
+
+    #[test]
+    fn who_was_made_an_admin_is_to_be_one() {
+        let mut scene = Scene::sound();
+        scene.promoted.insert(1);
+        assert!(told(check, &scene)[0].ends_with("says that node 1 is Member; it was let in as Some(Admin)."));
+        scene.reference.members[1].role = Role::Admin;
+        scene.views.iter_mut().for_each(|view| view.members[1].role = Role::Admin);
+        assert_eq!(told(check, &scene), [""; 0]);
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Mesh<'_> {
             joined: &joined,
             strangers: &self.strangers,
             named: &self.named,
+            promoted: &self.promoted,
             forked: &self.forked,
             moved: &self.moved,
             lost: &self.lost,

@@ -231,11 +231,11 @@ impl Mesh<'_> {
     }
 }
 
-fn invite(role: Role) -> NewInvite {
+pub(super) fn invite(role: Role) -> NewInvite {
     NewInvite { ttl: INVITE_TTL, uses: 1, role, addresses: vec!["/ip4/10.0.0.1/tcp/4001".to_owned()] }
 }
 
-fn request(ticket: &Ticket, id: beadmesh_protocol::id::NodeId, place: u32) -> JoinRequest {
+pub(super) fn request(ticket: &Ticket, id: beadmesh_protocol::id::NodeId, place: u32) -> JoinRequest {
     JoinRequest {
         version: WIRE_VERSION,
         invite: ticket.secret.invite(),

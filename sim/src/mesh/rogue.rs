@@ -69,6 +69,7 @@ impl Mesh<'_> {
             Misdeed::Stranger | Misdeed::SelfAdmit | Misdeed::Observer => self.usurp(node, misdeed, &links, &mut hand),
             Misdeed::Twins | Misdeed::Fork => self.contradict(node, misdeed, &links, &mut hand),
             Misdeed::Impostor => self.pose(node, &links, &mut hand),
+            Misdeed::Outcast => self.cast_out(node, &links, &mut hand),
             Misdeed::Forge | Misdeed::Future | Misdeed::Unknown | Misdeed::Bomb | Misdeed::Dangling => {
                 self.misstate(node, misdeed, &links, &mut hand);
             }
@@ -301,6 +302,6 @@ fn sign(mesh: MeshId, key: &SigningKey, instance: InstanceId, wall: Wall, ops: V
     content.sign(mesh, key).expect("what a rogue signs keeps the bounds of an entry")
 }
 
-fn title(words: &str) -> Vec<Edit> {
+pub(super) fn title(words: &str) -> Vec<Edit> {
     vec![Edit::Set(Field::Title, FieldValue::Text(words.to_owned()))]
 }

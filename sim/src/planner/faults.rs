@@ -2,12 +2,18 @@
 
 use super::budget::Budget;
 use super::troubles::{Class, Setting};
-use crate::plan::{Fault, Plan};
+use crate::plan::{Fault, Misdeed, Plan, Trouble};
 use crate::random::Stream;
 use crate::scenario::Scenario;
 
 /// Faults of one plan, those of churn aside, unless the mesh is large.
 const FAULTS_USUAL: usize = 25;
+
+/// How many of a thousand plans in which members lie have machines that are removed.
+const OUTCASTS_PER_MILLE: u32 = 300;
+
+/// How long after a rogue joins it may have the key of a removed machine: by then it has links, as a rule.
+const OUTCAST_AFTER_MS: u64 = 5_000;
 
 /// How often a fault is drawn anew that does not fit.
 const TRIES_MAX: u64 = 6;
@@ -36,6 +42,32 @@ pub(super) fn drawn(plan: &Plan, scenario: Scenario, kills: u64) -> Vec<Fault> {
         (a.at_ms, a.trouble.name(), a.trouble.nodes()).cmp(&(b.at_ms, b.trouble.name(), b.trouble.nodes()))
     });
     faults
+}
+
+/// Adds to some plans in which members lie that one of them has the key of a machine that is removed.
+///
+/// This is drawn beside all else, so that what other plans hold does not hang on it.
+pub(super) fn add_outcasts(plan: &mut Plan, scenario: Scenario) {
+    let mut stream = Stream::keyed(plan.seed, "outcasts", 0, 0);
+    if scenario != Scenario::Byzantine || !stream.chance(OUTCASTS_PER_MILLE) {
+        return;
+    }
+    let placed = (0_u32..).zip(&plan.nodes).skip(1);
+    let rogues: Vec<(u32, u64)> =
+        placed.filter(|(_, node)| node.rogue).map(|(place, node)| (place, node.joins_ms)).collect();
+    if rogues.is_empty() {
+        return;
+    }
+    for _ in 0..=stream.below(2) {
+        let (node, joins_ms) = *stream.pick(&rogues);
+        let from = joins_ms.saturating_add(OUTCAST_AFTER_MS);
+        if from >= plan.span_ms {
+            continue;
+        }
+        let trouble = Trouble::Rogue { node, misdeed: Misdeed::Outcast, salt: stream.number() };
+        plan.faults.push(Fault { at_ms: stream.between(from, plan.span_ms), for_ms: 0, trouble });
+    }
+    plan.faults.sort_by_key(|fault| fault.at_ms);
 }
 
 /// Draws one fault of a class, or some that come together, with its lot; nothing where none fits.
