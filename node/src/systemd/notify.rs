@@ -212,6 +212,7 @@ mod tests {
                 mesh: MeshId::from_bytes([3; 32]),
                 mesh_name: "lab".into(),
                 role: beadmesh_protocol::op::Role::Admin,
+                removed: None,
                 entries: 5,
                 beads: 7,
                 ready: 3,
