@@ -1,0 +1,5 @@
+//! Fuzzes `beadmesh_fuzz`'s `cell`; without libFuzzer, gives it the files that are named.
+
+#![cfg_attr(fuzzing, no_main)]
+
+beadmesh_fuzz::target!("cell");
