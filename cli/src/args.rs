@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Join(JoinArgs),
     /// Take this machine out of its mesh; what it has written stays there.
     Leave(Sure),
+    /// Print what lets a browser of this machine in to the node's API, one time.
+    Login,
     /// Create, find and change beads: the tasks of the graph.
     #[command(visible_alias = "b", subcommand_required = true)]
     Bead {

@@ -26,6 +26,7 @@ mod input;
 mod invite;
 mod join;
 mod lease;
+mod login;
 mod mail;
 mod members;
 mod recovery;
@@ -162,6 +163,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Invite(args) => invite::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Leave(sure) => members::leave(context, &sure).await,
+        Command::Login => login::run(context).await,
         Command::Bead { command } => bead::run(context, command).await,
         Command::Mail { command } => mail::run(context, command).await,
         Command::Agent { command } => agent::run(context, command).await,

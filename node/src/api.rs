@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::get;
 use beadmesh_store::command::{Answer, Command, ProjectContext};
 use tokio_util::sync::CancellationToken;
@@ -13,11 +14,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::extract::Caller;
+use self::loopback::Loopback;
 use self::model::ProjectRequest;
 use crate::attachments::Attachments;
 use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
+use crate::refusals::Refusals;
 
 mod agents;
 mod attachments;
@@ -29,6 +32,8 @@ mod export;
 mod extract;
 mod import;
 mod leases;
+mod login;
+pub(crate) mod loopback;
 mod mail;
 mod members;
 mod mesh;
@@ -37,6 +42,7 @@ pub mod model;
 pub use beads::PAGE_BEADS;
 pub use error::Problem;
 pub use extract::BODY_BYTES_MAX;
+pub use loopback::{AddressError, parse_address};
 
 /// Beads or letters of a page at most, however many are asked for: the replica serves others in between, and `next` says
 /// how to go on.
@@ -55,6 +61,10 @@ pub(crate) struct Api {
     pub(crate) network: Option<Network>,
     /// Cancelled when the node is to stop: streams end, and a request to shut down cancels it.
     pub(crate) stop: CancellationToken,
+    /// Guards the API on TCP, where it answers there.
+    pub(crate) loopback: Option<Arc<Loopback>>,
+    /// What was refused since the start.
+    pub(crate) refusals: Arc<Refusals>,
     /// What the user of the home is called, where the home does not say.
     pub(crate) human: String,
 }
@@ -102,7 +112,13 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(backup::routes())
         .merge(members::routes())
         .merge(mesh::routes())
+        .merge(login::routes())
         .merge(events::routes())
+}
+
+/// Returns the router as it answers over TCP.
+pub(crate) fn guarded(router: Router, loopback: Arc<Loopback>) -> Router {
+    router.layer(middleware::from_fn_with_state(loopback, loopback::guard))
 }
 
 /// Returns how many a page holds, where a query says so (0 for as many as may be) or not.

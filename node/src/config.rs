@@ -3,6 +3,7 @@
 //! A key is one row of [`KEYS`] and one field; everything else, such as what `config show` lists, follows from the row.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,6 +92,12 @@ const EXTERNAL: Key = Key {
     flag: "--external",
     about: "multiaddresses at which others reach this node, though it does not listen there itself",
 };
+const API_TCP: Key = Key {
+    name: "api.tcp",
+    variables: &["BEADMESH_API_TCP"],
+    flag: "--api-tcp",
+    about: "an address of this machine alone on which the API answers too",
+};
 const RETRY_MAX: Key = Key {
     name: "net.retry_max",
     variables: &["BEADMESH_RETRY_MAX"],
@@ -117,8 +124,20 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 11] =
-    [NODE_NAME, MESH_NAME, TICKET_FILE, LISTEN, MDNS, RELAY, EXTERNAL, RETRY_MAX, FETCHED_MAX, LOG_FILTER, LOG_FORMAT];
+pub const KEYS: [Key; 12] = [
+    NODE_NAME,
+    MESH_NAME,
+    TICKET_FILE,
+    LISTEN,
+    MDNS,
+    RELAY,
+    EXTERNAL,
+    RETRY_MAX,
+    API_TCP,
+    FETCHED_MAX,
+    LOG_FILTER,
+    LOG_FORMAT,
+];
 
 /// What is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +158,8 @@ pub struct Config {
     pub external: Option<Vec<String>>,
     /// The longest wait before a member is dialled again.
     pub retry_max: Duration,
+    /// Where the API answers over TCP too: an address of this machine alone.
+    pub api_tcp: Option<SocketAddr>,
     /// Room for attachments that were fetched from other nodes.
     pub fetched_max: ByteSize,
     /// What is logged.
@@ -164,6 +185,8 @@ pub struct Flags {
     pub external: Option<Vec<String>>,
     /// Where the ticket lies, or will.
     pub ticket_file: Option<PathBuf>,
+    /// Where the API answers over TCP too.
+    pub api_tcp: Option<SocketAddr>,
 }
 
 impl Config {
@@ -210,6 +233,7 @@ impl Config {
                 |raw| value::duration(raw, RETRY_MAX_RANGE),
                 || crate::net::Timing::default().retry_max,
             ),
+            api_tcp: reader.read_optional(&API_TCP, value::api_address),
             fetched_max: reader.read(
                 &FETCHED_MAX,
                 |raw| value::byte_size(raw, CACHE_RANGE),
@@ -233,7 +257,8 @@ impl Flags {
         let ticket = ticket.map(|path| (TICKET_FILE.name, Raw::Text(path.to_string_lossy().into_owned())));
         let relaying = self.relaying.map(|relaying| (RELAY.name, Raw::Text(relaying.as_str().to_owned())));
         let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
-        [listen, mdns, ticket, relaying, external].into_iter().flatten().collect()
+        let api = self.api_tcp.map(|address| (API_TCP.name, Raw::Text(address.to_string())));
+        [listen, mdns, ticket, relaying, external, api].into_iter().flatten().collect()
     }
 }
 

@@ -36,6 +36,10 @@ const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
 const PROBE: &str = "probe";
+const API_TOKEN: &str = "api.token";
+const API_TOKEN_BYTES: usize = 20;
+/// What the token of the API begins with, so that it is not taken for an agent's.
+const API_TOKEN_MARK: &str = "bmt1";
 const MEMBERSHIP: &str = "membership";
 const KEY_BYTES: usize = 32;
 /// What a recovery key begins with, so that it is not taken for a ticket.
@@ -267,6 +271,26 @@ impl Home {
         // A key is written as ids of as many bytes are.
         let id: NodeId = digits.parse().ok()?;
         Some(Zeroizing::new(*id.as_bytes()))
+    }
+
+    /// Returns what proves over TCP that one may ask the API, made and kept at the first call. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the file can not be read or written, is open to others, or holds something else.
+    pub fn api_token(&self) -> Result<SecretText, HomeError> {
+        if let Some(kept) = self.read_private(API_TOKEN)? {
+            let text = String::from_utf8_lossy(&kept).trim().to_owned();
+            let chars = API_TOKEN_MARK.len() + API_TOKEN_BYTES * 8 / 5;
+            if !text.starts_with(API_TOKEN_MARK) || text.len() != chars {
+                return Err(HomeError::ApiToken { path: self.dir.join(API_TOKEN) });
+            }
+            return Ok(SecretText::new(text));
+        }
+        let mut bytes = Zeroizing::new([0; API_TOKEN_BYTES]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
+        let text = SecretText::new(format!("{API_TOKEN_MARK}{}", base32(bytes.as_slice())));
+        self.write_private(API_TOKEN, text.reveal().as_bytes())?;
+        Ok(text)
     }
 
     /// Returns the port that the node listened on last time.

@@ -16,6 +16,7 @@ pub mod logs;
 pub mod net;
 pub mod network;
 mod opening;
+pub mod refusals;
 pub mod restore;
 pub mod service;
 pub mod systemd;

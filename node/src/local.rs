@@ -41,7 +41,16 @@ impl Local {
         let (home, stop) = (Arc::new(home), CancellationToken::new());
         let attachments = Attachments::new(&home, core.clone(), None);
         attachments.sweep().await;
-        let router = api::router(Api { core: core.clone(), home, attachments, network: None, stop, human });
+        let router = api::router(Api {
+            core: core.clone(),
+            home,
+            attachments,
+            network: None,
+            stop,
+            loopback: None,
+            refusals: Arc::default(),
+            human,
+        });
         Ok(Self { router, recovery: opened.recovery, core })
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,16 +20,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::api::loopback::{Listener, Loopback};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::config::{ByteSize, Config};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
-use crate::home::{Home, Names};
+use crate::home::{Home, HomeError, Names};
 use crate::human;
 use crate::net::{self, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
+use crate::refusals::Refusals;
 use crate::systemd::{self, Notifier};
 use crate::ticket_file;
 use crate::turn::{self, Turn, TurnError};
@@ -50,6 +53,8 @@ pub struct Options {
     pub relaying: Relaying,
     /// Where others reach the node, though it does not listen there itself.
     pub external: Vec<String>,
+    /// Where the API answers over TCP as well, if anywhere: an address of this machine alone.
+    pub api_tcp: Option<SocketAddr>,
     /// What node and mesh are called.
     pub names: Names,
     /// The longest wait before a member is dialled again.
@@ -68,6 +73,7 @@ impl Options {
             mdns: true,
             relaying: Relaying::default(),
             external: Vec::new(),
+            api_tcp: None,
             names,
             retry_max: net::Timing::default().retry_max,
             fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
@@ -78,9 +84,9 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, relaying, external, retry_max, fetched_max, .. } = config;
-        let external = external.unwrap_or_default();
-        Self { listen, mdns, relaying, external, names, retry_max, fetched_max, ticket_file }
+        let Config { names, ticket_file, listen, mdns, relaying, retry_max, .. } = config;
+        let (external, api_tcp, fetched_max) = (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
+        Self { listen, mdns, relaying, external, api_tcp, names, retry_max, fetched_max, ticket_file }
     }
 }
 
@@ -110,6 +116,17 @@ pub enum ServiceError {
         /// What the system said.
         source: io::Error,
     },
+    /// The API can not answer over TCP.
+    #[error("the API can not answer on {address}")]
+    ApiTcp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token of the API can not be had.
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// Signals can not be waited for.
     #[error("signals can not be waited for")]
     Signal(#[source] io::Error),
@@ -126,7 +143,8 @@ impl ServiceError {
             Self::Turn(error) => error.code(),
             Self::Opening(error) => error.code(),
             Self::Net(NetError::Address { .. } | NetError::Kind { .. }) => "usage",
-            Self::Net(_) | Self::Socket { .. } | Self::Signal(_) => "internal",
+            Self::Home(error) => error.code(),
+            Self::Net(_) | Self::Socket { .. } | Self::ApiTcp { .. } | Self::Signal(_) => "internal",
             Self::Store(_) => "store_failed",
         }
     }
@@ -142,6 +160,8 @@ impl ServiceError {
             }
             Self::Net(_) => "choose another address to listen on".to_owned(),
             Self::Socket { path, .. } => format!("see to {}", path.display()),
+            Self::ApiTcp { .. } => "choose another port with --api-tcp, or 0 for any that is free".to_owned(),
+            Self::Home(error) => error.hint(),
             Self::Signal(_) => "try again".to_owned(),
             Self::Store(_) => {
                 "free space or mend the disk, then start the node again; nothing acknowledged is lost".to_owned()
@@ -164,7 +184,8 @@ pub struct Running {
     network: Network,
     links: Arc<Links>,
     stop: CancellationToken,
-    server: JoinHandle<io::Result<()>>,
+    /// Answer on the socket, and over TCP where that is wanted.
+    servers: Vec<JoinHandle<io::Result<()>>>,
     driver: JoinHandle<()>,
     notifier: Notifier,
 }
@@ -188,9 +209,12 @@ impl Service {
         config.relaying = options.relaying;
         config.external = options.external;
         let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
-        config.listen = match options.listen {
-            Some(addresses) => Listen::Explicit(addresses),
-            None => Listen::Default { saved_port: home.saved_port() },
+        let by_default = || Listen::Default { saved_port: home.saved_port() };
+        config.listen = options.listen.map_or_else(by_default, Listen::Explicit);
+        let refusals = Arc::new(Refusals::default());
+        let tcp = match options.api_tcp {
+            Some(address) => Some(open_tcp(&home, address, &refusals).await?),
+            None => None,
         };
         let (handle, events) = net::start(config)?;
         let links = Arc::new(Links::default());
@@ -207,6 +231,8 @@ impl Service {
             attachments: attachments.clone(),
             network: Some(network_handle),
             stop: stop.clone(),
+            loopback: tcp.as_ref().map(|(_, loopback)| Arc::clone(loopback)),
+            refusals: Arc::clone(&refusals),
             human: human.clone(),
         };
         let router = api::router(api);
@@ -222,8 +248,7 @@ impl Service {
                 return Err(error);
             }
         };
-        let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let server = tokio::spawn(server.into_future());
+        let servers = serve(listener, tcp, &router, &stop);
         let driver = Driver {
             core: core.clone(),
             handle,
@@ -242,7 +267,7 @@ impl Service {
             network.handle.listening(LISTEN_PATIENCE).await;
         }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
-        Ok(Running { router, core, home, network, links, stop, server, driver, notifier: Notifier::default() })
+        Ok(Running { router, core, home, network, links, stop, servers, driver, notifier: Notifier::default() })
     }
 }
 
@@ -315,10 +340,8 @@ impl Running {
         if let Err(error) = fs::remove_file(&socket) {
             warn!(%error, "the socket is not removed");
         }
-        let mut server = self.server;
-        match timeout(GRACE, &mut server).await {
-            Ok(_) => {}
-            Err(_) => {
+        for mut server in self.servers {
+            if timeout(GRACE, &mut server).await.is_err() {
                 warn!("requests under way are given up");
                 server.abort();
             }
@@ -362,6 +385,37 @@ async fn keep_membership(core: Core, home: Arc<Home>, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Answers requests on the socket, and over TCP where that is wanted, until the node is to stop.
+fn serve(
+    socket: UnixListener,
+    tcp: Option<(Listener, Arc<Loopback>)>,
+    router: &Router,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<io::Result<()>>> {
+    let server = axum::serve(socket, router.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut servers = vec![tokio::spawn(server.into_future())];
+    if let Some((listener, loopback)) = tcp {
+        let url = loopback.url();
+        info!(url, "the API answers over TCP");
+        let guarded = api::guarded(router.clone(), loopback);
+        let server = axum::serve(listener, guarded).with_graceful_shutdown(stop.clone().cancelled_owned());
+        servers.push(tokio::spawn(server.into_future()));
+    }
+    servers
+}
+
+/// Listens on a port of this machine, and guards it with the token of the home.
+async fn open_tcp(
+    home: &Home,
+    address: SocketAddr,
+    refusals: &Arc<Refusals>,
+) -> Result<(Listener, Arc<Loopback>), ServiceError> {
+    let error = |source| ServiceError::ApiTcp { address, source };
+    let listener = Listener::bind(address).await.map_err(error)?;
+    let loopback = Loopback::new(listener.address().map_err(error)?, home.api_token()?, Arc::clone(refusals));
+    Ok((listener, Arc::new(loopback)))
 }
 
 /// Listens on the socket; one that is there already is stale, because the caller holds the lock.

@@ -21,6 +21,7 @@ mod mesh_leases;
 mod mesh_mail;
 mod mesh_members;
 mod mesh_voters;
+mod node_api_tcp;
 mod node_backup;
 mod node_clone;
 mod node_disk;

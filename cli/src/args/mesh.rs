@@ -1,5 +1,6 @@
 //! Arguments of the commands about nodes and meshes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub(crate) struct SetFlags {
     /// Join by the ticket in this file, once it is there and while this node is alone in its mesh.
     #[arg(long, value_name = "FILE")]
     pub(crate) ticket_file: Option<PathBuf>,
+    /// Answer the API on this address of this machine too, such as 127.0.0.1:7118; who asks there needs the home's token.
+    #[arg(long, value_name = "ADDR", value_parser = value::api_address)]
+    pub(crate) api_tcp: Option<SocketAddr>,
 }
 
 impl SetFlags {
@@ -58,6 +62,7 @@ impl SetFlags {
             relaying: self.relay,
             external: Some(self.external.clone()).filter(|addresses| !addresses.is_empty()),
             ticket_file: self.ticket_file.as_ref().map(absolute),
+            api_tcp: self.api_tcp,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Values as people write them: priorities, durations, numbers, and fields that an empty value clears.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use beadmesh_node::api::model::{
     HOLD_S_MAX, HOLD_S_MIN, INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, TERM_S_MAX, WAIT_S_MAX, instant,
 };
+use beadmesh_node::api::parse_address;
 use beadmesh_node::net::listen_address;
 use beadmesh_sim::plan::{NODES_MAX, SPAN_MS_MAX};
 use beadmesh_sim::scenario::Scenario;
@@ -89,6 +91,11 @@ fn since_at(text: &str, now: Timestamp) -> Result<String, String> {
 pub(crate) fn address(text: &str) -> Result<String, String> {
     let wrong = |_| "write TCP or QUIC on an IP address, such as /ip4/0.0.0.0/tcp/7117".to_owned();
     listen_address(text).map(|_| text.to_owned()).map_err(wrong)
+}
+
+/// Reads where the API is to answer over TCP.
+pub(crate) fn api_address(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text).map_err(|error| error.to_string())
 }
 
 /// Reads how long an invite is open.

@@ -282,6 +282,8 @@ mod tests {
             unread: Some(2),
             digest: "d".into(),
             entries_from_future: 0,
+            api: None,
+            refused: [].into(),
             findings: vec![],
             removed: None,
             version: "0.1.0".into(),

@@ -85,6 +85,9 @@ fn lines(status: &StatusBody) -> Vec<String> {
         fact("socket", &status.socket),
     ];
     lines.extend(status.listen.iter().map(|address| fact("at", address)));
+    if let Some(api) = &status.api {
+        lines.push(fact("api", &format!("{api}; `beadmesh login` lets a browser in")));
+    }
     lines.push(fact("invite", "beadmesh invite"));
     lines.push(fact("logs", &format!("on stderr; {}=debug says more", logs::LOG_VARIABLE)));
     lines.push(fact("stop", "Ctrl-C, or beadmesh down"));

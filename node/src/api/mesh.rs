@@ -66,6 +66,8 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         listen: api.network.as_ref().map(|network| network.handle.listen_addresses()).unwrap_or_default(),
         reach: reach(&api, &status.peers),
         socket: api.home.socket().display().to_string(),
+        api: api.loopback.as_ref().map(|loopback| loopback.url()),
+        refused: api.refusals.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         peers: located(&api, status.peers),
     }))
 }

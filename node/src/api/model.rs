@@ -36,8 +36,8 @@ pub use mail::{
 };
 pub use member::{FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite, RemovedBody};
 pub use mesh::{
-    Event, InviteBody, JoinBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt, RecoveryBody, RestoreBody,
-    SecretText, StatusBody,
+    Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt, RecoveryBody,
+    RestoreBody, SecretText, StatusBody,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,
@@ -54,6 +54,9 @@ pub const SCHEMA: u32 = 1;
 
 /// The header that names the agent who asks; `authorization: Bearer` and its token prove it.
 pub const AGENT_HEADER: &str = "beadmesh-agent";
+
+/// The header that brings an agent's token over TCP, where `authorization` proves that one may ask at all.
+pub const AGENT_TOKEN_HEADER: &str = "beadmesh-token";
 
 /// Reads a day, a time or an RFC 3339 instant as people write them, and returns it as RFC 3339 in UTC.
 pub fn instant(text: &str) -> Option<String> {

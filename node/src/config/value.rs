@@ -1,12 +1,14 @@
 //! Values of keys as people write them, in files, variables and flags alike.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 
 use super::reader::{Raw, Shown};
+use crate::api::loopback::parse_address;
 use crate::net::{Relaying, listen_address};
 
 /// Addresses that a node listens on at most.
@@ -124,6 +126,12 @@ pub(super) fn relaying(raw: &Raw) -> Result<Relaying, Wrong> {
     read.ok_or_else(|| wrong(format!("{raw} is none of true, false and auto"), remedy))
 }
 
+/// Reads an address of this machine alone.
+pub(super) fn api_address(raw: &Raw) -> Result<SocketAddr, Wrong> {
+    let remedy = "write one such as \"127.0.0.1:7118\"";
+    parse_address(text(raw, remedy)?).map_err(|error| wrong(error.to_string(), remedy))
+}
+
 /// Reads addresses to listen on: a list in a file, separated by commas in a variable.
 pub(super) fn addresses(raw: &Raw) -> Result<Vec<String>, Wrong> {
     let remedy = "write TCP or QUIC on an IP address, such as [\"/ip4/0.0.0.0/tcp/7117\"]";
@@ -218,6 +226,12 @@ impl Shown for bool {
 impl Shown for PathBuf {
     fn text(&self) -> String {
         self.display().to_string()
+    }
+}
+
+impl Shown for SocketAddr {
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 

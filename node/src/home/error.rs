@@ -65,6 +65,12 @@ pub enum HomeError {
         /// Its length.
         bytes: usize,
     },
+    /// The file of the API's token holds something else.
+    #[error("{} holds no token of the API", path.display())]
+    ApiToken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path of the socket is longer than the kernel takes.
     #[error("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES_MAX} are possible: {}", path.display())]
     SocketPath {
@@ -97,7 +103,7 @@ impl HomeError {
             Self::NotOurs { .. } | Self::TooOpen { .. } => "refused",
             Self::HalfRestored { .. } => "conflict",
             Self::Nowhere | Self::SocketPath { .. } => "usage",
-            Self::Io { .. } | Self::KeyBytes { .. } | Self::Random => "internal",
+            Self::Io { .. } | Self::KeyBytes { .. } | Self::ApiToken { .. } | Self::Random => "internal",
         }
     }
 
@@ -113,6 +119,7 @@ impl HomeError {
             Self::KeyBytes { path, .. } => {
                 format!("put the node's key back from a backup; without one, move {} away", path.display())
             }
+            Self::ApiToken { path } => format!("remove {}: the next start makes another", path.display()),
             Self::HalfRestored { path } => {
                 format!("run `beadmesh restore` again, or remove {} to begin a new node", path.display())
             }

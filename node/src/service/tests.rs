@@ -110,6 +110,37 @@ async fn a_node_answers_on_its_private_socket_until_it_is_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_answers_over_tcp_to_who_proves_that_it_may_until_it_stops() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = Options {
+        listen: Some(vec![]),
+        mdns: false,
+        api_tcp: Some("127.0.0.1:0".parse().unwrap()),
+        names: Names { node: "ada".into(), mesh: "home".into(), human: "tim".into() },
+    };
+    let node = Service::start(Home::open(temp.path()).unwrap(), options).await.unwrap();
+    let (_, status) = ask(&node, "GET", "/v1/status", Value::Null).await;
+    let address = status["api"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let token = fs::metadata(temp.path().join("api.token")).unwrap();
+    assert_eq!(token.mode() & 0o777, 0o600);
+    let token = fs::read_to_string(temp.path().join("api.token")).unwrap();
+    for (proof, begins) in
+        [(format!("authorization: Bearer {token}\r\n"), "HTTP/1.1 200"), (String::new(), "HTTP/1.1 401")]
+    {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET /v1/status HTTP/1.1\r\nhost: {address}\r\n{proof}connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with(begins), "{text}");
+    }
+    let (_, status) = ask(&node, "GET", "/v1/status", Value::Null).await;
+    assert_eq!(status["refused"]["api_proof"], 1);
+    node.stop().await.unwrap();
+    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_with_a_ticket_joins_and_both_nodes_come_to_hold_the_same() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (ada, bob) = (start(&one, "ada").await, start(&two, "bob").await);

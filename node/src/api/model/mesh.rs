@@ -1,5 +1,6 @@
 //! Nodes, members, invites and the health of a node as the API shows them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use beadmesh_protocol::op::Role;
@@ -55,6 +56,12 @@ pub struct StatusBody {
     pub reach: Option<Reach>,
     /// The path of the socket that a running node answers on.
     pub socket: String,
+    /// Where the API answers over TCP; absent unless it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// What the node has refused since it was started, by reason.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// Stable ids of what is known to be odd without a check; the doctor says more.
     #[serde(default)]
     pub findings: Vec<String>,
@@ -180,6 +187,16 @@ pub struct InviteBody {
     /// What they may do.
     #[schema(value_type = String)]
     pub role: Role,
+}
+
+/// Where a browser logs in to the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoginBody {
+    /// What the browser is to open, one time.
+    #[schema(value_type = String)]
+    pub url: SecretText,
+    /// For how many seconds that works.
+    pub ttl_s: u64,
 }
 
 /// The mesh that was joined.
