@@ -34,8 +34,8 @@ pub(crate) use mail::{
     ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{
-    ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, MembersArgs, MembersCommand, RecoveryCommand, Sure,
-    UpArgs,
+    BanArgs, ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, MembersArgs, MembersCommand, PeersCommand,
+    RecoveryCommand, Sure, UnbanArgs, UpArgs,
 };
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
@@ -111,8 +111,12 @@ pub(crate) enum Command {
     Status,
     /// List the members of the mesh, remove one, or give one another role or name.
     Members(MembersArgs),
-    /// List the other nodes, and how far each is behind.
-    Peers,
+    /// List the other nodes, and how far each is behind; or have nothing to do with one.
+    Peers {
+        /// What else to do.
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
     /// Open an invite, and print the ticket another machine joins with.
     Invite(InviteArgs),
     /// Join the mesh a ticket comes from.

@@ -14,6 +14,7 @@ use crate::project::{self, Project};
 
 mod agent;
 mod backup;
+mod bans;
 mod bead;
 mod completions;
 mod config;
@@ -159,7 +160,8 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Init(args) => init::run(context, args).await,
         Command::Status => status::run(context).await,
         Command::Members(args) => members::run(context, args).await,
-        Command::Peers => status::peers(context).await,
+        Command::Peers { command: None } => status::peers(context).await,
+        Command::Peers { command: Some(command) } => bans::run(context, command).await,
         Command::Invite(args) => invite::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Leave(sure) => members::leave(context, &sure).await,

@@ -17,6 +17,7 @@ use self::extract::Caller;
 use self::loopback::Loopback;
 use self::model::ProjectRequest;
 use crate::attachments::Attachments;
+use crate::bans::Bans;
 use crate::core::Core;
 use crate::home::Home;
 use crate::network::Network;
@@ -25,6 +26,7 @@ use crate::refusals::Refusals;
 mod agents;
 mod attachments;
 mod backup;
+mod bans;
 mod beads;
 pub mod error;
 mod events;
@@ -65,6 +67,8 @@ pub(crate) struct Api {
     pub(crate) loopback: Option<Arc<Loopback>>,
     /// What was refused since the start.
     pub(crate) refusals: Arc<Refusals>,
+    /// Who is kept out; a single command has no say in it.
+    pub(crate) bans: Option<Arc<Bans>>,
     /// What the user of the home is called, where the home does not say.
     pub(crate) human: String,
 }
@@ -113,6 +117,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(members::routes())
         .merge(mesh::routes())
         .merge(login::routes())
+        .merge(bans::routes())
         .merge(events::routes())
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest};
@@ -21,13 +22,16 @@ use crate::attachments::Server;
 use crate::core::{Core, Sink};
 use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
+use crate::refusals::{Refusal, Refusals};
 
 mod announce;
 mod inbound;
 mod leases;
 mod notices;
+mod unasked;
 
 use inbound::{Arrival, Inbound, LINK_FRAMES_MAX};
+use unasked::Unasked;
 
 /// Notices that may wait to be decoded; the network hands out no more at one time.
 const NOTICES_MAX: usize = 32;
@@ -38,16 +42,25 @@ const JOINS_MAX: usize = 8;
 /// The links that are up, by the name the replica knows them under.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    up: Mutex<BTreeMap<replica::LinkId, net::LinkId>>,
+    up: Mutex<BTreeMap<replica::LinkId, (net::LinkId, NodeId)>>,
     count: AtomicU64,
     /// Frames of members that did not decode or broke the protocol, since the start.
     violations: AtomicU64,
+    /// What members bring unasked.
+    unasked: Unasked,
+    /// What was refused.
+    refusals: Arc<Refusals>,
 }
 
 impl Links {
-    fn add(&self, link: net::LinkId) -> replica::LinkId {
+    /// Makes an empty list that counts what it refuses there.
+    pub(crate) fn counting(refusals: Arc<Refusals>) -> Self {
+        Self { refusals, ..Self::default() }
+    }
+
+    fn add(&self, link: net::LinkId, node: NodeId) -> replica::LinkId {
         let id = replica::LinkId(self.count.fetch_add(1, Ordering::Relaxed));
-        self.lock().insert(id, link);
+        self.lock().insert(id, (link, node));
         id
     }
 
@@ -56,10 +69,19 @@ impl Links {
     }
 
     fn get(&self, id: replica::LinkId) -> Option<net::LinkId> {
-        self.lock().get(&id).copied()
+        self.lock().get(&id).map(|(link, _)| *link)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<replica::LinkId, net::LinkId>> {
+    /// Takes note of what a frame asks for: its answer is free.
+    fn note_asked(&self, id: replica::LinkId, frame: &Frame) {
+        let Frame::Want(ids) = frame else { return };
+        let node = self.lock().get(&id).map(|(_, node)| *node);
+        if let Some(node) = node {
+            self.unasked.ask(node, ids.len(), Instant::now());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<replica::LinkId, (net::LinkId, NodeId)>> {
         // Nothing panics while it is held.
         self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +89,7 @@ impl Links {
     /// Tells every peer that this node goes.
     pub(crate) fn bye(&self, handle: &Handle, reason: &str) {
         let frame = Frame::Bye(reason.to_owned()).encode();
-        for link in self.lock().values() {
+        for (link, _) in self.lock().values() {
             // A link that is full or gone hears of it by its end.
             let _ = handle.send(*link, frame.clone());
         }
@@ -87,6 +109,7 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
     match output {
         Output::Frame(id, frame) => {
             let Some(link) = links.get(id) else { return };
+            links.note_asked(id, &frame);
             match handle.send(link, frame.encode()) {
                 Ok(()) | Err(SendError::Gone { .. }) => {}
                 Err(refused @ SendError::Full { .. }) => {
@@ -104,6 +127,7 @@ fn obey(handle: &Handle, links: &Links, output: Output) {
             if let Some(link) = links.get(link) {
                 if violation {
                     let violations = links.count_violation();
+                    links.refusals.count(Refusal::Frame);
                     warn!(%link, reason, violations, "a peer broke the protocol");
                 }
                 handle.close(link, &reason);
@@ -156,7 +180,7 @@ impl Driver {
                     addresses.send_replace(now);
                 }
                 Event::LinkUp { link, node, path, dialer } => {
-                    let id = self.links.add(link);
+                    let id = self.links.add(link, node);
                     info!(%node, %path, transport = %path.transport, dialer, "peer linked");
                     let (sender, receiver) = mpsc::channel(LINK_FRAMES_MAX);
                     inbound.insert(link, (node, sender));
@@ -197,9 +221,9 @@ impl Driver {
                 Event::Room { link } => debug!(%link, "room again"),
                 Event::JoinAsked { node, stream } => match Arc::clone(&joins).try_acquire_owned() {
                     Ok(permit) => {
-                        let core = self.core.clone();
+                        let (core, links) = (self.core.clone(), Arc::clone(&self.links));
                         tokio::spawn(async move {
-                            welcome(&core, node, stream).await;
+                            welcome(&core, &links.refusals, node, stream).await;
                             drop(permit);
                         });
                     }
@@ -225,7 +249,7 @@ impl Driver {
 }
 
 /// Answers a stranger that asks to be let in.
-async fn welcome(core: &Core, node: NodeId, mut stream: JoinStream) {
+async fn welcome(core: &Core, refusals: &Refusals, node: NodeId, mut stream: JoinStream) {
     let request = match stream.read_message().await {
         Ok(bytes) => JoinRequest::decode(&bytes),
         Err(error) => {
@@ -247,7 +271,10 @@ async fn welcome(core: &Core, node: NodeId, mut stream: JoinStream) {
     };
     match &answer {
         JoinAnswer::Welcome(_) => info!(%node, "let in"),
-        JoinAnswer::Refused(refusal) => info!(%node, %refusal, "not let in"),
+        JoinAnswer::Refused(refusal) => {
+            refusals.count(Refusal::Join);
+            info!(%node, %refusal, "not let in");
+        }
     }
     if let Err(error) = stream.write_message(&answer.encode()).await {
         // Nothing is lost: the same node may ask again by the same ticket.

@@ -16,6 +16,7 @@ use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
 
 use crate::api::model::SecretText;
+use crate::bans;
 
 mod error;
 mod human;
@@ -36,6 +37,7 @@ const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
 const PROBE: &str = "probe";
+const BANS: &str = "bans";
 const API_TOKEN: &str = "api.token";
 const API_TOKEN_BYTES: usize = 20;
 /// What the token of the API begins with, so that it is not taken for an agent's.
@@ -46,6 +48,8 @@ const KEY_BYTES: usize = 32;
 const RECOVERY_MARK: &str = "bmr1";
 /// Bytes read of a small file at most; every one of ours is shorter.
 const SMALL_BYTES_MAX: u64 = 4 * 1024;
+/// Bytes read of who is kept out at most: a node's id and a date, for each of a thousand.
+const BANS_BYTES_MAX: u64 = 128 * 1024;
 /// Bytes read of a membership at most: some thousands of control entries in each of a thousand nodes' lives.
 const MEMBERSHIP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -291,6 +295,24 @@ impl Home {
         let text = SecretText::new(format!("{API_TOKEN_MARK}{}", base32(bytes.as_slice())));
         self.write_private(API_TOKEN, text.reveal().as_bytes())?;
         Ok(text)
+    }
+
+    /// Returns which nodes this one is to have nothing to do with.
+    ///
+    /// # Errors
+    /// When the file can not be read, or holds something else.
+    pub(crate) fn bans(&self) -> Result<bans::Known, HomeError> {
+        let Some(kept) = self.read_bounded(BANS, BANS_BYTES_MAX)? else { return Ok(bans::Known::new()) };
+        let known = std::str::from_utf8(&kept).ok().and_then(bans::read);
+        known.ok_or_else(|| HomeError::Bans { path: self.dir.join(BANS) })
+    }
+
+    /// Keeps which nodes this one is to have nothing to do with.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub(crate) fn keep_bans(&self, known: &bans::Known) -> Result<(), HomeError> {
+        self.write_private(BANS, bans::write(known).as_bytes())
     }
 
     /// Returns the port that the node listened on last time.

@@ -4,6 +4,7 @@
 
 pub mod api;
 mod attachments;
+mod bans;
 pub mod clock;
 pub mod config;
 pub mod core;

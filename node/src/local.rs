@@ -49,6 +49,7 @@ impl Local {
             stop,
             loopback: None,
             refusals: Arc::default(),
+            bans: None,
             human,
         });
         Ok(Self { router, recovery: opened.recovery, core })

@@ -25,13 +25,17 @@ mod pace;
 mod peer;
 mod probe;
 mod reach;
+mod refused;
 mod relay;
 mod streams;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+use crate::refusals::Refusals;
 
 pub use address::{Path, Transport};
 pub use blob::{BlobStream, BlobStreamError, TransferError};
@@ -69,6 +73,8 @@ pub struct Config {
     pub timing: Timing,
     /// How much may wait.
     pub queue: Queue,
+    /// Counts what is refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Config {
@@ -83,6 +89,7 @@ impl Config {
             agent_version: concat!("beadmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
             timing: Timing::default(),
             queue: Queue::default(),
+            refusals: Arc::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use crate::api::loopback::{Listener, Loopback};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
+use crate::bans::Bans;
 use crate::config::{ByteSize, Config};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
@@ -85,7 +86,8 @@ impl Options {
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
         let Config { names, ticket_file, listen, mdns, relaying, retry_max, .. } = config;
-        let (external, api_tcp, fetched_max) = (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
+        let (external, api_tcp, fetched_max) =
+            (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
         Self { listen, mdns, relaying, external, api_tcp, names, retry_max, fetched_max, ticket_file }
     }
 }
@@ -216,8 +218,10 @@ impl Service {
             Some(address) => Some(open_tcp(&home, address, &refusals).await?),
             None => None,
         };
+        config.refusals = Arc::clone(&refusals);
         let (handle, events) = net::start(config)?;
-        let links = Arc::new(Links::default());
+        let bans = Arc::new(Bans::open(Arc::clone(&home), handle.clone())?);
+        let links = Arc::new(Links::counting(Arc::clone(&refusals)));
         let sink = driver::sink(handle.clone(), Arc::clone(&links));
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), sink).map_err(OpeningError::Thread)?;
         let network = Network::new(handle.clone(), opened.names.node);
@@ -233,6 +237,7 @@ impl Service {
             stop: stop.clone(),
             loopback: tcp.as_ref().map(|(_, loopback)| Arc::clone(loopback)),
             refusals: Arc::clone(&refusals),
+            bans: Some(Arc::clone(&bans)),
             human: human.clone(),
         };
         let router = api::router(api);
@@ -258,6 +263,7 @@ impl Service {
         };
         let driver = tokio::spawn(driver.run(events));
         tokio::spawn(attachments.run(stop.clone()));
+        tokio::spawn(bans.run(stop.clone()));
         tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
         if let Some(path) = options.ticket_file {
             tokio::spawn(ticket_file::run(path, core.clone(), network.clone(), stop.clone()));

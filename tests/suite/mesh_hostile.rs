@@ -81,6 +81,7 @@ fn a_forged_entry_is_named_and_an_entry_of_a_stranger_is_not_kept() {
     rogue.send(forged);
     rogue.await_end();
     until("the node's word on the forgery", || node.logged().contains("is not its author's"));
+    assert_eq!(node.status()["refused"]["frame"], 1, "it is counted");
 
     let stranger = Author::seeded(3).entry(rogue.mesh(), 1, PAST, std::slice::from_ref(&op));
     rogue.greet();

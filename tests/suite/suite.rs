@@ -13,6 +13,7 @@ mod lab_nat;
 mod mesh_agents;
 mod mesh_attachments;
 mod mesh_before_meeting;
+mod mesh_defence;
 mod mesh_divergence;
 mod mesh_hostile;
 mod mesh_join;

@@ -206,3 +206,29 @@ pub(crate) struct RecoveryArgs {
     #[arg(long, required = true)]
     pub(crate) once: bool,
 }
+
+/// What to do about other nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeersCommand {
+    /// End the links to a node and keep it out of this one; what it wrote still comes by others.
+    Ban(BanArgs),
+    /// Let a node in again.
+    Unban(UnbanArgs),
+}
+
+/// Arguments of `peers ban`.
+#[derive(Debug, Args)]
+pub(crate) struct BanArgs {
+    /// A member's name or the beginning of its id, or the whole id of any node.
+    pub(crate) node: String,
+    /// For how long, such as 30m, 1h or 2d; for good unless it is given.
+    #[arg(long = "for", value_name = "TIME", value_parser = value::ban)]
+    pub(crate) span: Option<Duration>,
+}
+
+/// Arguments of `peers unban`.
+#[derive(Debug, Args)]
+pub(crate) struct UnbanArgs {
+    /// The node, as in `peers ban`.
+    pub(crate) node: String,
+}

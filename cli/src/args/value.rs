@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use beadmesh_node::api::model::{
-    HOLD_S_MAX, HOLD_S_MIN, INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, TERM_S_MAX, WAIT_S_MAX, instant,
+    BAN_S_MAX, HOLD_S_MAX, HOLD_S_MIN, INVITE_TTL_S_MAX, INVITE_USES_MAX, Scalar, TERM_S_MAX, WAIT_S_MAX, instant,
 };
 use beadmesh_node::api::parse_address;
 use beadmesh_node::net::listen_address;
@@ -105,6 +105,15 @@ pub(crate) fn ttl(text: &str) -> Result<Duration, String> {
         return Err(format!("an invite is open for 30d at most, which is {INVITE_TTL_S_MAX}s"));
     }
     Ok(ttl)
+}
+
+/// Reads for how long a node is kept out.
+pub(crate) fn ban(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span.as_secs() > BAN_S_MAX {
+        return Err(format!("a node is kept out for 366d at most, which is {BAN_S_MAX}s, or for good"));
+    }
+    Ok(span)
 }
 
 /// Reads how long a claim is to be held.

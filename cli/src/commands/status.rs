@@ -172,6 +172,7 @@ fn row(peer: &Peer, now: Timestamp) -> Vec<Painted> {
     // Heard by what others pass on: it is there, and only no link to it stands.
     let heard = peer.last_heard.as_ref().filter(|heard| Some(*heard) > peer.last_seen.as_ref());
     let link = match (&peer.last_seen, heard) {
+        _ if peer.banned => (Paint::Bad, "kept out".to_owned()),
         _ if peer.connected => (Paint::Good, linked(peer)),
         (_, Some(date)) => (Paint::Slow, format!("heard {}", time::ago(date, now))),
         (Some(date), None) => (Paint::Faint, format!("seen {}", time::ago(date, now))),
@@ -267,6 +268,7 @@ mod tests {
             lag_entries,
             last_seen: Some("2026-03-01T10:00:00Z".into()),
             last_heard: None,
+            banned: false,
             progress,
         };
         StatusBody {

@@ -67,9 +67,13 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         reach: reach(&api, &status.peers),
         socket: api.home.socket().display().to_string(),
         api: api.loopback.as_ref().map(|loopback| loopback.url()),
-        refused: api.refusals.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        refused: refused(&api),
         peers: located(&api, status.peers),
     }))
+}
+
+fn refused(api: &Api) -> BTreeMap<String, u64> {
+    api.refusals.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 /// Lists the other members, and how the links to them stand.
@@ -79,7 +83,7 @@ async fn peers(State(api): State<Api>) -> Told<PeersBody> {
         return Err(Problem::no_node());
     }
     let status = ask_status(&api).await?;
-    Ok(Said(PeersBody { peers: located(&api, status.peers) }))
+    Ok(Said(PeersBody { peers: located(&api, status.peers), refused: refused(&api) }))
 }
 
 /// Joins the mesh that a ticket is for; beads made so far are taken along.
@@ -201,13 +205,15 @@ async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
     }
 }
 
-/// Shows peers with the ways that the links to them take.
+/// Shows peers with the ways that the links to them take, and who is kept out: the replica knows neither.
 fn located(api: &Api, peers: Vec<PeerAnswer>) -> Vec<Peer> {
     let ways = api.network.as_ref().map(|network| network.handle.ways()).unwrap_or_default();
+    let banned = api.bans.as_ref().map(|bans| bans.known()).unwrap_or_default();
     let names: BTreeMap<_, _> = peers.iter().map(|peer| (peer.node, peer.name.clone())).collect();
     let show = |answer: PeerAnswer| {
         let way = ways.get(&answer.node).filter(|_| answer.connected);
-        let mut peer = Peer::from(answer);
+        let banned = banned.contains_key(&answer.node);
+        let mut peer = Peer { banned, ..Peer::from(answer) };
         if let Some(Way { path, round_trip }) = way {
             let relay = path.relay.map(|relay| names.get(&relay).cloned().unwrap_or_else(|| relay.to_string()));
             peer.route = Some(if path.is_relayed() { "relayed" } else { "direct" }.to_owned());

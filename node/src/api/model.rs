@@ -36,8 +36,8 @@ pub use mail::{
 };
 pub use member::{FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite, RemovedBody};
 pub use mesh::{
-    Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody, Progress, Reach, Rebuilt, RecoveryBody,
-    RestoreBody, SecretText, StatusBody,
+    BAN_S_MAX, Ban, BanRequest, BansBody, Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody,
+    Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody, UnbanRequest,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,

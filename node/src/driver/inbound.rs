@@ -1,18 +1,21 @@
 //! What one link brings: decoded beside the replica, and handed in, in order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::wire::{Frame, FrameError};
 use beadmesh_store::replica::{Input, LinkId};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::Links;
 use crate::core::{Core, Stopped};
 use crate::net::{self, Handle, Room};
+use crate::refusals::Refusal;
 
 /// Frames of one link that may wait to be decoded: as many as there is room for on the link.
 pub(super) const LINK_FRAMES_MAX: usize = net::LINK_IN_BYTES / net::FRAME_ROOM_MIN;
@@ -66,9 +69,19 @@ impl Inbound {
     async fn on_frame(&self, bytes: Vec<u8>) -> Result<(), Stopped> {
         let length = bytes.len();
         match self.decode(bytes).await {
-            Ok(frame) => self.core.frame(self.id, frame, length).await,
+            Ok(frame) => {
+                let wait = self.links.unasked.take(self.node, &frame, Instant::now());
+                self.core.frame(self.id, frame, length).await?;
+                if let Some(wait) = wait {
+                    self.links.refusals.count_many(Refusal::EntryPace, wait.entries.max(1));
+                    // The room of the frame is held meanwhile, so that the peer feels it.
+                    sleep(wait.span).await;
+                }
+                Ok(())
+            }
             Err(error) => {
                 let violations = self.links.count_violation();
+                self.links.refusals.count(Refusal::Frame);
                 warn!(node = %self.node, %error, violations, "a peer broke the protocol");
                 self.handle.close(self.link, &error.to_string());
                 Err(Stopped)

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::Links;
 use crate::core::Core;
 use crate::net::{Handle, LeaseMessage, LeaseMessages};
+use crate::refusals::Refusal;
 
 /// Hands lease messages in, in order, until the network has shut down or the replica has stopped.
 pub(super) async fn run(core: Core, handle: Handle, links: Arc<Links>, mut messages: LeaseMessages) {
@@ -20,6 +21,7 @@ pub(super) async fn run(core: Core, handle: Handle, links: Arc<Links>, mut messa
             }
             Err(error) => {
                 let violations = links.count_violation();
+                links.refusals.count(Refusal::Lease);
                 warn!(node = %from, %error, violations, "a peer broke the protocol");
                 handle.close(link, &error.to_string());
             }

@@ -253,7 +253,7 @@ async fn lease_messages_pass_both_ways_on_each_link_from_its_first_moment() {
     let exchange = async {
         for _ in 0..3 {
             tokio::join!(ada.meets(bob_id), bob.meets(ada_id));
-            let link = ada.links.lock().values().next().copied().unwrap();
+            let (link, _) = ada.links.lock().values().next().copied().unwrap();
             ada.handle.close(link, "enough");
             assert_eq!((ada.told.recv().await, bob.told.recv().await), (Some(Told::Down), Some(Told::Down)));
         }

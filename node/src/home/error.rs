@@ -71,6 +71,12 @@ pub enum HomeError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of who is kept out holds something else.
+    #[error("{} does not say who is kept out", path.display())]
+    Bans {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path of the socket is longer than the kernel takes.
     #[error("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES_MAX} are possible: {}", path.display())]
     SocketPath {
@@ -103,7 +109,9 @@ impl HomeError {
             Self::NotOurs { .. } | Self::TooOpen { .. } => "refused",
             Self::HalfRestored { .. } => "conflict",
             Self::Nowhere | Self::SocketPath { .. } => "usage",
-            Self::Io { .. } | Self::KeyBytes { .. } | Self::ApiToken { .. } | Self::Random => "internal",
+            Self::Io { .. } | Self::KeyBytes { .. } | Self::ApiToken { .. } | Self::Bans { .. } | Self::Random => {
+                "internal"
+            }
         }
     }
 
@@ -120,6 +128,7 @@ impl HomeError {
                 format!("put the node's key back from a backup; without one, move {} away", path.display())
             }
             Self::ApiToken { path } => format!("remove {}: the next start makes another", path.display()),
+            Self::Bans { path } => format!("mend or remove {}: without it nobody is kept out", path.display()),
             Self::HalfRestored { path } => {
                 format!("run `beadmesh restore` again, or remove {} to begin a new node", path.display())
             }

@@ -3,12 +3,17 @@
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::{Duration, Instant};
 
+use beadmesh_protocol::limits::NODES_MAX;
 use libp2p::autonat::v2::server;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Swarm, SwarmBuilder, connection_limits, dcutr, identify, mdns, noise, ping, relay, tcp, yamux};
+use libp2p::{
+    Swarm, SwarmBuilder, connection_limits, dcutr, identify, mdns, memory_connection_limits, noise, ping, relay, tcp,
+    yamux,
+};
 use tracing::warn;
 
+use super::gate::STRANGERS_MAX;
 use super::relay::{Permits, bounds};
 use super::{Config, NetError, gossip, peer, probe, streams};
 
@@ -31,6 +36,17 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
 /// Connections to us that may be in their handshake at one time.
 const PENDING_INBOUND_MAX: u32 = 64;
 
+/// Dials of ours that may be under way: what the driver begins at one time, and joins.
+const PENDING_OUTBOUND_MAX: u32 = 64;
+
+/// Connections that others may have made to us: two of each member, and strangers. The gate lets in nobody else; this holds
+/// should it ever err.
+const ESTABLISHED_INBOUND_MAX: u32 = 2_064;
+const _: () = assert!(ESTABLISHED_INBOUND_MAX as usize >= 2 * NODES_MAX + STRANGERS_MAX);
+
+/// The part of the machine's memory beyond which no connection is made or taken: far above what a node uses.
+const MEMORY_SHARE_MAX: f64 = 0.5;
+
 /// Connections that one peer may have: two dials that crossed, the same through relays, and as many again when it came
 /// back.
 const CONNECTIONS_PER_PEER_MAX: u32 = 8;
@@ -49,6 +65,7 @@ const ORDERS_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
     pub(super) gossip: gossip::Behaviour,
     pub(super) streams: streams::Behaviour,
     identify: identify::Behaviour,
@@ -103,6 +120,8 @@ fn behaviour(
     let local = key.public().to_peer_id();
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
+        .with_max_pending_outgoing(Some(PENDING_OUTBOUND_MAX))
+        .with_max_established_incoming(Some(ESTABLISHED_INBOUND_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
     // Members learn addresses from the roster, so identify need not tell those listened on to whoever connects.
     let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
@@ -119,6 +138,7 @@ fn behaviour(
     relay.set_status(Some(relay::Status::Disable));
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
+        memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
         gossip: gossip::Behaviour::new(key, config.queue.notices_out),
         streams: streams::Behaviour::new(Instant::now(), permits.clone()),
         identify: identify::Behaviour::new(identify),

@@ -110,7 +110,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
     let external = config.external.iter().map(|text| listen::listen_address(text)).collect::<Result<_, _>>()?;
     let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
     let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
-    let (handle, ends) = Handle::new(local, config.queue.notices_out);
+    let (handle, ends) = Handle::new(local, config.queue.notices_out, Arc::clone(&config.refusals));
     let Ends { shared, wishes, joins: requests, blobs: blob_requests, publishing } = ends;
     let (ears, judged) = Ears::new(config.queue.notices_in);
     let (sender, events) = event::channel(&config.queue);

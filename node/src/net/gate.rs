@@ -17,6 +17,10 @@ pub(super) const STRANGERS_MAX: usize = 8;
 /// Strangers of one source that may be connected at one time: one host leaves room for others.
 const SOURCE_STRANGERS_MAX: usize = STRANGERS_MAX / 2;
 
+/// Connections of one source that may be in their handshake at one time, members' too, who are not told apart yet: one host
+/// leaves room for others.
+pub(super) const SOURCE_HANDSHAKES_MAX: usize = 16;
+
 /// How fast strangers of one source may come.
 const SOURCE_PACE: Pace = Pace { burst: 8, refill: Duration::from_secs(2), gain: 1 };
 
@@ -40,6 +44,12 @@ pub(super) enum Grade {
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
+    /// The peer is kept out by hand.
+    #[error("kept out by hand")]
+    Banned,
+    /// As many connections of one source as are allowed are in their handshake.
+    #[error("too many connections from one place at one time")]
+    Handshakes,
     /// The peer is no member, and no invite is open.
     #[error("not a member")]
     NotMember,
@@ -102,6 +112,7 @@ pub(super) struct Gate {
     inviters: BTreeSet<PeerId>,
     /// Relays to inviters, and where each is.
     relays: BTreeMap<PeerId, BTreeSet<Multiaddr>>,
+    banned: BTreeSet<PeerId>,
     join_open: bool,
     /// Whether strangers may come for circuits to members that have an invite open.
     hosts_open: bool,
@@ -112,9 +123,9 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(now: Instant) -> Self {
-        let (members, inviters, relays) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        let (tokens, sources) = (Tokens::full(&ALL_PACE, now), BTreeMap::new());
-        Self { members, inviters, relays, join_open: false, hosts_open: false, tokens, sources }
+        let (members, inviters, banned) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (tokens, sources, relays) = (Tokens::full(&ALL_PACE, now), BTreeMap::new(), BTreeMap::new());
+        Self { members, inviters, relays, banned, join_open: false, hosts_open: false, tokens, sources }
     }
 
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
@@ -127,6 +138,15 @@ impl Gate {
 
     pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>) {
         self.members = members;
+    }
+
+    /// Sets who is kept out, whatever else it is.
+    pub(super) fn set_banned(&mut self, banned: BTreeSet<PeerId>) {
+        self.banned = banned;
+    }
+
+    pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
+        self.banned.contains(peer)
     }
 
     pub(super) fn set_join_open(&mut self, open: bool) {
@@ -169,6 +189,9 @@ impl Gate {
         crowd: Crowd,
         now: Instant,
     ) -> Result<Grade, Refusal> {
+        if self.banned.contains(peer) {
+            return Err(Refusal::Banned);
+        }
         if self.members.contains(peer) {
             return Ok(Grade::Member);
         }
@@ -193,7 +216,9 @@ impl Gate {
 
     /// Decides on a connection that we make.
     pub(super) fn admit_outbound(&self, peer: &PeerId) -> Result<Grade, Refusal> {
-        if self.members.contains(peer) {
+        if self.banned.contains(peer) {
+            Err(Refusal::Banned)
+        } else if self.members.contains(peer) {
             Ok(Grade::Member)
         } else if self.inviters.contains(peer) {
             Ok(Grade::Inviter)
@@ -240,6 +265,21 @@ mod tests {
             assert_eq!(gate.admit_inbound(&stranger, HERE, crowd, now), Err(Refusal::Crowded));
             assert_eq!(gate.admit_inbound(&member, HERE, crowd, now), Ok(Grade::Member));
         }
+    }
+
+    #[test]
+    fn who_is_kept_out_comes_in_neither_as_a_member_nor_as_a_stranger_and_is_not_dialled() {
+        let now = Instant::now();
+        let mut gate = open(now);
+        let peer = PeerId::random();
+        gate.set_members([peer].into());
+        gate.set_banned([peer].into());
+        assert_eq!(gate.admit_inbound(&peer, HERE, NOBODY, now), Err(Refusal::Banned));
+        assert_eq!(gate.admit_outbound(&peer), Err(Refusal::Banned));
+        gate.set_members(BTreeSet::new());
+        assert_eq!(gate.admit_inbound(&peer, HERE, NOBODY, now), Err(Refusal::Banned));
+        gate.set_banned(BTreeSet::new());
+        assert_eq!(gate.admit_inbound(&peer, HERE, NOBODY, now), Ok(Grade::Stranger));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::join::{JoinError, JoinStream};
 use super::lease::LeaseSendError;
 use super::link::{DownReason, Link, LinkId};
 use super::notice::{Counters, NoticeCounts};
+use crate::refusals::Refusals;
 
 /// Time that reaching an inviter may take, all its addresses together.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -98,6 +99,8 @@ pub(super) struct Shared {
     ways: Mutex<BTreeMap<NodeId, Way>>,
     footing: Mutex<Footing>,
     pub(super) notices: Counters,
+    /// What was refused.
+    pub(super) refusals: Arc<Refusals>,
     /// Lease messages that were not taken.
     leases_unsent: AtomicU64,
     /// Cancelled when the network is to stop.
@@ -111,6 +114,8 @@ pub(super) struct Shared {
 pub(super) struct Wishes {
     pub(super) members: BTreeMap<NodeId, Vec<String>>,
     pub(super) join_open: bool,
+    /// Who is kept out, members too.
+    pub(super) banned: BTreeSet<NodeId>,
     /// The name of the topic that notices are on; none yet.
     pub(super) topic: Option<String>,
 }
@@ -141,7 +146,7 @@ pub(super) struct Ends {
 
 impl Handle {
     /// Makes a handle that lets so many notices wait, and the driver's ends of it.
-    pub(super) fn new(local: NodeId, notices_out: usize) -> (Self, Ends) {
+    pub(super) fn new(local: NodeId, notices_out: usize, refusals: Arc<Refusals>) -> (Self, Ends) {
         let (wishes, wishes_seen) = watch::channel(Wishes::default());
         let (joins, joins_asked) = mpsc::channel(JOINS_MAX);
         let (blobs, blobs_asked) = mpsc::channel(BLOBS_MAX);
@@ -154,6 +159,7 @@ impl Handle {
             ways: Mutex::default(),
             footing: Mutex::default(),
             notices: Counters::default(),
+            refusals,
             leases_unsent: AtomicU64::new(0),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -195,6 +201,11 @@ impl Handle {
     /// Sets whether strangers may come to join: true while an invite is open.
     pub fn set_join_open(&self, open: bool) {
         self.shared.wishes.send_modify(|wishes| wishes.join_open = open);
+    }
+
+    /// Sets who is kept out: links to them end, their connections and notices are refused, and they are not dialled.
+    pub fn set_banned(&self, banned: BTreeSet<NodeId>) {
+        self.shared.wishes.send_modify(|wishes| wishes.banned = banned);
     }
 
     /// Sets the name of the topic that members publish on: the mesh's, known to who knows the mesh.

@@ -69,6 +69,9 @@ pub enum DownReason {
     /// The peer is no longer a member.
     #[error("the peer is no longer a member")]
     Removed,
+    /// The peer is kept out by hand.
+    #[error("the peer is kept out by hand")]
+    Banned,
     /// The network is shutting down.
     #[error("this node is shutting down")]
     Shutdown,

@@ -18,7 +18,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
-use super::gate::{Crowd, Gate, Grade, Refusal, Source};
+use super::gate::{Crowd, Gate, Grade, Refusal, SOURCE_HANDSHAKES_MAX, Source};
 use super::relay::Permits;
 use handler::{Handler, Offers, Order, Outcome};
 
@@ -80,13 +80,16 @@ pub(super) struct Behaviour {
     /// What the relay is told of the gate.
     permits: Permits,
     admitted: BTreeMap<ConnectionId, Admitted>,
+    /// Connections to us that are in their handshake.
+    shaking: BTreeMap<ConnectionId, Source>,
     orders: VecDeque<ToSwarm<Opened, Order>>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
     pub(super) fn new(now: Instant, permits: Permits) -> Self {
-        Self { gate: Gate::new(now), permits, admitted: BTreeMap::new(), orders: VecDeque::new(), waker: None }
+        let (admitted, shaking) = (BTreeMap::new(), BTreeMap::new());
+        Self { gate: Gate::new(now), permits, admitted, shaking, orders: VecDeque::new(), waker: None }
     }
 
     /// Returns what a connection may be used for, if it stands.
@@ -114,6 +117,22 @@ impl Behaviour {
             }
         }
         self.offer_again();
+    }
+
+    /// Sets who is kept out; connections of who is are closed.
+    pub(super) fn set_banned(&mut self, banned: BTreeSet<PeerId>) {
+        self.gate.set_banned(banned);
+        for (connection, Admitted { peer, .. }) in &self.admitted {
+            if self.gate.is_banned(peer) {
+                self.orders.push_back(ToSwarm::CloseConnection {
+                    peer_id: *peer,
+                    connection: CloseConnection::One(*connection),
+                });
+            }
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Sets whether strangers may come to join.
@@ -190,6 +209,20 @@ impl NetworkBehaviour for Behaviour {
         Ok(self.gate.relay_addresses(&peer))
     }
 
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let source = Source::between(remote, local);
+        if self.shaking.values().filter(|other| **other == source).count() >= SOURCE_HANDSHAKES_MAX {
+            return Err(ConnectionDenied::new(Refusal::Handshakes));
+        }
+        self.shaking.insert(connection, source);
+        Ok(())
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
         connection: ConnectionId,
@@ -197,6 +230,7 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.shaking.remove(&connection);
         let source = Source::between(remote, local);
         let (crowd, now) = (self.crowd(source), Instant::now());
         let grade = self.gate.admit_inbound(&peer, source, crowd, now).map_err(ConnectionDenied::new)?;
@@ -221,6 +255,7 @@ impl NetworkBehaviour for Behaviour {
             | FromSwarm::DialFailure(DialFailure { connection_id, .. })
             | FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
                 self.admitted.remove(&connection_id);
+                self.shaking.remove(&connection_id);
             }
             _ => {}
         }

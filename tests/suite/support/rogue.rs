@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use beadmesh_node::net::{BlobStreamError, Config, Event, Events, Handle, LinkId, Listen, start};
+use beadmesh_node::net::{BlobStreamError, Config, Event, Events, Handle, LinkId, Listen, SendError, start};
 use beadmesh_protocol::{
     blob::{Answer, Request},
     clock::Wall,
@@ -50,6 +50,20 @@ impl Rogue {
     /// Joins the mesh of a ticket with the key of that seed.
     pub(crate) fn joined(seed: u8, ticket: &str) -> Self {
         let ticket: Ticket = ticket.parse().unwrap();
+        let rogue = Self::stranger(seed, &ticket);
+        rogue.ask(&ticket, rogue.author.node()).unwrap();
+        rogue.handle.set_members([(rogue.target, rogue.addresses.clone())].into());
+        rogue
+    }
+
+    /// Asks to be let in by a ticket, with the proof that another node would give if one is named; returns why it is not.
+    pub(crate) fn refused(seed: u8, ticket: &str, proof_of: Option<NodeId>) -> JoinRefusal {
+        let ticket: Ticket = ticket.parse().unwrap();
+        let rogue = Self::stranger(seed, &ticket);
+        rogue.ask(&ticket, proof_of.unwrap_or(rogue.author.node())).unwrap_err()
+    }
+
+    fn stranger(seed: u8, ticket: &Ticket) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut config = Config::new([seed; 32]);
         config.listen = Listen::Explicit(Vec::new());
@@ -57,7 +71,7 @@ impl Rogue {
         (config.timing.retry_min, config.timing.retry_max) = (Duration::from_millis(10), Duration::from_millis(100));
         let (handle, events) = runtime.block_on(async { start(config) }).unwrap();
         let author = Author::seeded(seed);
-        let rogue = Self {
+        Self {
             runtime,
             handle,
             events,
@@ -68,15 +82,12 @@ impl Rogue {
             addresses: ticket.addresses.clone(),
             link: None,
             entries: 0,
-        };
-        rogue.ask(&ticket).unwrap();
-        rogue.handle.set_members([(rogue.target, rogue.addresses.clone())].into());
-        rogue
+        }
     }
 
-    fn ask(&self, ticket: &Ticket) -> Result<(), JoinRefusal> {
+    fn ask(&self, ticket: &Ticket, prover: NodeId) -> Result<(), JoinRefusal> {
         let Ticket { mesh, inviter, secret, .. } = ticket;
-        let proof = secret.prove(*mesh, *inviter, self.author.node());
+        let proof = secret.prove(*mesh, *inviter, prover);
         let request = JoinRequest { version: WIRE_VERSION, invite: secret.invite(), proof, name: "rogue".into() };
         self.runtime.block_on(async {
             let mut stream = self.handle.join(*inviter, ticket.addresses.clone()).await.unwrap();
@@ -111,6 +122,29 @@ impl Rogue {
         };
         self.link = Some(link);
         self.handle.send(link, frame).unwrap();
+    }
+
+    /// Sends frames as fast as the link takes them.
+    pub(crate) fn flood(&mut self, frames: Vec<Vec<u8>>) {
+        let deadline = Instant::now() + PATIENCE;
+        let link = self.link.unwrap();
+        for mut frame in frames {
+            loop {
+                assert!(Instant::now() < deadline, "the link takes no frames");
+                match self.handle.send(link, frame) {
+                    Ok(()) => break,
+                    Err(SendError::Full { frame: back, .. }) => frame = back,
+                    Err(error) => panic!("{error}"),
+                }
+                self.drain();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// Throws away what has come.
+    pub(crate) fn drain(&mut self) {
+        while self.events.try_recv().is_some() {}
     }
 
     /// Waits until the link is closed.

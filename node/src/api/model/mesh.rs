@@ -127,6 +127,9 @@ pub struct Peer {
     /// When it last said to the whole mesh that it is there; absent when nothing was heard since this node was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heard: Option<String>,
+    /// Whether this node has nothing to do with it, by a decision of its user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub banned: bool,
     /// How far catching up from it has come; absent when nothing is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -146,6 +149,51 @@ pub struct Progress {
 pub struct PeersBody {
     /// Every other member, linked or not.
     pub peers: Vec<Peer>,
+    /// What the node has refused since it was started, by reason.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Seconds that a node is kept out at most, unless for good: a year.
+pub const BAN_S_MAX: u64 = 366 * 24 * 3_600;
+
+/// Whom to keep out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// The node: a member's name or the beginning of its id, or any node's whole id.
+    pub node: String,
+    /// For how many seconds; for good where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_s: Option<u64>,
+}
+
+/// Whom to let in again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnbanRequest {
+    /// The node, as in a ban.
+    pub node: String,
+}
+
+/// A node that this one has nothing to do with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ban {
+    /// Its id.
+    pub id: String,
+    /// What people call it; absent for who is no member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Until when; absent where it is for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// The nodes that this one has nothing to do with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BansBody {
+    /// The nodes.
+    pub bans: Vec<Ban>,
 }
 
 /// A text that opens something: shown once to whom it is meant for, and never in a log.
@@ -372,8 +420,8 @@ impl From<PeerAnswer> for Peer {
             lag_entries,
             last_seen,
             last_heard,
+            banned: false,
             progress,
         }
     }
 }
-

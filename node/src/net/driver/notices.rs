@@ -11,6 +11,7 @@ use super::Driver;
 use crate::net::event::Event;
 use crate::net::notice::{Judged, Verdict};
 use crate::net::peer;
+use crate::refusals::Refusal;
 
 impl Driver {
     pub(super) fn on_gossip(&mut self, event: Gossip) {
@@ -31,6 +32,7 @@ impl Driver {
         let verdict = self.ears.judge(from, by, message.data.len(), Instant::now());
         if let Some(verdict) = verdict {
             counters.unheard.fetch_add(1, Ordering::Relaxed);
+            self.shared.refusals.count(Refusal::NoticePace);
             return self.decide(id, &bearer, verdict);
         }
         let sent = self.ears.place(id.clone(), bearer).is_some_and(|judge| {
@@ -40,6 +42,7 @@ impl Driver {
         });
         if !sent {
             counters.unheard.fetch_add(1, Ordering::Relaxed);
+            self.shared.refusals.count(Refusal::NoticePace);
             self.decide(id, &bearer, Verdict::Drop);
         }
     }
@@ -51,6 +54,7 @@ impl Driver {
     fn decide(&mut self, id: &MessageId, bearer: &PeerId, verdict: Verdict) {
         if verdict == Verdict::Blame {
             self.shared.notices.violations.fetch_add(1, Ordering::Relaxed);
+            self.shared.refusals.count(Refusal::Notice);
             debug!(peer = %bearer, "brought a notice that no honest node passes on");
         }
         self.swarm.behaviour_mut().gossip.judge(id, bearer, verdict.into());

@@ -33,9 +33,13 @@ impl Driver {
         self.swarm.behaviour_mut().streams.set_join_open(wishes.join_open);
         let mut members = wishes.members;
         members.remove(&self.local);
+        members.retain(|node, _| !wishes.banned.contains(node));
+        let banned = wishes.banned.iter().map(|node| peer::peer_id(*node)).collect();
+        self.swarm.behaviour_mut().streams.set_banned(banned);
         let gone: Vec<_> = self.peers.keys().filter(|node| !members.contains_key(node)).copied().collect();
         for node in gone {
-            self.drop_member(node);
+            let reason = if wishes.banned.contains(&node) { DownReason::Banned } else { DownReason::Removed };
+            self.drop_member(node, &reason);
         }
         let peers: BTreeSet<_> = members.keys().map(|node| peer::peer_id(*node)).collect();
         self.ears.set_members(&members.keys().copied().collect(), now);
@@ -51,15 +55,15 @@ impl Driver {
         self.reserve(now);
     }
 
-    fn drop_member(&mut self, node: NodeId) {
-        debug!(peer = %node.short(), "no longer a member");
+    fn drop_member(&mut self, node: NodeId, reason: &DownReason) {
+        debug!(peer = %node.short(), %reason, "no longer linked");
         self.schedule.clear(node);
         self.peers.remove(&node);
         self.shared.ways().remove(&node);
         self.relays_on_removed(&node);
         let links: Vec<_> = self.shared.links().values().filter(|link| link.node == node).cloned().collect();
         for link in links {
-            link.end(DownReason::Removed);
+            link.end(reason.clone());
         }
     }
 

@@ -50,6 +50,7 @@ impl Driver {
                 self.on_dial_error(&peer, connection_id, &reason(&error));
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                self.shared.refusals.count_connection(&error);
                 debug!(from = %send_back_addr, %error, "refused a connection");
             }
             SwarmEvent::NewListenAddr { address, .. } => {

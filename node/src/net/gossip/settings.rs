@@ -22,6 +22,13 @@ const TRANSMIT_BYTES_MAX: usize = 256 * 1024;
 /// Notices in one transmission; ours carry one.
 const TRANSMIT_NOTICES_MAX: usize = 16;
 
+/// Notices that are offered to a peer, or asked of it, between two looks at it: some seconds of a busy mesh.
+const OFFERS_MAX: usize = 500;
+
+/// Times that a peer may offer, and that one notice is sent to it again, between two looks at it.
+const OFFER_MESSAGES_MAX: usize = 10;
+const SENT_AGAIN_MAX: u32 = 3;
+
 /// How long a notice that was heard is told from a new one.
 const DUPLICATE_TIME: Duration = Duration::from_secs(60);
 
@@ -83,6 +90,9 @@ pub(super) fn gossipsub(key: &Keypair, only: OnlyTopic, places: usize) -> Inner 
         .message_id_fn(message_id)
         .max_transmit_size(TRANSMIT_BYTES_MAX)
         .max_publish_messages(TRANSMIT_NOTICES_MAX)
+        .max_control_messages_sent(OFFERS_MAX)
+        .max_ihave_messages_heartbeat(OFFER_MESSAGES_MAX)
+        .gossip_retransimission(SENT_AGAIN_MAX)
         .duplicate_cache_time(DUPLICATE_TIME)
         .heartbeat_initial_delay(FIRST_HEARTBEAT)
         .connection_handler_queue_len(places)
