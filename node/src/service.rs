@@ -83,6 +83,21 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Returns how the network is to be, for the node with that key.
+    fn network(&self, key: [u8; 32], home: &Home, refusals: &Arc<Refusals>) -> net::Config {
+        let mut config = net::Config::new(key);
+        config.mdns = self.mdns;
+        config.timing.retry_max = self.retry_max;
+        config.relaying = self.relaying;
+        config.external.clone_from(&self.external);
+        let by_default = || Listen::Default { saved_port: home.saved_port() };
+        config.listen = self.listen.clone().map_or_else(by_default, Listen::Explicit);
+        config.refusals = Arc::clone(refusals);
+        config
+    }
+}
+
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
         let Config { names, ticket_file, listen, mdns, relaying, retry_max, .. } = config;
@@ -204,21 +219,13 @@ impl Service {
         };
         let home = Arc::new(home);
         let human = options.names.human.clone();
-        let opened = opening::open(&home, options.names, lock, Opener::Node).await?;
-        let mut config = net::Config::new(*opened.key);
-        config.mdns = options.mdns;
-        config.timing.retry_max = options.retry_max;
-        config.relaying = options.relaying;
-        config.external = options.external;
-        let is_dialling_only = options.listen.as_ref().is_some_and(Vec::is_empty);
-        let by_default = || Listen::Default { saved_port: home.saved_port() };
-        config.listen = options.listen.map_or_else(by_default, Listen::Explicit);
+        let opened = opening::open(&home, options.names.clone(), lock, Opener::Node).await?;
         let refusals = Arc::new(Refusals::default());
+        let config = options.network(*opened.key, &home, &refusals);
         let tcp = match options.api_tcp {
             Some(address) => Some(open_tcp(&home, address, &refusals).await?),
             None => None,
         };
-        config.refusals = Arc::clone(&refusals);
         let (handle, events) = net::start(config)?;
         let bans = Arc::new(Bans::open(Arc::clone(&home), handle.clone())?);
         let links = Arc::new(Links::counting(Arc::clone(&refusals)));
@@ -268,7 +275,7 @@ impl Service {
         if let Some(path) = options.ticket_file {
             tokio::spawn(ticket_file::run(path, core.clone(), network.clone(), stop.clone()));
         }
-        if !is_dialling_only {
+        if options.listen.is_none_or(|addresses| !addresses.is_empty()) {
             // Whoever reads the greeting, or asks for an invite at once, is told an address.
             network.handle.listening(LISTEN_PATIENCE).await;
         }

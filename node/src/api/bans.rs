@@ -79,7 +79,7 @@ fn bans(api: &Api) -> Result<&Bans, Problem> {
 
 async fn members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
     match api.core.call(Command::Members).await? {
-        Answer::Members(members) => Ok(members),
+        Answer::Members(members, _) => Ok(members),
         other => Err(unexpected(&other)),
     }
 }

@@ -116,7 +116,7 @@ async fn a_node_answers_over_tcp_to_who_proves_that_it_may_until_it_stops() {
         listen: Some(vec![]),
         mdns: false,
         api_tcp: Some("127.0.0.1:0".parse().unwrap()),
-        names: Names { node: "ada".into(), mesh: "home".into(), human: "tim".into() },
+        ..Options::new(Names { node: "ada".into(), mesh: "home".into(), human: "tim".into() })
     };
     let node = Service::start(Home::open(temp.path()).unwrap(), options).await.unwrap();
     let (_, status) = ask(&node, "GET", "/v1/status", Value::Null).await;
