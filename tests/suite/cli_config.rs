@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use beadmesh_node::config::KEYS;
 use serde_json::{Value, json};
 
 use super::support::{Node, until};
@@ -18,7 +19,7 @@ fn every_key_is_listed_with_its_unit_and_where_it_comes_from() {
     let file = node.home().join("config.toml");
     fs::write(&file, "[net]\nmdns = false\nretry_max = \"5m\"\n\n[attachments]\nfetched_max = \"2GiB\"\n").unwrap();
     let told = node.json(&["config", "show"]);
-    assert_eq!((&told["file_read"], told["keys"].as_array().unwrap().len()), (&json!(true), 9));
+    assert_eq!((&told["file_read"], told["keys"].as_array().unwrap().len()), (&json!(true), KEYS.len()));
     let retry = key(&told, "net.retry_max");
     assert_eq!((&retry["value"], &retry["unit"], &retry["text"]), (&json!(300.0), &json!("s"), &json!("300s")));
     assert_eq!(retry["origin"], json!({"kind": "file", "path": file.display().to_string(), "line": 3}));

@@ -82,7 +82,7 @@ fn what_a_removed_node_wrote_meanwhile_has_no_effect_though_another_relays_it() 
         assert_eq!(node.show(&bead)["title"], "Written before", "{}", node.name());
         let shown = node.run(&["bead", "show", &late, "--json"]);
         assert_eq!(shown.status.code(), Some(5), "{}", node.name());
-        let findings = node.json(&["doctor"]);
+        let findings = node.doctor(&[]);
         assert_eq!(findings["findings"], json!([]), "{}", node.name());
     }
     // It has not heard, and is let in by nobody; its old ticket is worth nothing.

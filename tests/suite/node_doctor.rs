@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
+use beadmesh_node::config::KEYS;
 use serde_json::{Value, json};
 
 use super::support::{Node, check, until};
@@ -96,7 +97,7 @@ fn a_bundle_holds_no_secret_of_the_home_and_no_text_of_beads_and_letters() {
     let told: Value = serde_json::from_str(&text).unwrap();
     for (what, is_there) in [
         ("checks", told["doctor"]["checks"].is_array()),
-        ("what is set", told["config"].as_array().is_some_and(|keys| keys.len() == 9)),
+        ("what is set", told["config"].as_array().is_some_and(|keys| keys.len() == KEYS.len())),
         ("status", told["status"]["entries"].is_u64()),
         ("members", told["members"]["members"][0]["name"] == "ada"),
         ("log", text.contains("node started")),
