@@ -33,6 +33,8 @@ pub(crate) struct Bans {
     home: Arc<Home>,
     handle: Handle,
     known: Mutex<Known>,
+    /// Held from reading what is known until it is kept anew, so that no change undoes another.
+    changing: Mutex<()>,
     changed: Notify,
 }
 
@@ -54,7 +56,7 @@ impl Bans {
     /// When it can not be read.
     pub(crate) fn open(home: Arc<Home>, handle: Handle) -> Result<Self, HomeError> {
         let known = Mutex::new(home.bans()?);
-        let bans = Self { home, handle, known, changed: Notify::new() };
+        let bans = Self { home, handle, known, changing: Mutex::new(()), changed: Notify::new() };
         bans.enforce();
         Ok(bans)
     }
@@ -76,6 +78,7 @@ impl Bans {
     /// When it can not be remembered, or too many are kept out.
     pub(crate) fn ban(&self, node: NodeId, span: Option<Duration>) -> Result<Option<Wall>, BanError> {
         let until = span.map(|span| clock::wall().after(span));
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.known();
         if known.len() >= BANS_MAX && !known.contains_key(&node) {
             return Err(BanError::Full);
@@ -91,6 +94,7 @@ impl Bans {
     /// # Errors
     /// When that can not be remembered.
     pub(crate) fn unban(&self, node: NodeId) -> Result<bool, HomeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.known();
         if known.remove(&node).is_none() {
             return Ok(false);

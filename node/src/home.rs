@@ -373,7 +373,7 @@ impl Home {
 
     /// Returns the files that open something, and the socket; not all of them need be there.
     pub(crate) fn private_files(&self) -> Vec<PathBuf> {
-        let names = [KEY, RECOVERY, human::TOKEN, MEMBERSHIP, PORT];
+        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, BANS, MEMBERSHIP, PORT];
         names.iter().map(|name| self.dir.join(name)).chain([self.socket()]).collect()
     }
 

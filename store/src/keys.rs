@@ -181,6 +181,11 @@ pub(crate) fn change(bead: BeadId, change: ChangeHash) -> Vec<u8> {
     [CHANGES, bead.as_bytes(), change.as_bytes()].concat()
 }
 
+/// One more entry that carries a change, whose own key is given.
+pub(crate) fn carrier(change: &[u8], entry: EntryId) -> Vec<u8> {
+    [change, entry.as_bytes()].concat()
+}
+
 pub(crate) fn bead(id: BeadId) -> Vec<u8> {
     [BEADS, id.as_bytes()].concat()
 }
@@ -235,6 +240,11 @@ pub(crate) fn carried_of(letter: LetterId) -> Vec<u8> {
 
 pub(crate) fn carried(letter: LetterId, author: NodeId) -> Vec<u8> {
     [CARRIED, letter.as_bytes(), author.as_bytes()].concat()
+}
+
+/// What one entry says, of all that a node has said over and over: in the order of hybrid times.
+pub(crate) fn said_in(list: &[u8], hlc: Timestamp, entry: EntryId) -> Vec<u8> {
+    [list, &hlc.as_u64().to_be_bytes(), entry.as_bytes()].concat()
 }
 
 /// Entries with letters that say they are from an agent, with effect or without.

@@ -111,7 +111,8 @@ fn a_bundle_holds_no_secret_of_the_home_and_no_text_of_beads_and_letters() {
     let (human, recovery) = (read("human.token"), read("recovery.key"));
     let [human, recovery] = [human, recovery].map(|bytes| String::from_utf8(bytes).unwrap().trim().to_owned());
     let base32 = beadmesh_protocol::id::base32(&key);
-    assert!(text.matches("bmr1[redacted]").count() >= 3, "{text}");
+    // In the status, and in the log.
+    assert!(text.matches("bmr1[redacted]").count() >= 2, "{text}");
     let secrets = [&agent.token, &ticket, &human, &recovery, &hex, &base32, &pasted];
     for secret in secrets.map(String::as_str).into_iter().chain([
         "Title-of-a-bead",

@@ -9,8 +9,11 @@ use serde_json::Value;
 
 use crate::home::Home;
 
-/// What secrets begin with: tokens of agents, recovery keys, tickets. No id holds a `1`, so none looks like one.
-const MARKS: [&str; 3] = ["bma1", "bmr1", "bm1"];
+/// What secrets begin with: tokens of agents and of the API, recovery keys, tickets. No id holds a `1`, so none looks like one.
+const MARKS: [&str; 4] = ["bma1", "bmt1", "bmr1", "bm1"];
+
+/// What stands before a secret that has no mark, in whatever case: a proof, and the code and the cookie of a browser.
+const BEFORE: [&str; 3] = ["bearer ", "code=", "beadmesh_"];
 
 /// Characters after a mark from which on it is a secret.
 const SECRET_CHARS_MIN: usize = 8;
@@ -33,7 +36,7 @@ pub fn redact(value: &mut Value) {
 
 /// Returns a text without the secrets in it, and without what colours it.
 pub fn redacted(text: &str) -> String {
-    let text = bearers(&uncoloured(text));
+    let text = BEFORE.iter().fold(uncoloured(text), |text, before| blotted(&text, before));
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some((at, mark)) = next_mark(rest) {
@@ -53,16 +56,30 @@ fn next_mark(text: &str) -> Option<(usize, &'static str)> {
     found.min_by_key(|(at, mark)| (*at, usize::MAX - mark.len()))
 }
 
-/// Blots out the word behind each `Bearer`.
-fn bearers(text: &str) -> String {
-    let mut parts = text.split("Bearer ");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let length = part.find(|letter: char| letter.is_whitespace() || letter == '"').unwrap_or(part.len());
-        out.push_str("Bearer ");
+/// Blots out the word behind each `before`, which is lower-case ASCII, in whatever case; of a cookie what follows its name.
+fn blotted(text: &str, before: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in lower.match_indices(before) {
+        let begin = at + before.len();
+        if begin < done {
+            continue;
+        }
+        let word = &text[begin..];
+        let length = word.find(|letter: char| letter.is_whitespace() || "\"&;".contains(letter)).unwrap_or(word.len());
+        let word = &word[..length];
+        // The name of the cookie is followed by its port; other words that begin so are ours, and no secrets.
+        let name =
+            word.find('=').filter(|end| before.ends_with('_') && word[..*end].bytes().all(|b| b.is_ascii_digit()));
+        if before.ends_with('_') && name.is_none() {
+            continue;
+        }
+        out.push_str(&text[done..begin + name.map_or(0, |end| end + 1)]);
         out.push_str(BLOT);
-        out.push_str(&part[length..]);
+        done = begin + length;
     }
+    out.push_str(&text[done..]);
     out
 }
 
@@ -119,6 +136,11 @@ mod tests {
             ("a ticket:bm1abcdefgh2345;".to_owned(), "a ticket:bm1[redacted];"),
             ("bmr1abcdefgh".to_owned(), "bmr1[redacted]"),
             ("Authorization: Bearer x.y-z\" end".to_owned(), "Authorization: Bearer [redacted]\" end"),
+            ("with bmt1abcdefgh".to_owned(), "with bmt1[redacted]"),
+            ("a BEARER x.y then".to_owned(), "a BEARER [redacted] then"),
+            ("GET /login?code=abc&x=1".to_owned(), "GET /login?code=[redacted]&x=1"),
+            ("cookie: beadmesh_7118=abc; a=b".to_owned(), "cookie: beadmesh_7118=[redacted]; a=b"),
+            ("beadmesh_node::net=debug".to_owned(), "beadmesh_node::net=debug"),
             ("the word bm1 alone, and bm1x".to_owned(), "the word bm1 alone, and bm1x"),
             ("\u{1b}[32mINFO\u{1b}[0m up".to_owned(), "INFO up"),
             ("grün".to_owned(), "grün"),

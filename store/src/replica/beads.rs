@@ -32,7 +32,7 @@ mod changes;
 mod waits;
 mod warm;
 
-use changes::{ChangeRecord, Known, change_in, has_changes, note, op_of, rests_on_void};
+use changes::{ChangeRecord, Known, change_in, has_changes, has_effect, note, op_of, rests_on_void};
 use waits::Waits;
 use warm::Shown;
 pub(crate) use warm::Warm;
@@ -111,8 +111,8 @@ impl Beads {
             if let Ok(Op::Bead(BeadChange { bead, change })) = Op::decode(raw) {
                 let key = keys::change(bead, hash_of_wire(&change));
                 // An import may be the change that somebody else has brought in before.
-                let known = stage.record(&key)?;
-                note(stage, key, known, &ChangeRecord::of(entry, op));
+                let known: Option<ChangeRecord> = stage.record(&key)?;
+                note(stage, key, known.as_ref(), &ChangeRecord::of(entry, op));
             }
         }
         Ok(())
@@ -132,13 +132,20 @@ impl Beads {
         if alone {
             // Most changes of a first sync are the only one of their bead, and this tells.
             for (found, record) in stage.records(&keys::changes_of(bead))? {
-                if found == key { known = Some(record) } else { alone = planted::is(Bug::FirstChangeAlone) }
+                if found == key {
+                    known = Some(record);
+                } else if !found.starts_with(&key) {
+                    alone = planted::is(Bug::FirstChangeAlone);
+                }
             }
         } else {
             known = stage.record(&key)?;
         }
-        let had_effect = known.as_ref().is_some_and(|known| known.has_effect(mesh));
-        note(stage, key, known, arrived);
+        let had_effect = match &known {
+            Some(first) => has_effect(stage, mesh, &key, first)?,
+            None => false,
+        };
+        note(stage, key, known.as_ref(), arrived);
         if had_effect {
             return Ok(());
         }
@@ -435,7 +442,7 @@ impl Beads {
         }
         let mut beads = BTreeSet::new();
         for (key, record) in stage.records::<ChangeRecord>(keys::CHANGES)? {
-            if record.carriers().any(|(author, _)| turned.contains(&author)) {
+            if turned.contains(&record.author) {
                 beads.extend(key.get(1..17).and_then(BeadId::from_slice));
             }
         }

@@ -163,13 +163,15 @@ impl Replica {
             self.outputs.push(Output::Event(Event::Roster));
         }
         self.judge_again(judged)?;
-        if is_cut_otherwise {
+        // One that is removed again may be cut off where it was before, and tickets have been written meanwhile.
+        if is_cut_otherwise || !before.former.keys().eq(self.mesh.roster().former.keys()) {
             self.on_cut()?;
         }
         self.notices.retain(self.mesh.roster());
         let has_parted = self.part_from_strangers()?;
         if has_moved && has_parted {
-            self.members_at = Some(self.now.mono.after(PARTING));
+            // One that parts later does not put off what the network is to be told of those before it.
+            self.members_at.get_or_insert(self.now.mono.after(PARTING));
         } else if has_moved {
             self.outputs.push(Output::Members(self.mesh.peers()));
         }

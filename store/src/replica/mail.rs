@@ -12,7 +12,6 @@ use beadmesh_protocol::id::{AgentId, EntryId, LetterId, NodeId};
 use beadmesh_protocol::mail::{Importance, Letter, Receipt, ReceiptKind, letter_id};
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::planted::{self, Bug};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::mesh::Mesh;
@@ -33,9 +32,6 @@ pub(super) use lists::FindLetterError;
 use search::Search;
 pub(super) use system::SystemRecord;
 pub(super) use thread::THREAD_WHOLE_MAX;
-
-/// Entries of one node that are remembered to carry one letter or receipt.
-const SAID_MAX: usize = 8;
 
 /// An entry that carries a letter, and which of its operations that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,7 +122,7 @@ impl Mail {
         (author, carried): (NodeId, Carried),
     ) -> Result<(), StoreError> {
         stage.put(keys::letters_from_in(letter.from, carried.entry), Vec::new());
-        if !note_lowest(stage, keys::carried(id, author), carried)? {
+        if !note_said(stage, &keys::carried(id, author), (carried.hlc, carried.entry), &carried)? {
             return Ok(());
         }
         self.refresh(stage, mesh, (id, letter.from), letter)
@@ -140,7 +136,7 @@ impl Mail {
         (author, said): (NodeId, Said),
     ) -> Result<(), StoreError> {
         let Receipt { letter, agent, kind } = receipt;
-        if !note_lowest(stage, keys::receipt(letter, agent, kind, author), said)? {
+        if !note_said(stage, &keys::receipt(letter, agent, kind, author), (said.hlc, said.entry), &said)? {
             return Ok(());
         }
         self.refresh_receipts(stage, mesh, letter, agent)
@@ -360,8 +356,8 @@ fn count(stage: &mut Stage, key: Vec<u8>, step: Step) -> Result<(), StoreError> 
 fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
     // An agent is known while its node may write.
     let Some(sender) = mesh.directory().agent(from) else { return Ok(None) };
-    let all: Vec<Carried> = stage.record(&keys::carried(id, sender.node))?.unwrap_or_default();
-    let mut carried = all.into_iter().find(|carried| mesh.counts(sender.node, carried.entry));
+    let mut all = stage.records::<Carried>(&keys::carried(id, sender.node))?.into_iter().map(|(_, carried)| carried);
+    let mut carried = all.find(|carried| mesh.counts(sender.node, carried.entry));
     if carried.is_none() && planted::is(Bug::ImpostorLetter) {
         carried = check::first_place(stage, id)?;
     }
@@ -418,29 +414,27 @@ pub(crate) fn receipt_at(
     let key = keys::receipt(letter, agent, kind, known.node);
     if planted::is(Bug::ImpostorReceipt) {
         let of_any = &key[..key.len() - NodeId::BYTES];
-        let first = stage.keys(of_any)?.first().map_or(Ok(None), |key| stage.record::<Vec<Said>>(key))?;
-        return Ok(first.and_then(|said| said.first().map(|said| said.hlc)));
+        return Ok(stage.records::<Said>(of_any)?.first().map(|(_, said)| said.hlc));
     }
-    let said: Vec<Said> = stage.record(&key)?.unwrap_or_default();
-    Ok(said.into_iter().find(|said| mesh.counts(known.node, said.entry)).map(|said| said.hlc))
+    let mut said = stage.records::<Said>(&key)?.into_iter().map(|(_, said)| said);
+    Ok(said.find(|said| mesh.counts(known.node, said.entry)).map(|said| said.hlc))
 }
 
-/// Adds to the lowest of what one node has said over and over; returns whether it is among them now.
+/// Notes what one entry says, beside what other entries of its author say alike; returns whether that is news.
 ///
-/// More than one matter only where the node was cut off in between.
-fn note_lowest<T: Ord + Copy + Serialize + DeserializeOwned>(
+/// More than one matter only where the node was cut off in between, and then none may put out another: which of them
+/// count is not settled for good.
+fn note_said<T: Serialize>(
     stage: &mut Stage,
-    key: Vec<u8>,
-    said: T,
+    list: &[u8],
+    (hlc, entry): (Timestamp, EntryId),
+    said: &T,
 ) -> Result<bool, StoreError> {
-    let mut known: Vec<T> = stage.record(&key)?.unwrap_or_default();
-    let Err(place) = known.binary_search(&said) else { return Ok(false) };
-    if place >= SAID_MAX {
+    let key = keys::said_in(list, hlc, entry);
+    if stage.get(&key)?.is_some() {
         return Ok(false);
     }
-    known.insert(place, said);
-    known.truncate(SAID_MAX);
-    stage.put_record(key, &known);
+    stage.put_record(key, said);
     Ok(true)
 }
 

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use beadmesh_protocol::bead::intake::Change;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, ChangeHash, EntryId, NodeId, base32};
-use beadmesh_protocol::limits::NODES_MAX;
 use beadmesh_protocol::op::{BeadChange, Op};
 use beadmesh_protocol::reconcile::Summary;
 use serde::{Deserialize, Serialize};
@@ -16,60 +15,43 @@ use super::super::mesh::Mesh;
 use crate::keys;
 use crate::stage::{Stage, StoreError};
 
-/// Entries that are remembered to have carried one change; each is 64 bytes of a record that has a bound.
-const CARRIERS_MAX: usize = 8 * NODES_MAX;
-
-/// Of those the entries of one node: more than one matter only where the node was cut off in between.
-const CARRIERS_OF_NODE_MAX: usize = 8;
-
-/// Where a change of a bead is, and which entries carry it.
+/// Where a change of a bead is: an entry that carries it, which of its operations that is, and its author.
+///
+/// The entry that came first has the row of the change, each other one a row of its own behind it, and none is ever put
+/// out by another: which of them count is not settled for good while nodes are removed and let in again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ChangeRecord {
-    /// The first entry that carried the change, which of its operations that is, and its author.
     pub(super) entry: EntryId,
     pub(super) op: u32,
     pub(super) author: NodeId,
-    /// The others.
-    pub(super) others: Vec<(NodeId, EntryId)>,
 }
 
 impl ChangeRecord {
     /// Notes a change that one entry carries.
     pub(super) fn of(entry: &Entry, op: u32) -> Self {
-        Self { entry: entry.id(), op, author: entry.content().author, others: Vec::new() }
+        Self { entry: entry.id(), op, author: entry.content().author }
     }
 
-    /// Returns whether one of those entries counts.
-    pub(super) fn has_effect(&self, mesh: &Mesh) -> bool {
-        self.carriers().any(|(author, entry)| mesh.counts(author, entry))
-    }
-
-    /// Returns the entries that carry it, with their authors.
-    pub(super) fn carriers(&self) -> impl Iterator<Item = (NodeId, EntryId)> {
-        std::iter::once((self.author, self.entry)).chain(self.others.iter().copied())
+    fn counts(&self, mesh: &Mesh) -> bool {
+        mesh.counts(self.author, self.entry)
     }
 }
 
+/// Returns whether an entry that carries a change counts; `first` is what the row of the change says.
+pub(super) fn has_effect(stage: &Stage, mesh: &Mesh, key: &[u8], first: &ChangeRecord) -> Result<bool, StoreError> {
+    if first.counts(mesh) {
+        return Ok(true);
+    }
+    Ok(stage.records::<ChangeRecord>(key)?.iter().any(|(_, carrier)| carrier.counts(mesh)))
+}
+
 /// Notes where a change is, or which other entry carries it.
-pub(super) fn note(stage: &mut Stage, key: Vec<u8>, known: Option<ChangeRecord>, arrived: &ChangeRecord) {
-    let Some(mut known) = known else { return stage.put_record(key, arrived) };
-    let (author, entry) = (arrived.author, arrived.entry);
-    let mut same: Vec<EntryId> = known.carriers().filter(|(of, _)| *of == author).map(|(_, entry)| entry).collect();
-    if same.contains(&entry) || known.others.len() >= CARRIERS_MAX {
-        return;
+pub(super) fn note(stage: &mut Stage, key: Vec<u8>, first: Option<&ChangeRecord>, arrived: &ChangeRecord) {
+    match first {
+        None => stage.put_record(key, arrived),
+        Some(first) if first.entry == arrived.entry => {}
+        Some(_) => stage.put_record(keys::carrier(&key, arrived.entry), arrived),
     }
-    if same.len() >= CARRIERS_OF_NODE_MAX {
-        // Which ones stay does not depend on the order in which they came.
-        same.sort_unstable();
-        let Some(last) = same.pop().filter(|last| entry < *last) else { return };
-        known.others.retain(|other| *other != (author, last));
-        if known.entry == last {
-            (known.entry, known.op) = (entry, arrived.op);
-            return stage.put_record(key, &known);
-        }
-    }
-    known.others.push((author, entry));
-    stage.put_record(key, &known);
 }
 
 /// Returns whether any change of a bead is stored, be it without effect.
@@ -98,11 +80,12 @@ impl Known {
         let prefix = keys::changes_of(id);
         let (mut counting, mut void) = (BTreeMap::<ChangeHash, Place>::new(), BTreeMap::<ChangeHash, Place>::new());
         for (key, record) in stage.records::<ChangeRecord>(&prefix)? {
-            let hash = ChangeHash::from_slice(&key[prefix.len()..]);
+            let hash = key.get(prefix.len()..prefix.len() + ChangeHash::BYTES).and_then(ChangeHash::from_slice);
             let hash = hash.ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
-            let group = if record.has_effect(mesh) { &mut counting } else { &mut void };
-            group.insert(hash, (record.entry, record.op));
+            let group = if record.counts(mesh) { &mut counting } else { &mut void };
+            group.entry(hash).or_insert((record.entry, record.op));
         }
+        void.retain(|hash, _| !counting.contains_key(hash));
         if !void.is_empty() && !counting.is_empty() {
             rest_on(stage, mesh, &mut counting, void)?;
         }
@@ -154,8 +137,10 @@ fn rest_on(
 /// Returns whether a change rests on one that has effect only for that, or may.
 pub(super) fn rests_on_void(stage: &Stage, mesh: &Mesh, bead: BeadId, change: &Change) -> Result<bool, StoreError> {
     for dep in change.deps() {
-        let record: Option<ChangeRecord> = stage.record(&keys::change(bead, *dep))?;
-        if record.is_some_and(|record| !record.has_effect(mesh)) {
+        let key = keys::change(bead, *dep);
+        if let Some(first) = stage.record(&key)?
+            && !has_effect(stage, mesh, &key, &first)?
+        {
             return Ok(true);
         }
     }

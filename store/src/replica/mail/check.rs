@@ -21,7 +21,7 @@ impl Mail {
     pub(crate) fn is_noted(&self, stage: &Stage, entry: &Entry) -> Result<bool, StoreError> {
         let content = entry.content();
         for raw in content.ops.iter().filter(|raw| Op::is_mail(raw)) {
-            let key = match Op::decode(raw) {
+            let list = match Op::decode(raw) {
                 Ok(Op::Letter(letter)) => {
                     if stage.get(&keys::letters_from_in(letter.from, entry.id()))?.is_none() {
                         return Ok(false);
@@ -31,7 +31,7 @@ impl Mail {
                 Ok(Op::Receipt(receipt)) => keys::receipt(receipt.letter, receipt.agent, receipt.kind, content.author),
                 Ok(_) | Err(_) => continue,
             };
-            if stage.get(&key)?.is_none() {
+            if stage.get(&keys::said_in(&list, content.hlc, entry.id()))?.is_none() {
                 return Ok(false);
             }
         }
@@ -132,6 +132,5 @@ fn carried(stage: &Stage) -> Result<BTreeSet<LetterId>, StoreError> {
 pub(super) fn first_place(stage: &Stage, id: LetterId) -> Result<Option<Carried>, StoreError> {
     let list = keys::carried_of(id);
     let first = stage.keys_from(&list, &list, 1)?;
-    let places: Option<Vec<Carried>> = first.first().map_or(Ok(None), |key| stage.record(key))?;
-    Ok(places.and_then(|places| places.first().copied()))
+    first.first().map_or(Ok(None), |key| stage.record(key))
 }

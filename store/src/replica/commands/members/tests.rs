@@ -2,9 +2,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use beadmesh_protocol::bead::Field;
-use beadmesh_protocol::entry::Entry;
+use beadmesh_protocol::clock::Wall;
+use beadmesh_protocol::entry::{Entry, Set};
+use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::invite::JoinRefusal;
+use beadmesh_protocol::op::Op;
 use beadmesh_protocol::scope::Mode;
+use beadmesh_protocol::testing::Author;
 
 use super::*;
 use crate::command::{ClaimFilter, NewClaim, NewLetter, ProjectContext};
@@ -112,6 +116,53 @@ fn entries_past_the_cut_count_nowhere_even_where_they_came_first() {
     // A store that is opened again shows the same.
     net.crash(2);
     assert_eq!(titles(&mut net, 2).len(), 1);
+}
+
+/// Returns the operations of the data entries by a node that a replica holds.
+fn said_by(net: &mut Net, at: usize, node: NodeId) -> Vec<Op> {
+    let mesh = net.peers[at].replica.mesh();
+    let Ok(Answer::BackupIndex(index)) = net.ask(at, Command::BackupIndex) else { panic!("an index") };
+    let Ok(Answer::Sealed(sealed)) = net.ask(at, Command::BackupEntries(index.ids)) else { panic!("entries") };
+    let entries = opened(mesh, sealed).into_iter().filter(|entry| entry.content().author == node);
+    let data: Vec<Entry> = entries.filter(|entry| entry.set() == Set::Data).collect();
+    data.iter().flat_map(|entry| &entry.content().ops).map(|raw| Op::decode(raw).unwrap()).collect()
+}
+
+#[test]
+fn what_the_key_of_a_removed_node_says_again_puts_out_nothing_that_counts() {
+    let mut net = Net::joined(3);
+    net.link(0, 1);
+    net.link(0, 2);
+    net.create(1, "bm-before");
+    let (ada, bob) = (net.register(1, "Ada"), net.register(0, "Bob"));
+    let (to, body) = (vec!["Bob".to_owned()], "stays".to_owned());
+    net.settle();
+    let letter = NewLetter { to, subject: "before".to_owned(), body, ..NewLetter::default() };
+    net.ask_as(1, &ada, Command::MailSend(Box::new(letter))).unwrap();
+    net.settle();
+    let (mesh, removed) = (net.peers[0].replica.mesh(), net.node(1));
+    let ops = said_by(&mut net, 0, removed);
+    assert!(ops.len() >= 2, "a bead and a letter: {ops:?}");
+    // One hears of them before it hears of the removal, the other after it; all are older by their clocks.
+    let thief = Author::seeded(2);
+    assert_eq!(thief.node(), removed);
+    let again = |n: u64| thief.entry(mesh, 1_000 + n, Wall::from_millis(1 + n), &ops);
+    let again: Vec<Entry> = (0..20).map(again).collect();
+    net.ask(2, Command::TakeBack(mesh, again.clone())).unwrap();
+    remove(&mut net, 0, 1).unwrap();
+    net.settle();
+    net.ask(0, Command::TakeBack(mesh, again)).unwrap();
+    net.settle();
+    for at in [0, 2] {
+        assert_eq!(titles(&mut net, at).keys().collect::<Vec<_>>(), ["bm-before"], "{at}");
+        let Ok(Answer::MailExport(mail)) = net.ask(at, Command::MailExport) else { panic!("mail") };
+        assert_eq!(mail.letters.len(), 1, "{at}");
+        is_what_entries_say(&mut net, at);
+        net.crash(at);
+        assert_eq!(titles(&mut net, at).len(), 1, "{at}");
+    }
+    let Ok(Answer::Unread(unread)) = net.ask_as(0, &bob, Command::MailUnread) else { panic!("unread") };
+    assert_eq!(unread, 1);
 }
 
 #[test]
