@@ -230,8 +230,8 @@ pub(crate) fn stale(bead: BeadId) -> Vec<u8> {
     [STALE, bead.as_bytes()].concat()
 }
 
-pub(crate) fn closing(bead: BeadId, change: ChangeHash) -> Vec<u8> {
-    [CLOSINGS, bead.as_bytes(), change.as_bytes()].concat()
+pub(crate) fn closing(bead: BeadId, change: ChangeHash, author: NodeId) -> Vec<u8> {
+    [CLOSINGS, bead.as_bytes(), change.as_bytes(), author.as_bytes()].concat()
 }
 
 pub(crate) fn carried_of(letter: LetterId) -> Vec<u8> {

@@ -190,9 +190,9 @@ impl Claims {
 
     fn note_closing(&mut self, stage: &mut Stage, closing: Closing, entry: EntryId) -> Result<(), StoreError> {
         let Closing { bead, change, token } = closing;
-        let key = keys::closing(bead, change);
+        // What one node says puts out nothing of another's, which may count where the former does not.
+        let key = keys::closing(bead, change, token.attempt.lane.holder.node);
         let known: Option<Closed> = stage.record(&key)?;
-        // One change that is said to stand under two leases stands under the higher.
         let closed = known.max(Some(Closed { token, entry }));
         if closed != known {
             stage.put_record(key, &closed.expect("one of both"));

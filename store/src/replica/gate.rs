@@ -56,15 +56,17 @@ impl Replica {
         Ok(before.map(|(_, closed)| closed.entry).collect())
     }
 
-    /// Returns the changes that closed a bead under leases.
-    fn closings(&self, bead: BeadId) -> Result<Vec<(ChangeHash, Closed)>, StoreError> {
+    /// Returns the changes that closed a bead under leases; one that is said to stand under several stands under the highest.
+    fn closings(&self, bead: BeadId) -> Result<BTreeMap<ChangeHash, Closed>, StoreError> {
         let prefix = keys::closings_of(bead);
-        let closings = self.stage.records::<Closed>(&prefix)?.into_iter();
-        let typed = closings.map(|(key, closed)| {
-            let change = ChangeHash::from_slice(&key[prefix.len()..]);
-            change.map(|change| (change, closed)).ok_or_else(|| StoreError::Undecodable { key: base32(&key) })
-        });
-        typed.collect()
+        let mut closings = BTreeMap::new();
+        for (key, closed) in self.stage.records::<Closed>(&prefix)? {
+            let change = key.get(prefix.len()..prefix.len() + ChangeHash::BYTES).and_then(ChangeHash::from_slice);
+            let change = change.ok_or_else(|| StoreError::Undecodable { key: base32(&key) })?;
+            let known = closings.entry(change).or_insert(closed);
+            *known = closed.max(*known);
+        }
+        Ok(closings)
     }
 
     /// Returns the changes that closed a bead too late.
