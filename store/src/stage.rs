@@ -189,6 +189,26 @@ impl Stage {
         failed.map_or(Ok(records), Err)
     }
 
+    /// Returns the first record that is as it is to be, of those whose keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// When the store fails, or a record before it is of another form.
+    pub(crate) fn first<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        is_meant: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, StoreError> {
+        let mut found = Ok(None);
+        self.scan(prefix, |key, value| match decode(key, value) {
+            Ok(record) if !is_meant(&record) => ControlFlow::Continue(()),
+            decoded => {
+                found = decoded.map(Some);
+                ControlFlow::Break(())
+            }
+        })?;
+        found
+    }
+
     /// Makes everything staged durable, all of it or none.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ mod changes;
 mod waits;
 mod warm;
 
-use changes::{ChangeRecord, Known, change_in, has_changes, has_effect, note, op_of, rests_on_void};
+use changes::{ChangeRecord, Known, change_in, has_changes, has_effect, is_alone, note, op_of, rests_on_void};
 use waits::Waits;
 use warm::Shown;
 pub(crate) use warm::Warm;
@@ -127,29 +127,22 @@ impl Beads {
     ) -> Result<(), StoreError> {
         let author = arrived.author;
         let key = keys::change(bead, change.hash());
-        let mut alone = !self.warm.contains_key(&bead);
-        let mut known: Option<ChangeRecord> = None;
-        if alone {
-            // Most changes of a first sync are the only one of their bead, and this tells.
-            for (found, record) in stage.records(&keys::changes_of(bead))? {
-                if found == key {
-                    known = Some(record);
-                } else if !found.starts_with(&key) {
-                    alone = planted::is(Bug::FirstChangeAlone);
-                }
-            }
-        } else {
-            known = stage.record(&key)?;
-        }
+        let known: Option<ChangeRecord> = stage.record(&key)?;
+        let counts = mesh.counts(author, arrived.entry);
+        // That it counts already is told by one row as a rule; only where the first is void others are looked at.
         let had_effect = match &known {
-            Some(first) => has_effect(stage, mesh, &key, first)?,
+            Some(first) if counts => has_effect(stage, mesh, &key, first)?,
+            Some(first) => first.counts(mesh),
             None => false,
         };
+        // Most changes of a first sync are the only one of their bead.
+        let alone = counts && !had_effect && !self.warm.contains_key(&bead);
+        let alone = alone && (is_alone(stage, bead, &key)? || planted::is(Bug::FirstChangeAlone));
         note(stage, key, known.as_ref(), arrived);
         if had_effect {
             return Ok(());
         }
-        if !mesh.counts(author, arrived.entry) {
+        if !counts {
             self.receive_void(bead, change);
             return Ok(());
         }

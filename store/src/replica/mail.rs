@@ -356,8 +356,8 @@ fn count(stage: &mut Stage, key: Vec<u8>, step: Step) -> Result<(), StoreError> 
 fn due(stage: &Stage, mesh: &Mesh, (id, from): (LetterId, AgentId)) -> Result<Option<(NodeId, Carried)>, StoreError> {
     // An agent is known while its node may write.
     let Some(sender) = mesh.directory().agent(from) else { return Ok(None) };
-    let mut all = stage.records::<Carried>(&keys::carried(id, sender.node))?.into_iter().map(|(_, carried)| carried);
-    let mut carried = all.find(|carried| mesh.counts(sender.node, carried.entry));
+    let list = keys::carried(id, sender.node);
+    let mut carried = stage.first(&list, |carried: &Carried| mesh.counts(sender.node, carried.entry))?;
     if carried.is_none() && planted::is(Bug::ImpostorLetter) {
         carried = check::first_place(stage, id)?;
     }
@@ -414,10 +414,10 @@ pub(crate) fn receipt_at(
     let key = keys::receipt(letter, agent, kind, known.node);
     if planted::is(Bug::ImpostorReceipt) {
         let of_any = &key[..key.len() - NodeId::BYTES];
-        return Ok(stage.records::<Said>(of_any)?.first().map(|(_, said)| said.hlc));
+        return Ok(stage.first(of_any, |_: &Said| true)?.map(|said| said.hlc));
     }
-    let mut said = stage.records::<Said>(&key)?.into_iter().map(|(_, said)| said);
-    Ok(said.find(|said| mesh.counts(known.node, said.entry)).map(|said| said.hlc))
+    let said = stage.first(&key, |said: &Said| mesh.counts(known.node, said.entry))?;
+    Ok(said.map(|said| said.hlc))
 }
 
 /// Notes what one entry says, beside what other entries of its author say alike; returns whether that is news.

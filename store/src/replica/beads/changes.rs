@@ -32,17 +32,25 @@ impl ChangeRecord {
         Self { entry: entry.id(), op, author: entry.content().author }
     }
 
-    fn counts(&self, mesh: &Mesh) -> bool {
+    /// Returns whether the entry counts.
+    pub(super) fn counts(&self, mesh: &Mesh) -> bool {
         mesh.counts(self.author, self.entry)
     }
 }
 
 /// Returns whether an entry that carries a change counts; `first` is what the row of the change says.
 pub(super) fn has_effect(stage: &Stage, mesh: &Mesh, key: &[u8], first: &ChangeRecord) -> Result<bool, StoreError> {
-    if first.counts(mesh) {
-        return Ok(true);
-    }
-    Ok(stage.records::<ChangeRecord>(key)?.iter().any(|(_, carrier)| carrier.counts(mesh)))
+    Ok(first.counts(mesh) || stage.first(key, |carrier: &ChangeRecord| carrier.counts(mesh))?.is_some())
+}
+
+/// Returns whether no other change of its bead is stored than the one whose key is given.
+pub(super) fn is_alone(stage: &Stage, bead: BeadId, key: &[u8]) -> Result<bool, StoreError> {
+    let mut alone = true;
+    stage.scan(&keys::changes_of(bead), |found, _| {
+        alone = found.starts_with(key);
+        if alone { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(alone)
 }
 
 /// Notes where a change is, or which other entry carries it.
