@@ -218,33 +218,13 @@ mod tests {
     use beadmesh_protocol::id::NodeId;
     use beadmesh_protocol::mail::Letter;
     use beadmesh_protocol::testing;
-    use beadmesh_store::command::{AgentAnswer, ExportedInbox, MailExport, Party, ReceiptAnswer};
+    use beadmesh_store::command::{ExportedInbox, MailExport, Party, ReceiptAnswer};
 
     use super::*;
-    use crate::check::tests::{Scene, key, told};
+    use crate::check::tests::{Scene, key, shown_agent, told};
 
     pub(super) fn agent(node: u8) -> AgentId {
         AgentId::of(key(node), "Oak")
-    }
-
-    fn shown_agent(node: u8) -> AgentAnswer {
-        AgentAnswer {
-            id: agent(node),
-            name: "Oak".to_owned(),
-            node: key(node),
-            node_name: format!("node-{node}"),
-            address: format!("Oak@node-{node}"),
-            here: false,
-            program: String::new(),
-            model: String::new(),
-            task: String::new(),
-            project: None,
-            project_key: None,
-            retired: false,
-            registered_at: Wall::default(),
-            last_used: None,
-            in_reach: false,
-        }
     }
 
     /// The agent of node 0 writes to that of node 1, which reads it and answers.
@@ -280,7 +260,7 @@ mod tests {
     pub(super) fn scene() -> Scene {
         let mut scene = Scene::sound();
         scene.change_all(|view| {
-            view.agents = vec![shown_agent(0), shown_agent(1)];
+            view.agents = vec![shown_agent(0, agent(0)), shown_agent(1, agent(1))];
             view.mail = export();
         });
         let done = || Fate::Done(9);

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::bead::Bead;
 use beadmesh_protocol::clock::Wall;
-use beadmesh_protocol::id::{BeadId, EntryId, InstanceId, LetterId, NodeId};
+use beadmesh_protocol::id::{AgentId, BeadId, EntryId, InstanceId, LetterId, NodeId};
 use beadmesh_protocol::op::Role;
-use beadmesh_store::command::{BeadAnswer, MailExport, MemberAnswer, PeerAnswer};
+use beadmesh_store::command::{AgentAnswer, BeadAnswer, MailExport, MemberAnswer, PeerAnswer};
 
 use super::{Ending, all};
 use crate::journal::{Deed, Effect, Fate, Journal, MailEffect};
@@ -56,6 +56,27 @@ pub(super) fn instance(number: u8) -> InstanceId {
 
 pub(super) fn bead_id(number: u8) -> BeadId {
     BeadId::from_bytes([number * 0x11; 16])
+}
+
+/// Returns how the agent Oak of a node is shown elsewhere, under that id.
+pub(super) fn shown_agent(node: u8, id: AgentId) -> AgentAnswer {
+    AgentAnswer {
+        id,
+        name: "Oak".to_owned(),
+        node: key(node),
+        node_name: format!("node-{node}"),
+        address: format!("Oak@node-{node}"),
+        here: false,
+        program: String::new(),
+        model: String::new(),
+        task: String::new(),
+        project: None,
+        project_key: None,
+        retired: false,
+        registered_at: Wall::default(),
+        last_used: None,
+        in_reach: false,
+    }
 }
 
 /// What the wall clock says when a scene ends.

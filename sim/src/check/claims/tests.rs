@@ -3,10 +3,10 @@ use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{AgentId, ProjectId};
 use beadmesh_protocol::lease::Terms;
 use beadmesh_protocol::scope::{Mode, Scope};
-use beadmesh_store::command::{AgentAnswer, ContestAnswer, ExportedSystemLetter};
+use beadmesh_store::command::{ContestAnswer, ExportedSystemLetter};
 
 use super::*;
-use crate::check::tests::{Scene, key, told};
+use crate::check::tests::{Scene, key, shown_agent, told};
 
 fn agent(node: u8) -> AgentId {
     AgentId::from_bytes([node; 16])
@@ -16,26 +16,6 @@ fn claim(node: u8, mode: Mode) -> Claim {
     let scope = Scope::parse(Some(ProjectId::from_bytes([1; 16])), [], &["src/".to_owned()]).expect("a pattern");
     let terms = Terms { scope, mode };
     Claim { agent: agent(node), terms, priority: 2, until: Wall::default(), nonce: 7, seen: Vec::new() }
-}
-
-fn known(node: u8) -> AgentAnswer {
-    AgentAnswer {
-        id: agent(node),
-        name: "Oak".to_owned(),
-        node: key(node),
-        node_name: format!("node-{node}"),
-        address: format!("Oak@node-{node}"),
-        here: false,
-        program: String::new(),
-        model: String::new(),
-        task: String::new(),
-        project: None,
-        project_key: None,
-        retired: false,
-        registered_at: Wall::default(),
-        last_used: None,
-        in_reach: false,
-    }
 }
 
 /// Nodes 0 and 1 each have a claim without a lease on the same paths; both agents have been told.
@@ -62,7 +42,7 @@ fn contested(mode: Mode) -> (Scene, [ClaimId; 2]) {
         };
         scene.change_all(|view| {
             view.claims.insert(answer.id, answer.clone());
-            view.agents.push(known(node));
+            view.agents.push(shown_agent(node, agent(node)));
         });
         if is_contested {
             let cause = Cause::ClaimContested { claim: ids[at], with };
