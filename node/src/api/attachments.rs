@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use super::error::{Problem, chain};
 use super::extract::{AttachmentRef, Caller, Said};
+use super::members::ask_members;
 use super::model::{self, AttachmentRequest, BlobBody};
 use super::{Api, unexpected};
 use crate::attachments::{FetchError, finished, next_piece, written};
@@ -171,7 +172,7 @@ async fn not_had(api: &Api, attachment: &Attachment, author: NodeId, error: Fetc
     };
     let mut name = author.short();
     let mut is_here = false;
-    if let Ok(Answer::Members(members, _)) = api.core.call(Command::Members).await
+    if let Ok(members) = ask_members(api).await
         && let Some(member) = members.into_iter().find(|member| member.node == author)
     {
         (name, is_here) = (member.name, member.here);

@@ -7,14 +7,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::NodeId;
-use beadmesh_store::command::{Answer, Command, MemberAnswer};
+use beadmesh_store::command::MemberAnswer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Api;
 use super::error::Problem;
 use super::extract::{Json, Said};
+use super::members::ask_members;
 use super::model::{self, BAN_S_MAX, Ban, BanRequest, BansBody, UnbanRequest};
-use super::{Api, unexpected};
 use crate::bans::{BanError, Bans};
 
 type Told<T> = Result<Said<T>, Problem>;
@@ -27,7 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/v1/bans", tag = "mesh", responses((status = 200, body = model::Answer<BansBody>)))]
 async fn list(State(api): State<Api>) -> Told<BansBody> {
     let bans = bans(&api)?;
-    told(bans, &members(&api).await?)
+    told(bans, &ask_members(&api).await?)
 }
 
 /// Ends the links to a node and keeps it out, for a while or for good.
@@ -40,7 +41,7 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Told<Ba
         return Err(Problem::invalid("for_s", problem, "3600 is an hour; leave it out to keep it out for good"));
     }
     let bans = bans(&api)?;
-    let members = members(&api).await?;
+    let members = ask_members(&api).await?;
     let node = find(&members, &node)?;
     if members.iter().any(|member| member.here && member.node == node) {
         return Err(Problem::invalid(
@@ -64,7 +65,7 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Told<Ba
     responses((status = 200, body = model::Answer<BansBody>)))]
 async fn unban(State(api): State<Api>, Json(request): Json<UnbanRequest>) -> Told<BansBody> {
     let bans = bans(&api)?;
-    let members = members(&api).await?;
+    let members = ask_members(&api).await?;
     let node = find(&members, &request.node)?;
     if !bans.unban(node)? {
         let hint = "`beadmesh peers` lists who is kept out";
@@ -75,13 +76,6 @@ async fn unban(State(api): State<Api>, Json(request): Json<UnbanRequest>) -> Tol
 
 fn bans(api: &Api) -> Result<&Bans, Problem> {
     api.bans.as_deref().ok_or_else(Problem::no_node)
-}
-
-async fn members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
-    match api.core.call(Command::Members).await? {
-        Answer::Members(members, _) => Ok(members),
-        other => Err(unexpected(&other)),
-    }
 }
 
 /// Finds a node by its id, member or not, or a member by its name or the beginning of its id.

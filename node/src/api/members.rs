@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_store::command::{Answer, Command, MemberWish, NewInvite};
+use beadmesh_store::command::{Answer, Command, MemberAnswer, MemberWish, NewInvite};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -35,6 +35,14 @@ async fn members(State(api): State<Api>) -> Told<MembersBody> {
             members: members.into_iter().map(Member::from).collect(),
             former: former.into_iter().map(FormerMember::from).collect(),
         })),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks the replica for the members, for routes that name some.
+pub(super) async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
+    match api.core.call(Command::Members).await? {
+        Answer::Members(members, _) => Ok(members),
         other => Err(unexpected(&other)),
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use beadmesh_protocol::id::NodeId;
-use beadmesh_store::command::{AgentAnswer, Answer, Command, MemberAnswer, PeerAnswer, StatusAnswer};
+use beadmesh_store::command::{AgentAnswer, Answer, Command, PeerAnswer, StatusAnswer};
 use tokio::task::spawn_blocking;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::extract::{Caller, Json, Said};
+use super::members::ask_members;
 use super::model::{
     self, DoctorBody, DoctorRequest, Empty, Finding, FormerMember, JoinBody, JoinRequest, Mesh, Node, Peer, PeersBody,
     Reach, Rebuilt, RecoveryBody, StatusBody,
@@ -196,13 +197,6 @@ fn address(name: &str, agents: &[AgentAnswer]) -> String {
         agent.here && [&agent.name, &agent.address].iter().any(|known| known.eq_ignore_ascii_case(name))
     };
     agents.iter().find(is_meant).map_or_else(|| name.to_owned(), |agent| agent.address.clone())
-}
-
-async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem> {
-    match api.core.call(Command::Members).await? {
-        Answer::Members(members, _) => Ok(members),
-        other => Err(unexpected(&other)),
-    }
 }
 
 /// Shows peers with the ways that the links to them take, and who is kept out: the replica knows neither.
