@@ -157,8 +157,6 @@ pub struct Replica {
     /// When the next slice of what is left to do with mail is due.
     mail_at: Instant,
     join_open: bool,
-    /// When it is to be said who the members are.
-    members_at: Option<Instant>,
     failed: Option<String>,
 }
 
@@ -208,7 +206,6 @@ impl Replica {
             compare_at: now.mono.after(COMPARE_INTERVAL),
             mail_at: now.mono,
             join_open: false,
-            members_at: None,
             failed: None,
         };
         replica.begin()?;
@@ -293,7 +290,7 @@ impl Replica {
         // By the clock as it stood last: whatever comes before looks at it again.
         let overdue = self.mail.overdue_at().map(|at| self.now.mono.after(self.now.wall.until(at)));
         let mail = self.is_mail_left().then_some(self.mail_at);
-        let leases = [self.leases.next_wakeup(), self.seals_at(), self.members_at];
+        let leases = [self.leases.next_wakeup(), self.seals_at()];
         [compare, notices, overdue, self.links.next_wakeup(), mail].into_iter().chain(leases).flatten().min()
     }
 
@@ -357,7 +354,6 @@ impl Replica {
         self.on_notices_due()?;
         self.on_mail_due()?;
         self.on_leases_due()?;
-        self.on_members_due();
         if now >= self.compare_at {
             self.compare_at = now.after(COMPARE_INTERVAL);
             self.update_join_open()?;

@@ -33,6 +33,8 @@ const ALL_PACE: Pace = Pace { burst: 64, refill: Duration::from_millis(250), gai
 pub(super) enum Grade {
     /// The peer is a member: sync, and joining again while an invite is open.
     Member,
+    /// The peer was a member; a link that ends hands over its last frames, and nothing else comes of it.
+    Parting,
     /// The peer is a stranger who came while an invite was open, here or at a member we relay for: joining only.
     Stranger,
     /// We are the stranger; the peer is asked to let us join.

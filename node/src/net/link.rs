@@ -111,6 +111,11 @@ impl Link {
         self.end.cancel();
     }
 
+    /// Whether it is ended but hands over first what is queued, for at most the time a link lingers.
+    pub(super) fn is_parting(&self) -> bool {
+        self.reason.get().is_some_and(DownReason::is_polite)
+    }
+
     /// Waits until the link is ended, and returns why.
     pub(super) async fn ended(&self) -> DownReason {
         self.end.cancelled().await;

@@ -102,13 +102,15 @@ impl Behaviour {
         self.notify(peer, connection, Order::Open(kind));
     }
 
-    /// Sets who is a member; connections of who is none any more are closed.
-    pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>) {
+    /// Sets who is a member; connections of who is none any more are closed, but for those on which a link is `parting`.
+    pub(super) fn set_members(&mut self, members: BTreeSet<PeerId>, parting: &BTreeSet<ConnectionId>) {
         self.permits.set_members(&members, Instant::now());
         self.gate.set_members(members);
         for (connection, Admitted { peer, grade, .. }) in &mut self.admitted {
             if self.gate.is_member(peer) {
                 *grade = Grade::Member;
+            } else if *grade == Grade::Member && parting.contains(connection) {
+                *grade = Grade::Parting;
             } else if *grade == Grade::Member {
                 self.orders.push_back(ToSwarm::CloseConnection {
                     peer_id: *peer,
@@ -167,8 +169,8 @@ impl Behaviour {
     }
 
     fn offers(&self, grade: Grade) -> Offers {
-        let is_ours = matches!(grade, Grade::Inviter | Grade::Relay);
-        Offers { member: grade == Grade::Member, join: !is_ours && self.gate.is_join_open() }
+        let may_join = matches!(grade, Grade::Member | Grade::Stranger);
+        Offers { member: grade == Grade::Member, join: may_join && self.gate.is_join_open() }
     }
 
     fn offer_again(&mut self) {

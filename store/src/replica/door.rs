@@ -57,7 +57,8 @@ pub enum Output {
         /// Whether the peer broke the protocol.
         violation: bool,
     },
-    /// These nodes may connect and are to be dialled, each with where it says it can be reached.
+    /// These nodes may connect and are to be dialled, each with where it says it can be reached. A link closed before this
+    /// has still to hand over its last frames.
     Members(Vec<(NodeId, Vec<String>)>),
     /// Whether strangers may ask to join now.
     JoinOpen(bool),

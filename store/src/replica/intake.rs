@@ -1,7 +1,6 @@
 //! Entries on their way in: those of others that links and notices bring, and our own.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{EntryId, NodeId};
@@ -17,10 +16,6 @@ use super::mesh::Learned;
 use super::{Event, LinkId, Output, Replica};
 use crate::keys;
 use crate::stage::StoreError;
-
-/// How long a link of a node that was removed may take to hand over that it was: connections of who is no member are
-/// closed at once.
-const PARTING: Duration = Duration::from_millis(400);
 
 impl Replica {
     /// Takes entries that came over a link or by a notice; returns whether some are of authors not known here.
@@ -168,11 +163,8 @@ impl Replica {
             self.on_cut()?;
         }
         self.notices.retain(self.mesh.roster());
-        let has_parted = self.part_from_strangers()?;
-        if has_moved && has_parted {
-            // One that parts later does not put off what the network is to be told of those before it.
-            self.members_at.get_or_insert(self.now.mono.after(PARTING));
-        } else if has_moved {
+        self.part_from_strangers()?;
+        if has_moved {
             self.outputs.push(Output::Members(self.mesh.peers()));
         }
         self.follow_epochs()
@@ -197,17 +189,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Says who the members are once those who are none any more have had time to hear so.
-    pub(super) fn on_members_due(&mut self) {
-        let now = self.now.mono;
-        if self.members_at.take_if(|at| *at <= now).is_some() {
-            self.outputs.push(Output::Members(self.mesh.peers()));
-        }
-    }
-
-    /// Tells peers that are no members any more so, and closes their links; returns whether there are any.
-    fn part_from_strangers(&mut self) -> Result<bool, StoreError> {
-        let mut has_parted = false;
+    /// Tells peers that are no members any more so, and closes their links.
+    fn part_from_strangers(&mut self) -> Result<(), StoreError> {
         for (link, node) in self.links.strangers(self.mesh.roster()) {
             let mut removals = Vec::new();
             for removal in self.mesh.roster().removals_of(node) {
@@ -217,13 +200,12 @@ impl Replica {
             if is_greeted && !removals.is_empty() {
                 self.outputs.push(Output::Frame(link, Frame::Entries(removals)));
             }
-            has_parted = true;
             let reason = "no longer a member".to_owned();
             self.outputs.push(Output::Frame(link, Frame::Bye(reason.clone())));
             self.outputs.push(Output::Close { link, reason, violation: false });
             self.on_link_down(link)?;
         }
-        Ok(has_parted)
+        Ok(())
     }
 
     /// Writes operations as entries of ours: control operations take effect at once, those on beads have had it.

@@ -36,7 +36,8 @@ impl Driver {
         members.retain(|node, _| !wishes.banned.contains(node));
         let banned = wishes.banned.iter().map(|node| peer::peer_id(*node)).collect();
         self.swarm.behaviour_mut().streams.set_banned(banned);
-        let gone: Vec<_> = self.peers.keys().filter(|node| !members.contains_key(node)).copied().collect();
+        let gone: BTreeSet<_> = self.peers.keys().filter(|node| !members.contains_key(node)).copied().collect();
+        let parting = self.parting(&gone);
         for node in gone {
             let reason = if wishes.banned.contains(&node) { DownReason::Banned } else { DownReason::Removed };
             self.drop_member(node, &reason);
@@ -48,11 +49,18 @@ impl Driver {
             behaviour.gossip.set_topic(topic);
         }
         behaviour.gossip.set_members(peers.clone());
-        behaviour.streams.set_members(peers);
+        behaviour.streams.set_members(peers, &parting);
         for (node, texts) in &members {
             self.keep_member(*node, texts, now);
         }
         self.reserve(now);
+    }
+
+    /// Returns the connections on which the links of those nodes hand over their last frames.
+    fn parting(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<ConnectionId> {
+        let links = self.shared.links();
+        let parting = links.values().filter(|link| nodes.contains(&link.node) && link.is_parting());
+        parting.map(|link| link.connection).collect()
     }
 
     fn drop_member(&mut self, node: NodeId, reason: &DownReason) {

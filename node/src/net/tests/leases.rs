@@ -29,8 +29,8 @@ impl Raw {
         let mut swarm = behaviour::swarm(&config, &Permits::new(Instant::now())).unwrap();
         let target = peer::peer_id(node.id());
         match way {
-            Grade::Member => swarm.behaviour_mut().streams.set_members([target].into()),
-            Grade::Inviter | Grade::Relay | Grade::Stranger => {
+            Grade::Member => swarm.behaviour_mut().streams.set_members([target].into(), &BTreeSet::new()),
+            Grade::Parting | Grade::Inviter | Grade::Relay | Grade::Stranger => {
                 swarm.behaviour_mut().streams.expect_inviter(target, &BTreeSet::new());
             }
         }

@@ -116,6 +116,31 @@ async fn a_removed_members_link_ends_and_its_dials_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_removed_with_its_link_closed_still_gets_what_was_queued_and_comes_in_no_more() {
+    for listen in [TCP, QUIC] {
+        let (mut ada, mut bob, from_ada, from_bob) = linked_pair(listen).await;
+        for number in 0..50_u8 {
+            ada.handle.send(from_ada, vec![number; 20_000]).unwrap();
+        }
+        ada.handle.close(from_ada, "no longer a member");
+        ada.admit(&[]);
+        for number in 0..50_u8 {
+            assert_eq!(bob.frame().await, (from_bob, vec![number; 20_000]));
+        }
+        assert_eq!(bob.link_down(from_bob).await, DownReason::ClosedByPeer);
+        bob.until(|event| match event {
+            Event::DialFailed { .. } => Some(()),
+            Event::LinkUp { .. } => panic!("a removed member was let in"),
+            _ => None,
+        })
+        .await;
+        while let Some(event) = ada.events.try_recv() {
+            assert!(!matches!(event, Event::LinkUp { .. }), "{event:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_comes_back_on_another_port_is_linked_again() {
     let (mut ada, bob, from_ada, _) = linked_pair(TCP).await;
     let (bob_id, old) = (bob.id(), bob.addresses());
