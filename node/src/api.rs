@@ -33,6 +33,7 @@ mod events;
 mod export;
 mod extract;
 mod import;
+mod invites;
 mod leases;
 mod login;
 pub(crate) mod loopback;
@@ -115,6 +116,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(attachments::routes())
         .merge(backup::routes())
         .merge(members::routes())
+        .merge(invites::routes())
         .merge(mesh::routes())
         .merge(login::routes())
         .merge(bans::routes())
@@ -160,6 +162,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Member(_) => "a member",
         Answer::Removed(_) => "a removal",
         Answer::Invites(_) => "invites",
+        Answer::Applicants(_) => "applicants",
         Answer::Project(_) => "a project",
         Answer::Bead(_) => "a bead",
         Answer::Beads(_) => "beads",

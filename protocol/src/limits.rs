@@ -126,6 +126,9 @@ pub const CUT_ENDS_MAX: usize = 1_024;
 /// Removals of itself by one node that count: leaving once is enough, and each costs every fold some time.
 pub const LEAVES_MAX: usize = 16;
 
+/// Nodes that may wait for approval at one inviter: a fleet that is set up at once; each costs some 100 bytes.
+pub const APPLICANTS_MAX: usize = 64;
+
 /// Bytes of one message of a join: what 1,000 nodes need to know of each other, several times over.
 pub const JOIN_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 

@@ -40,6 +40,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
     ("import-older-kept", "a record that is older than what is known changes nothing"),
     ("impostor-void", "a rogue writes a letter or a receipt in the name of an agent of another node"),
     ("join-again", "a node that was not answered asks again to be let in"),
+    ("join-approved", "a machine waits until it is approved, and is let in"),
     ("join-refused", "a join is refused"),
     ("joined-while-running", "a node joins a mesh that is at work"),
     ("lease-followed", "a lease follows another on what clashes, under a higher token"),

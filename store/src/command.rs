@@ -33,7 +33,7 @@ pub use mail::{
     BlobUse, ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage,
     MailExport, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
-pub use members::{FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
+pub use members::{ApplicantAnswer, FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
 
 /// A wish of the API.
 #[derive(Debug)]
@@ -52,6 +52,12 @@ pub enum Command {
     Invites,
     /// Closes an invite: by its id, or the start of it; answers `Done`.
     RevokeInvite(String),
+    /// Lists the nodes that wait here to be approved; answers `Applicants`.
+    Applicants,
+    /// Lets in a node that waits, named by its fingerprint; answers `Member`.
+    Approve(String),
+    /// Turns away a node that waits, named by its fingerprint; answers `Done`.
+    Deny(String),
     /// Makes sure a project is known by the strongest of its keys, and sets its alias prefix; answers `Project`.
     Project(ProjectContext),
     /// Makes a project known by all its keys, which unites those known by one each, and sets its alias prefix; answers
@@ -312,6 +318,8 @@ pub struct NewInvite {
     pub uses: u32,
     /// What they may do.
     pub role: Role,
+    /// Whether an admin has to approve each of them.
+    pub approval: bool,
     /// Where this node can be reached, as multiaddresses.
     pub addresses: Vec<String>,
 }
@@ -329,6 +337,8 @@ pub enum Answer {
     Removed(Box<FormerAnswer>),
     /// The invites of this node.
     Invites(Vec<OpenInviteAnswer>),
+    /// The nodes that wait to be approved.
+    Applicants(Vec<ApplicantAnswer>),
     /// A project.
     Project(ProjectAnswer),
     /// One bead.
@@ -433,6 +443,8 @@ pub struct StatusAnswer {
     pub digest: String,
     /// Entries whose timestamp lies far ahead of our clock.
     pub entries_from_future: u64,
+    /// Nodes that wait here to be approved.
+    pub applicants: u64,
     /// Stable ids of what is known of copies of stores; a check tells more.
     pub copies: Vec<&'static str>,
     /// Every other member, linked or not.

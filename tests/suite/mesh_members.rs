@@ -1,5 +1,6 @@
 //! Machines are removed from a mesh, and let in again: everybody sees the same of it, whoever heard of it when.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -129,4 +130,39 @@ fn roles_names_and_invites_are_changed_by_those_who_may() {
     until("ada to be alone", || names(&ada) == ["ada"]);
     until("bob to know", || bob.status()["removed"]["name"] == "attic");
     assert_eq!(ada.json(&["bead", "list"])["beads"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_machine_that_asks_for_approval_is_let_in_by_its_fingerprint() {
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(Node::running);
+    let ticket = ada.json(&["invite", "--approve", "--uses", "2"]);
+    assert_eq!(ticket["approval"], true);
+    let ticket = ticket["ticket"].as_str().unwrap();
+    for (node, waiting) in [(&eve, 1), (&bob, 2)] {
+        assert_eq!(refused(node, &["join", ticket])["code"], "approval_pending");
+        assert_eq!(ada.json(&["members", "requests"])["applicants"].as_array().unwrap().len(), waiting);
+    }
+    let mine = |node: &Node| {
+        let id = node.status()["node"]["id"].as_str().unwrap().to_owned();
+        let applicants = ada.json(&["members", "requests"])["applicants"].take();
+        let mine = applicants.as_array().unwrap().iter().find(|applicant| applicant["id"] == id).unwrap();
+        mine["fingerprint"].as_str().unwrap().to_owned()
+    };
+    // One asks on while the other is turned away.
+    let asking = bob
+        .command(&["join", "--request", ticket, "--json"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    ada.json(&["members", "deny", &mine(&eve)]);
+    assert_eq!(refused(&eve, &["join", ticket])["code"], "denied");
+    let fingerprint = mine(&bob);
+    assert_eq!(ada.json(&["members", "approve", &fingerprint])["member"]["name"], "bob");
+    let joined = asking.wait_with_output().unwrap();
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    assert_eq!(names(&ada), ["ada", "bob"]);
+    let bead = bob.create(&["Written as a member"]);
+    settle(&[&ada, &bob]);
+    assert_eq!(ada.show(&bead)["title"], "Written as a member");
 }

@@ -367,7 +367,7 @@ impl Node {
         self.folder.path().join("log")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_beadmesh-tested");
         let mut command = match &self.namespace {
             None => Command::new(binary),

@@ -101,6 +101,9 @@ pub(crate) struct InviteArgs {
     /// What they may do.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) role: RoleArg,
+    /// Let nobody in by it before `members approve` was run for them: what a ticket needs that many may see.
+    #[arg(long)]
+    pub(crate) approve: bool,
     /// Write the ticket to this file instead, which only you can read; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -137,6 +140,18 @@ pub(crate) enum MembersCommand {
         node: String,
         #[command(flatten)]
         sure: Sure,
+    },
+    /// List the machines that wait to be approved, with their fingerprints.
+    Requests,
+    /// Let in a machine that waits: compare the fingerprint with what that machine shows.
+    Approve {
+        /// Its fingerprint, or its id.
+        fingerprint: String,
+    },
+    /// Turn away a machine that waits: it comes in by that ticket no more.
+    Deny {
+        /// Its fingerprint, or its id.
+        fingerprint: String,
     },
     /// Give a machine another role.
     Role {
@@ -190,6 +205,9 @@ impl From<RoleArg> for Role {
 pub(crate) struct JoinArgs {
     /// The ticket that `beadmesh invite` printed, or - to read it from standard input.
     pub(crate) ticket: String,
+    /// Go on asking until somebody has approved this machine.
+    #[arg(long)]
+    pub(crate) request: bool,
 }
 
 /// What to do with the recovery key.

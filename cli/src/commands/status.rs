@@ -93,6 +93,14 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
             fact("Reach", &[reached(reach)]);
         }
     }
+    if body.applicants > 0 {
+        let wait = if body.applicants == 1 {
+            "1 machine waits".to_owned()
+        } else {
+            format!("{} machines wait", body.applicants)
+        };
+        fact("Joins", &[Paint::Slow.on(&format!("{wait} to be approved: `beadmesh members requests`"))]);
+    }
     if body.entries_from_future > 0 {
         let entries = body.entries_from_future;
         fact("Clock", &[Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))]);
@@ -284,6 +292,7 @@ mod tests {
             unread: Some(2),
             digest: "d".into(),
             entries_from_future: 0,
+            applicants: 0,
             api: None,
             refused: [].into(),
             findings: vec![],
@@ -333,6 +342,8 @@ mod tests {
         ");
         let copied = StatusBody { findings: vec!["store.cloned".into()], ..status() };
         assert!(plain(&copied, 100).contains("\nStore   store.cloned: `beadmesh doctor` says more\n"));
+        let asked = StatusBody { applicants: 2, ..status() };
+        assert!(plain(&asked, 100).contains("\nJoins   2 machines wait to be approved: `beadmesh members requests`\n"));
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
         Node    gpu-box  not running  abcdefghij

@@ -34,7 +34,10 @@ pub use lease::{
 pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
-pub use member::{FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite, RemovedBody};
+pub use member::{
+    Applicant, ApplicantsBody, FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite,
+    RemovedBody,
+};
 pub use mesh::{
     BAN_S_MAX, Ban, BanRequest, BansBody, Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody,
     Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody, UnbanRequest,

@@ -58,10 +58,23 @@ pub struct OpenInviteAnswer {
     pub invite: InviteId,
     /// What those who come by it may do.
     pub role: Role,
+    /// Whether an admin has to approve each of those who come.
+    pub approval: bool,
     /// Until when it is open; once its last use is taken, when that was.
     pub expires: Wall,
     /// How many nodes may still come by it.
     pub uses_left: u32,
     /// Who came by it.
     pub used_by: Vec<String>,
+}
+
+/// A node that waits to be approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicantAnswer {
+    /// The node.
+    pub node: NodeId,
+    /// What it wants to be called.
+    pub name: String,
+    /// When it first asked.
+    pub since: Wall,
 }

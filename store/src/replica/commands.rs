@@ -6,18 +6,16 @@ use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
-use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::roster::cut::instance_after;
 use beadmesh_protocol::roster::storable;
 
 use super::entries::{Entries, Identity};
-use super::mesh::{Mesh, Named, Welcome};
+use super::mesh::{Mesh, Named};
 use super::{Event, Failure, Output, Replica, RequestId, random};
 use crate::command::{
-    Answer, Command, CommandError, Credential, Filter, MemberAnswer, NewInvite, Page, PeerAnswer, ProjectContext,
-    StatusAnswer,
+    Answer, Command, CommandError, Credential, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
 };
 use crate::keys;
 use crate::membership::Membership;
@@ -29,6 +27,7 @@ mod check;
 mod claim;
 mod edit;
 mod import;
+mod invites;
 mod mail;
 mod members;
 mod show;
@@ -54,9 +53,13 @@ impl Replica {
         match command {
             Command::As(given, inner) => self.obey_as(Some(&given), *inner),
             Command::Status => self.status(),
-            Command::Members | Command::Member(_) | Command::Invites | Command::RevokeInvite(_) => {
-                self.obey_on_members(command)
-            }
+            Command::Members => Ok(Answer::Members(self.members(), self.former())),
+            Command::Member(wish) => self.obey_on_member(wish),
+            Command::Invites => self.invites(),
+            Command::RevokeInvite(name) => self.revoke_invite(&name),
+            Command::Applicants => self.applicants(),
+            Command::Approve(name) => self.approve(&name),
+            Command::Deny(name) => self.deny(&name),
             Command::Project(context) => {
                 self.mesh.project(&context).map_err(Failure::from).and_then(|it| self.know(it))
             }
@@ -142,13 +145,6 @@ impl Replica {
         Ok(Answer::ExportIndex(ids))
     }
 
-    fn invite(&mut self, new: NewInvite) -> Result<Answer, Failure> {
-        let secret = Secret::from_bytes(random(&mut self.rng));
-        let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
-        self.update_join_open()?;
-        Ok(Answer::Invited(ticket))
-    }
-
     fn announce(&mut self, addresses: Vec<String>) -> Result<Answer, Failure> {
         let name = self.config.node_name.clone();
         if let Some(op) = self.mesh.announce(&name, addresses) {
@@ -177,7 +173,7 @@ impl Replica {
                 progress,
             });
         }
-        let wall = self.now.wall;
+        let (wall, applicants) = (self.now.wall, count(self.waiting()?.len()));
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let (beads, ready) = (count(index.rows.len()), count(index.graph.ready_count(wall)));
         let (roster, node) = (self.mesh.roster(), self.entries.node());
@@ -194,6 +190,7 @@ impl Replica {
             ready,
             digest: digest.finalize().to_hex().to_string(),
             entries_from_future: self.entries.future_count(),
+            applicants,
             copies: self.copies_found(),
             peers,
         })))
@@ -309,29 +306,6 @@ impl Replica {
             lines.push(jsonl::write(&record.bead, &alias, target));
         }
         Ok(Answer::Lines(lines))
-    }
-
-    /// Lets a stranger in who proves an invite; first it is seen that its admission has effect and fits the answer.
-    fn welcome(&mut self, joiner: NodeId, request: &JoinRequest) -> Result<Answer, Failure> {
-        let wall = self.now.wall;
-        let decision = self.mesh.welcome(&self.stage, wall, joiner, request)?;
-        let (mut invite, op) = match decision {
-            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
-            Ok(Welcome::Again(control)) => return Ok(Answer::JoinDecision(Ok(control))),
-            Ok(Welcome::First(invite, op)) => (invite, op),
-        };
-        let entry = self.entries.draft(wall, vec![op.encode()]);
-        let control = match self.mesh.admit(joiner, &entry) {
-            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
-            Ok(control) => control,
-        };
-        invite.take(joiner, wall);
-        self.stage.put_record(keys::invite(request.invite), &invite);
-        self.entries.keep(&mut self.stage, wall, &entry)?;
-        self.mesh.note(&mut self.stage, &entry);
-        self.authored.push(entry.id());
-        self.learn(vec![entry])?;
-        Ok(Answer::JoinDecision(Ok(control)))
     }
 
     /// Leaves a mesh of one and enters another, taking beads and projects along.

@@ -210,11 +210,14 @@ pub struct InviteRequest {
     #[serde(default = "role_default")]
     #[schema(value_type = String)]
     pub role: Role,
+    /// Whether an admin has to approve each of them.
+    #[serde(default)]
+    pub approval: bool,
 }
 
 impl Default for InviteRequest {
     fn default() -> Self {
-        Self { ttl_s: ttl_default(), uses: uses_default(), role: role_default() }
+        Self { ttl_s: ttl_default(), uses: uses_default(), role: role_default(), approval: false }
     }
 }
 

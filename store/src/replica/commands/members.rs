@@ -1,27 +1,15 @@
-//! Commands on members: removing them, giving them roles and names, leaving, and the invites by which they come.
+//! Commands on members: removing them, giving them roles and names, and leaving.
 
-use beadmesh_protocol::id::{InviteId, NodeId};
-use beadmesh_protocol::invite::Invite;
+use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
 
 use super::super::{Failure, Replica};
-use crate::command::{Answer, Command, CommandError, FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
-use crate::keys;
+use crate::command::{Answer, CommandError, FormerAnswer, MemberAnswer, MemberWish};
 
 impl Replica {
-    /// Carries out a command on members or invites.
-    pub(super) fn obey_on_members(&mut self, command: Command) -> Result<Answer, Failure> {
-        match command {
-            Command::Member(wish) => self.obey_on_member(wish),
-            Command::Invites => self.invites(),
-            Command::RevokeInvite(name) => self.revoke_invite(&name),
-            _ => Ok(Answer::Members(self.members(), self.former())),
-        }
-    }
-
     /// Carries out a wish about a member.
-    fn obey_on_member(&mut self, wish: MemberWish) -> Result<Answer, Failure> {
+    pub(super) fn obey_on_member(&mut self, wish: MemberWish) -> Result<Answer, Failure> {
         match wish {
             MemberWish::Remove(name) => self.remove_member(&name),
             MemberWish::Role(name, role) => self.set_role(&name, role),
@@ -107,49 +95,6 @@ impl Replica {
         self.member_answer(node)
     }
 
-    /// Lists the invites that this node has opened, the first to expire first.
-    fn invites(&self) -> Result<Answer, Failure> {
-        let roster = self.mesh.roster();
-        let answer = |invite: Invite| OpenInviteAnswer {
-            invite: invite.secret.invite(),
-            role: invite.role,
-            expires: invite.expires,
-            uses_left: invite.uses_left,
-            used_by: invite.used_by.iter().map(|node| roster.display_name(*node)).collect(),
-        };
-        let mut invites: Vec<OpenInviteAnswer> =
-            self.stage.records(keys::INVITES)?.into_iter().map(|(_, invite)| answer(invite)).collect();
-        invites.sort_by_key(|invite| (invite.expires, invite.invite));
-        Ok(Answer::Invites(invites))
-    }
-
-    /// Closes an invite, which a person names by its id or the start of it.
-    fn revoke_invite(&mut self, name: &str) -> Result<Answer, Failure> {
-        let wanted = name.trim().to_ascii_lowercase();
-        let mut found: Vec<InviteId> = Vec::new();
-        for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
-            let id = invite.secret.invite();
-            if !wanted.is_empty() && id.to_string().starts_with(&wanted) {
-                found.push(id);
-            }
-        }
-        let shown: String = name.chars().take(80).collect();
-        let id = match found[..] {
-            [id] => id,
-            [] => return Err(CommandError::NotFound { what: "invite", name: shown }.into()),
-            _ => {
-                let candidates = found.iter().take(10).map(ToString::to_string).collect();
-                return Err(CommandError::Ambiguous { name: shown, candidates }.into());
-            }
-        };
-        self.stage.delete(keys::invite(id));
-        for barred in self.stage.keys(&keys::barred_from(id))? {
-            self.stage.delete(barred);
-        }
-        self.update_join_open()?;
-        Ok(Answer::Done)
-    }
-
     /// Describes those who were members.
     pub(super) fn former(&self) -> Vec<FormerAnswer> {
         let roster = self.mesh.roster();
@@ -219,7 +164,7 @@ impl Replica {
         Ok(())
     }
 
-    fn member_answer(&self, node: NodeId) -> Result<Answer, Failure> {
+    pub(super) fn member_answer(&self, node: NodeId) -> Result<Answer, Failure> {
         let member: Option<MemberAnswer> = self.members().into_iter().find(|member| member.node == node);
         member.map(|member| Answer::Member(Box::new(member))).ok_or_else(no_effect)
     }

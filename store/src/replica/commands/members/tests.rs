@@ -11,7 +11,7 @@ use beadmesh_protocol::scope::Mode;
 use beadmesh_protocol::testing::Author;
 
 use super::*;
-use crate::command::{ClaimFilter, NewClaim, NewLetter, ProjectContext};
+use crate::command::{ClaimFilter, Command, NewClaim, NewLetter, ProjectContext};
 use crate::testing::{Net, create, opened};
 
 fn remove(net: &mut Net, at: usize, node: usize) -> Result<Answer, CommandError> {
