@@ -34,8 +34,8 @@ pub(crate) use mail::{
     ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{
-    BanArgs, ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, MembersArgs, MembersCommand, PeersCommand,
-    RecoveryCommand, Sure, UnbanArgs, UpArgs,
+    BanArgs, ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, KeyArgs, MembersArgs, MembersCommand,
+    PeersCommand, RecoveryCommand, Sure, UnbanArgs, UpArgs,
 };
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};

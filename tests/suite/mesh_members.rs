@@ -166,3 +166,29 @@ fn a_machine_that_asks_for_approval_is_let_in_by_its_fingerprint() {
     settle(&[&ada, &bob]);
     assert_eq!(ada.show(&bead)["title"], "Written as a member");
 }
+
+#[test]
+fn the_mesh_is_given_to_another_and_taken_back_with_the_recovery_key() {
+    let [ada, bob] = ["ada", "bob"].map(Node::running);
+    let key = ada.json(&["recovery", "show", "--once"]);
+    let key = key["recovery_key"].as_str().unwrap();
+    bob.join(&ada);
+    settle(&[&ada, &bob]);
+    assert_eq!(refused(&bob, &["members", "owner", "bob", "--yes"])["code"], "refused");
+    assert_eq!(ada.json(&["members", "owner", "bob", "--yes"])["member"]["owner"], true);
+    settle(&[&ada, &bob]);
+    // The voter is on the machine that founded the mesh, and its new owner chooses another.
+    assert_eq!(refused(&ada, &["voters", "set", "ada"])["code"], "refused");
+    assert_eq!(bob.json(&["voters", "set", "bob"])["voters"][0]["name"], "bob");
+    let wrong = ada.run_with(&["recovery", "take", "--key-file", "-", "--json"], &format!("{key}x"));
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+    let taken = ada.run_with(&["recovery", "take", "--key-file", "-"], key);
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    settle(&[&ada, &bob]);
+    let owner = |node: &Node| {
+        let members = node.json(&["members"])["members"].take();
+        let owner = members.as_array().unwrap().iter().find(|member| member["owner"] == true).unwrap();
+        owner["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([&ada, &bob].map(owner), ["ada", "ada"]);
+}

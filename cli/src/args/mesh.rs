@@ -161,6 +161,13 @@ pub(crate) enum MembersCommand {
         #[arg(value_enum)]
         role: RoleArg,
     },
+    /// Give the mesh to another machine: its owner chooses voters, and nobody removes it.
+    Owner {
+        /// The machine: its name or id.
+        node: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
     /// Give a machine another name.
     Rename {
         /// The machine: its name or id.
@@ -215,6 +222,16 @@ pub(crate) struct JoinArgs {
 pub(crate) enum RecoveryCommand {
     /// Print the key; this works one time.
     Show(RecoveryArgs),
+    /// Make this machine the owner of the mesh, where the owner is lost or in wrong hands.
+    Take(KeyArgs),
+}
+
+/// Arguments of `recovery take`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// The file that holds the recovery key, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
 }
 
 /// Arguments of `recovery show`.

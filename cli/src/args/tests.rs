@@ -165,6 +165,7 @@ fn the_commands_of_the_mesh_have_their_forms() {
     let recovery = parse("recovery show --once").unwrap().command;
     assert!(matches!(recovery, Command::Recovery { command: RecoveryCommand::Show(args) } if args.once));
     assert!(parse("recovery show").is_err());
+    assert!(parse("recovery take --key-file -").is_ok() && parse("recovery take").is_err());
     assert!(matches!(parse("doctor --rebuild").unwrap().command, Command::Doctor(args) if args.rebuild));
     assert!(matches!(parse("init --prefix api --name tool").unwrap().command, Command::Init(_)));
     for line in ["down", "status", "members", "peers", "completions bash"] {

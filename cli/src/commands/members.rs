@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use beadmesh_node::api::model::{
-    ApplicantsBody, Empty, Member, MemberBody, MemberRequest, MembersBody, RemovedBody, Role, encode_segment,
+    ApplicantsBody, Empty, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, Role,
+    encode_segment,
 };
 
 use super::Context;
@@ -31,6 +32,7 @@ pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), 
     match args.command {
         None | Some(MembersCommand::List) => list(context).await,
         Some(MembersCommand::Remove { node, sure }) => remove(context, &node, &sure).await,
+        Some(MembersCommand::Owner { node, sure }) => give(context, &node, &sure).await,
         Some(MembersCommand::Requests) => requests(context).await,
         Some(MembersCommand::Approve { fingerprint }) => approve(context, &fingerprint).await,
         Some(MembersCommand::Deny { fingerprint }) => deny(context, &fingerprint).await,
@@ -67,6 +69,24 @@ async fn remove(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Fa
     }
     printer.line(format!("{} is removed.", body.removed.name))?;
     printer.note("What it had written and this node holds stays. A new ticket would let it in again; old ones do not.")
+}
+
+async fn give(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Failure> {
+    let shown: String = node.chars().filter(|char| !char.is_control()).take(80).collect();
+    confirm(context, sure, &format!("{shown} is to own the mesh: this machine can not take it back."))?;
+    let wish = OwnerRequest { node: Some(node.to_owned()), recovery_key: None };
+    owned(context, &wish).await
+}
+
+/// Has another machine own the mesh, and says so.
+pub(super) async fn owned(context: &mut Context, wish: &OwnerRequest) -> Result<(), Failure> {
+    let body: MemberBody = context.client().await?.post("/v1/owner", wish).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    printer.line(format!("{} owns the mesh now.", text::clean_line(&body.member.name)))?;
+    printer.note("Who owned it before is an admin still; `beadmesh members` shows who may do what.")
 }
 
 async fn requests(context: &mut Context) -> Result<(), Failure> {

@@ -2,18 +2,26 @@
 
 use axum::extract::State;
 use beadmesh_store::command::{Answer, Command, MemberAnswer, MemberWish};
+use ed25519_dalek::SigningKey;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::extract::{Json, Named, Said};
-use super::model::{self, Empty, FormerMember, Member, MemberBody, MemberRequest, MembersBody, RemovedBody};
+use super::model::{
+    self, Empty, FormerMember, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, SecretText,
+};
 use super::{Api, unexpected};
+use crate::home::Home;
 
 type Told<T> = Result<Said<T>, Problem>;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(members)).routes(routes!(change, remove)).routes(routes!(leave))
+    OpenApiRouter::new()
+        .routes(routes!(members))
+        .routes(routes!(change, remove))
+        .routes(routes!(leave))
+        .routes(routes!(own))
 }
 
 /// Lists the members of the mesh, and those who were.
@@ -63,6 +71,29 @@ async fn remove(State(api): State<Api>, node: Named) -> Told<RemovedBody> {
     responses((status = 200, body = model::Answer<RemovedBody>)))]
 async fn leave(State(api): State<Api>, Json(Empty {}): Json<Empty>) -> Told<RemovedBody> {
     part(&api, MemberWish::Leave).await
+}
+
+/// Gives the mesh to a member, or takes it for this node with the recovery key.
+#[utoipa::path(post, path = "/v1/owner", tag = "mesh", request_body = OwnerRequest,
+    responses((status = 200, body = model::Answer<MemberBody>)))]
+async fn own(State(api): State<Api>, Json(request): Json<OwnerRequest>) -> Told<MemberBody> {
+    let wish = match request {
+        OwnerRequest { node: Some(node), recovery_key: None } => MemberWish::Give(node),
+        OwnerRequest { node: None, recovery_key: Some(text) } => MemberWish::Take(recovery_key(&text)?),
+        _ => return Err(Problem::invalid("node", "either a node or the recovery key is given", "send one of the two")),
+    };
+    match api.core.call(Command::Member(wish)).await? {
+        Answer::Member(member) => Ok(Said(MemberBody { member: Member::from(*member) })),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Reads a recovery key.
+pub(super) fn recovery_key(text: &SecretText) -> Result<SigningKey, Problem> {
+    let hint = "it begins with bmr1 and was shown once, when the mesh was founded";
+    let secret = Home::read_recovery(text);
+    let secret = secret.ok_or_else(|| Problem::invalid("recovery_key", "this is no recovery key", hint))?;
+    Ok(SigningKey::from_bytes(&secret))
 }
 
 async fn part(api: &Api, wish: MemberWish) -> Told<RemovedBody> {

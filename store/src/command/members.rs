@@ -3,6 +3,7 @@
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{InviteId, NodeId};
 use beadmesh_protocol::op::Role;
+use ed25519_dalek::SigningKey;
 
 /// A wish about a member, which a person names: by its name, or by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum MemberWish {
     Rename(String, String),
     /// Leaves the mesh, as this node.
     Leave,
+    /// Makes it the owner of the mesh, which this node is.
+    Give(String),
+    /// Makes this node the owner of the mesh, by the secret half of the recovery key.
+    Take(SigningKey),
 }
 
 /// A member of the mesh.

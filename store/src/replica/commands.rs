@@ -55,11 +55,13 @@ impl Replica {
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members(), self.former())),
             Command::Member(wish) => self.obey_on_member(wish),
-            Command::Invites => self.invites(),
-            Command::RevokeInvite(name) => self.revoke_invite(&name),
-            Command::Applicants => self.applicants(),
-            Command::Approve(name) => self.approve(&name),
-            Command::Deny(name) => self.deny(&name),
+            Command::Invite(_)
+            | Command::Invites
+            | Command::RevokeInvite(_)
+            | Command::Welcome(..)
+            | Command::Applicants
+            | Command::Approve(_)
+            | Command::Deny(_) => self.obey_on_invites(command),
             Command::Project(context) => {
                 self.mesh.project(&context).map_err(Failure::from).and_then(|it| self.know(it))
             }
@@ -73,8 +75,6 @@ impl Replica {
             Command::Import(records) => self.import(records),
             Command::ExportIndex(context) => self.export_index(context.as_ref()),
             Command::ExportLines(ids) => self.export_lines(&ids),
-            Command::Invite(new) => self.invite(new),
-            Command::Welcome(joiner, request) => self.welcome(joiner, &request),
             Command::Enter(mesh, control) => self.enter(mesh, control),
             Command::Membership => Ok(Answer::Membership(self.membership())),
             Command::Announce(addresses) => self.announce(addresses),
@@ -82,17 +82,13 @@ impl Replica {
             Command::AgentList { all } => self.agents_answer(all),
             Command::AgentRotate(name) => self.rotate(&name),
             Command::AgentRetire(name) => self.retire(&name),
-            Command::MailSend(new) => self.authenticate(credential).and_then(|agent| self.send(agent, *new)),
-            Command::MailInbox(filter) => self.authenticate(credential).and_then(|agent| self.inbox(agent, &filter)),
-            Command::MailShow { letter, peek } => {
-                self.authenticate(credential).and_then(|agent| self.show_letter(agent, &letter, peek))
-            }
-            Command::MailThread(query) => self.authenticate(credential).and_then(|agent| self.thread(agent, &query)),
-            Command::MailAck(letter) => {
-                self.authenticate(credential).and_then(|agent| self.acknowledge(agent, &letter))
-            }
-            Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
-            Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
+            Command::MailSend(_)
+            | Command::MailInbox(_)
+            | Command::MailShow { .. }
+            | Command::MailThread(_)
+            | Command::MailAck(_)
+            | Command::MailSearch(_)
+            | Command::MailUnread => self.authenticate(credential).and_then(|agent| self.obey_on_mail(agent, command)),
             Command::Claim(_)
             | Command::Unclaim(_)
             | Command::Renew(..)

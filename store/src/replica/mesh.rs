@@ -88,6 +88,9 @@ impl Control {
                 take(Arc::make_mut(&mut succession), entry.content().author, op);
             }
         }
+        if succession.owner() != roster.owner {
+            Arc::make_mut(&mut succession).set_owner(roster.owner);
+        }
         let epoch = succession.current();
         let has_void = !roster.standings.is_empty() || roster.known.iter().any(|node| !roster.may_write(*node));
         Self { entries, set, void, has_void, roster, projects, directory, succession, epoch }

@@ -6,6 +6,8 @@ use beadmesh_store::command::{ApplicantAnswer, FormerAnswer, MemberAnswer, OpenI
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::SecretText;
+
 /// A member of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
@@ -76,6 +78,19 @@ pub struct MemberRequest {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// Who is to own the mesh: one of the two is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerRequest {
+    /// The member that this node, which owns the mesh, gives it to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The recovery key, by which this node takes the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub recovery_key: Option<SecretText>,
 }
 
 /// An invite of this node.

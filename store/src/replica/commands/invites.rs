@@ -7,12 +7,25 @@ use beadmesh_protocol::op::Op;
 
 use super::super::mesh::invites::{Welcome, close};
 use super::super::{Event, Failure, Output, Replica, random};
-use crate::command::{Answer, ApplicantAnswer, CommandError, NewInvite, OpenInviteAnswer};
+use crate::command::{Answer, ApplicantAnswer, Command, CommandError, NewInvite, OpenInviteAnswer};
 use crate::keys;
 use crate::stage::StoreError;
 
 impl Replica {
-    pub(super) fn invite(&mut self, new: NewInvite) -> Result<Answer, Failure> {
+    /// Carries out a command on invites, or on who comes by them.
+    pub(super) fn obey_on_invites(&mut self, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::Invite(new) => self.invite(new),
+            Command::RevokeInvite(name) => self.revoke_invite(&name),
+            Command::Welcome(joiner, request) => self.welcome(joiner, &request),
+            Command::Applicants => self.applicants(),
+            Command::Approve(name) => self.approve(&name),
+            Command::Deny(name) => self.deny(&name),
+            _ => self.invites(),
+        }
+    }
+
+    fn invite(&mut self, new: NewInvite) -> Result<Answer, Failure> {
         let secret = Secret::from_bytes(random(&mut self.rng));
         let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
         self.update_join_open()?;
@@ -20,7 +33,7 @@ impl Replica {
     }
 
     /// Lists the invites that this node has opened, the first to expire first.
-    pub(super) fn invites(&self) -> Result<Answer, Failure> {
+    fn invites(&self) -> Result<Answer, Failure> {
         let roster = self.mesh.roster();
         let answer = |invite: Invite| OpenInviteAnswer {
             invite: invite.secret.invite(),
@@ -37,7 +50,7 @@ impl Replica {
     }
 
     /// Closes an invite, which a person names by its id or the start of it.
-    pub(super) fn revoke_invite(&mut self, name: &str) -> Result<Answer, Failure> {
+    fn revoke_invite(&mut self, name: &str) -> Result<Answer, Failure> {
         let wanted = name.trim().to_ascii_lowercase();
         let invites = self.stage.records::<Invite>(keys::INVITES)?.into_iter().map(|(_, invite)| invite);
         let is_meant = |id: InviteId| !wanted.is_empty() && id.to_string().starts_with(&wanted);
@@ -56,7 +69,7 @@ impl Replica {
     }
 
     /// Lets a stranger in who proves an invite, or has it wait until somebody has approved it.
-    pub(super) fn welcome(&mut self, joiner: NodeId, request: &JoinRequest) -> Result<Answer, Failure> {
+    fn welcome(&mut self, joiner: NodeId, request: &JoinRequest) -> Result<Answer, Failure> {
         let wall = self.now.wall;
         let decision = match self.mesh.welcome(&self.stage, wall, joiner, request)? {
             Err(refusal) => Err(refusal),
@@ -98,7 +111,7 @@ impl Replica {
     }
 
     /// Lists the nodes that wait to be approved, those that have waited longest first.
-    pub(super) fn applicants(&self) -> Result<Answer, Failure> {
+    fn applicants(&self) -> Result<Answer, Failure> {
         let answer = |(node, Applicant { name, since, .. })| ApplicantAnswer { node, name, since };
         let mut applicants: Vec<ApplicantAnswer> = self.waiting()?.into_iter().map(answer).collect();
         applicants.sort_by_key(|applicant| (applicant.since, applicant.node));
@@ -106,7 +119,7 @@ impl Replica {
     }
 
     /// Lets in a node that waits for it, which a person names by its fingerprint. The node hears of it when it asks again.
-    pub(super) fn approve(&mut self, name: &str) -> Result<Answer, Failure> {
+    fn approve(&mut self, name: &str) -> Result<Answer, Failure> {
         let (node, applicant) = self.applicant(name)?;
         let invite = self.stage.record::<Invite>(&keys::invite(applicant.invite))?;
         let is_open = |invite: &Invite| invite.uses_left > 0 && self.now.wall < invite.expires;
@@ -130,7 +143,7 @@ impl Replica {
     }
 
     /// Turns a node away that waits to be approved: it comes in by that invite no more.
-    pub(super) fn deny(&mut self, name: &str) -> Result<Answer, Failure> {
+    fn deny(&mut self, name: &str) -> Result<Answer, Failure> {
         let (node, applicant) = self.applicant(name)?;
         self.stage.put_record(keys::barred(applicant.invite, node), &JoinRefusal::Denied);
         self.stage.delete(keys::applicant(node));

@@ -1,8 +1,10 @@
-//! Commands on members: removing them, giving them roles and names, and leaving.
+//! Commands on members: removing them, giving them roles and names, leaving, and who owns the mesh.
 
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
+use beadmesh_protocol::roster::Ownership;
+use ed25519_dalek::SigningKey;
 
 use super::super::{Failure, Replica};
 use crate::command::{Answer, CommandError, FormerAnswer, MemberAnswer, MemberWish};
@@ -15,6 +17,8 @@ impl Replica {
             MemberWish::Role(name, role) => self.set_role(&name, role),
             MemberWish::Rename(name, new) => self.rename_member(&name, &new),
             MemberWish::Leave => self.leave_mesh(),
+            MemberWish::Give(name) => self.give_mesh(&name),
+            MemberWish::Take(key) => self.take_mesh(&key),
         }
     }
 
@@ -42,12 +46,57 @@ impl Replica {
         }
         if roster.owner == here {
             let problem = "this node owns the mesh, and the owner does not leave it".to_owned();
-            return Err(refused(problem, "stop it with `beadmesh down`; the mesh goes on without it"));
+            return Err(refused(problem, "give it to another first: `beadmesh members owner NODE`"));
         }
         self.check_no_voter(here)?;
         self.take_from(here, None)?;
         let former = self.former().into_iter().find(|former| former.node == here);
         former.map(|former| Answer::Removed(Box::new(former))).ok_or_else(no_effect)
+    }
+
+    /// Gives the mesh to another member.
+    fn give_mesh(&mut self, name: &str) -> Result<Answer, Failure> {
+        let (node, here) = (self.member_called(name)?, self.entries.node());
+        let roster = self.mesh.roster();
+        let owner = roster.display_name(roster.owner);
+        if roster.owner == node {
+            let problem = format!("{owner} owns the mesh already");
+            return Err(CommandError::Conflict { problem, hint: "there is nothing to do".to_owned() }.into());
+        }
+        if roster.owner != here {
+            let problem = "only the owner gives the mesh to another".to_owned();
+            let hint = format!("run it on {owner}; if that is lost, `beadmesh recovery take` takes the mesh");
+            return Err(refused(problem, &hint));
+        }
+        // Voters that have handed over for one successor do not do so for another.
+        if self.mesh.succession().proposed(self.mesh.epoch().0).is_some() {
+            let problem = "other voters have been chosen, and those before have not handed over yet".to_owned();
+            let hint = "wait until `beadmesh voters list` shows them".to_owned();
+            return Err(CommandError::Conflict { problem, hint }.into());
+        }
+        let (seen, before) = (roster.seen_about(here, node), roster.ownership);
+        self.own(Ownership { seen, before, node, recovery: None })
+    }
+
+    /// Takes the mesh for this node, whoever owns it.
+    fn take_mesh(&mut self, key: &SigningKey) -> Result<Answer, Failure> {
+        let (roster, node) = (self.mesh.roster(), self.entries.node());
+        if key.verifying_key().to_bytes() != roster.recovery {
+            let problem = "this is not the recovery key of this mesh".to_owned();
+            return Err(refused(problem, "it was shown once, when the mesh was founded"));
+        }
+        if roster.owner == node {
+            let problem = "this node owns the mesh already".to_owned();
+            return Err(CommandError::Conflict { problem, hint: "there is nothing to do".to_owned() }.into());
+        }
+        let (seen, before) = (roster.seen_about(node, node), roster.ownership);
+        self.own(Ownership::taken(seen, before, node, (roster.mesh, key)))
+    }
+
+    fn own(&mut self, ownership: Ownership) -> Result<Answer, Failure> {
+        let node = ownership.node;
+        self.author(vec![Op::Own(ownership).encode()])?;
+        if self.mesh.roster().owner == node { self.member_answer(node) } else { Err(no_effect()) }
     }
 
     fn set_role(&mut self, name: &str, role: Role) -> Result<Answer, Failure> {

@@ -4,7 +4,6 @@ use beadmesh_protocol::limits::{APPLICANTS_MAX, WIRE_VERSION};
 use beadmesh_protocol::op::Role;
 
 use super::*;
-use crate::command::Command;
 use crate::testing::{Net, opened};
 
 /// Has the first replica open an invite that asks for approval, and returns what a node asks by it.
