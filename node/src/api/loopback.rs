@@ -8,6 +8,7 @@
 mod listener;
 mod page;
 mod passes;
+mod server;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,9 +24,10 @@ use super::error::Problem;
 use super::model::{AGENT_TOKEN_HEADER, SecretText, SessionBody};
 use crate::refusals::{Refusal, Refusals};
 
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, Patience};
 pub(crate) use passes::CODE_TTL;
 use passes::{Passes, SESSION_TTL};
+pub(crate) use server::serve;
 
 /// Says where a request of a browser comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
