@@ -143,6 +143,11 @@ fn project_of(request: ProjectRequest) -> Option<ProjectContext> {
     (!keys.is_empty()).then_some(ProjectContext { keys, prefix })
 }
 
+/// Returns the project of which keys are named, with whatever prefix it has; none where none is.
+fn keyed(keys: Vec<String>) -> Option<ProjectContext> {
+    project_of(ProjectRequest { keys, prefix: None })
+}
+
 async fn no_route() -> Problem {
     let hint = "/openapi.json lists every route";
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route", hint)

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod net;
 pub mod network;
 mod opening;
+mod pace;
 pub mod refusals;
 pub mod restore;
 pub mod service;

@@ -21,7 +21,6 @@ mod lease;
 mod link;
 mod listen;
 mod notice;
-mod pace;
 mod peer;
 mod probe;
 mod reach;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::loopback::{Listener, Loopback};
+use crate::api::loopback::{self, Listener, Loopback, Patience};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
@@ -409,12 +409,11 @@ fn serve(
 ) -> Vec<JoinHandle<io::Result<()>>> {
     let server = axum::serve(socket, router.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut servers = vec![tokio::spawn(server.into_future())];
-    if let Some((listener, loopback)) = tcp {
-        let url = loopback.url();
+    if let Some((listener, guard)) = tcp {
+        let url = guard.url();
         info!(url, "the API answers over TCP");
-        let guarded = api::guarded(router.clone(), loopback);
-        let server = axum::serve(listener, guarded).with_graceful_shutdown(stop.clone().cancelled_owned());
-        servers.push(tokio::spawn(server.into_future()));
+        let guarded = api::guarded(router.clone(), guard);
+        servers.push(tokio::spawn(loopback::serve(listener, guarded, stop.clone())));
     }
     servers
 }
@@ -426,7 +425,7 @@ async fn open_tcp(
     refusals: &Arc<Refusals>,
 ) -> Result<(Listener, Arc<Loopback>), ServiceError> {
     let error = |source| ServiceError::ApiTcp { address, source };
-    let listener = Listener::bind(address).await.map_err(error)?;
+    let listener = Listener::bind(address, Patience::default()).await.map_err(error)?;
     let loopback = Loopback::new(listener.address().map_err(error)?, home.api_token()?, Arc::clone(refusals));
     Ok((listener, Arc::new(loopback)))
 }

@@ -81,17 +81,25 @@ fn a_browser_logs_in_once_by_a_code() {
     node.up_with(&["--api-tcp", "localhost:0"]);
     let body = node.json(&["login"]);
     let url = body["url"].as_str().unwrap();
-    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let (address, login): (SocketAddr, String) = (host.parse().unwrap(), format!("GET /{path}"));
-    let answer = ask(address, &login, &[("host", host)]);
-    assert_answers(&answer, 303, "location: /v1/status");
-    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-    let cookie = cookie.split(';').next().unwrap();
-    assert_answers(&ask(address, "GET /v1/status", &[("host", host), ("cookie", cookie)]), 200, "\"schema\":1");
-    assert_answers(&ask(address, &login, &[("host", host)]), 401, "bad_code");
-    let forged = ask(address, "POST /v1/shutdown", &[("host", host), ("cookie", cookie)]);
-    assert_answers(&forged, 403, "wrong_origin");
+    let (host, code) = url.strip_prefix("http://").unwrap().split_once("/login#").unwrap();
+    let (address, here): (SocketAddr, _) = (host.parse().unwrap(), ("host", host));
+    let page = ask(address, "GET /login", &[here]);
+    assert_answers(&page, 200, "<script src=\"/login.js\">");
+    assert!(page.contains("default-src 'none'"), "{page}");
+    assert_answers(&ask(address, "GET /login.js", &[here]), 200, "sessionStorage");
+
+    let bearer = format!("Bearer {code}");
+    let answer = ask(address, "POST /login", &[here, ("authorization", &bearer)]);
+    assert_answers(&answer, 200, "\"session\":\"bms1");
+    assert!(!answer.to_ascii_lowercase().contains("set-cookie"), "every port of this host would get it: {answer}");
+    assert_answers(&ask(address, "POST /login", &[here, ("authorization", &bearer)]), 401, "bad_code");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let session: Value = serde_json::from_str(body).unwrap();
+    let session = session["session"].as_str().unwrap();
+    let proof = ("authorization", &*format!("Bearer {session}"));
+    assert_answers(&ask(address, "GET /v1/status", &[here, proof]), 200, "\"schema\":1");
+    let cookie = format!("beadmesh_{}={session}", address.port());
+    assert_answers(&ask(address, "POST /v1/shutdown", &[here, ("cookie", &cookie)]), 401, "unproven");
     assert_eq!(node.status()["running"], true);
 }
 

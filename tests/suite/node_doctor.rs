@@ -21,6 +21,7 @@ fn all_is_well_is_0_a_warning_is_1_and_a_failure_is_2() {
         "store.opens",
         "net.listen",
         "net.dial",
+        "net.relay",
         "voters.count",
         "store.checksum",
         "store.views",

@@ -8,7 +8,6 @@ use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
 use super::error::Problem;
 use super::extract::{BeadRef, Caller, Json, Said};
 use super::model::{self, BeadBody, BeadPage, ListQuery, ProjectBody, ProjectRequest, Scalar};
@@ -16,6 +15,7 @@ use super::model::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
     WordsRequest,
 };
+use super::{Api, keyed};
 
 /// Beads of a page when a query does not say how many.
 pub const PAGE_BEADS: usize = 100;
@@ -298,9 +298,8 @@ async fn filter(api: &Api, query: ListQuery) -> Result<Filter, Problem> {
         Some(name) => Some(named(api, name).await.map_err(|problem| problem.field("after"))?),
         None => None,
     };
-    let project = (!query.project.is_empty()).then_some(ProjectContext { keys: query.project, prefix: None });
     Ok(Filter {
-        project,
+        project: keyed(query.project),
         statuses: query.status.into_iter().map(Status::from).collect(),
         all: query.all,
         priorities: query.priority,

@@ -53,6 +53,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send less at once")
     }
 
+    /// The rest of a body did not come.
+    pub fn late_body() -> Self {
+        let message = "the rest of the request did not come in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", message, "send the whole of it without a long pause")
+    }
+
     /// Something in here is broken.
     pub fn internal(message: impl Into<String>) -> Self {
         let hint = "this is an error in beadmesh: please report it with the node's log";

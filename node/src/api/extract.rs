@@ -1,5 +1,8 @@
 //! How requests are read: every refusal is JSON, says what is wrong, and names the bound or the field.
 
+use std::error::Error as _;
+use std::io;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -39,12 +42,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        // `to_bytes` reads no further than the bound; what else can fail is the connection itself.
+        // `to_bytes` reads no further than the bound; what else can fail is the connection itself, or it stalls.
         let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
-        let bytes = body.await.map_err(|_| Problem::too_large(BODY_BYTES_MAX))?;
+        let bytes = body.await.map_err(|error| match is_late(&error) {
+            true => Problem::late_body(),
+            false => Problem::too_large(BODY_BYTES_MAX),
+        })?;
         let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(bytes).map(Self).map_err(|error| refusal(&error))
     }
+}
+
+/// Returns whether a body failed because the rest of it did not come.
+fn is_late(error: &axum::Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Says what is wrong with a JSON body; a key that is unknown or missing is named.

@@ -20,7 +20,7 @@ use super::model::{
     PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, TERM_S_DEFAULT, TERM_S_MAX, VotersBody, VotersRequest,
     WAIT_S_MAX,
 };
-use super::{Api, project_of, unexpected};
+use super::{Api, keyed, project_of, unexpected};
 use crate::home::Home;
 
 /// Ready beads that are tried for one claim, in order, before the caller is told that all are held.
@@ -53,8 +53,7 @@ async fn claim(State(api): State<Api>, caller: Caller, Json(request): Json<Claim
     responses((status = 200, body = model::Answer<ClaimsBody>)))]
 async fn list(State(api): State<Api>, query: ClaimsQuery) -> Told<ClaimsBody> {
     let ClaimsQuery { project, agent, all } = query;
-    let project = (!project.is_empty()).then_some(ProjectContext { keys: project, prefix: None });
-    match api.core.call(Command::ListClaims(ClaimFilter { project, agent, all })).await? {
+    match api.core.call(Command::ListClaims(ClaimFilter { project: keyed(project), agent, all })).await? {
         Answer::Claims(claims) => Ok(Said(ClaimsBody { claims: claims.into_iter().map(Claim::from).collect() })),
         other => Err(unexpected(&other)),
     }
@@ -104,7 +103,7 @@ async fn check(State(api): State<Api>, caller: Caller, Json(request): Json<Paths
         let problem = format!("{CHECK_PATHS_MAX} paths are checked at one time, and here are {}", paths.len());
         return Err(Problem::invalid("paths", problem, "ask for the rest in another request"));
     }
-    let context = ProjectContext { keys: project.keys, prefix: None };
+    let context = keyed(project.keys).unwrap_or_default();
     match api.call(caller, Command::CheckPaths(context, paths)).await? {
         Answer::Paths(paths) => Ok(Said(paths.into())),
         other => Err(unexpected(&other)),
@@ -239,7 +238,7 @@ fn new_claim(request: ClaimRequest) -> Result<NewClaim, Problem> {
     }
     Ok(NewClaim {
         bead,
-        project: project_of(project).unwrap_or_else(nameless),
+        project: project_of(project).unwrap_or_default(),
         scopes,
         mode: if shared { Mode::Shared } else { Mode::Exclusive },
         term: term(term_s)?,
@@ -252,17 +251,13 @@ fn new_claim(request: ClaimRequest) -> Result<NewClaim, Problem> {
 fn without_wait() -> NewClaim {
     NewClaim {
         bead: None,
-        project: nameless(),
+        project: ProjectContext::default(),
         scopes: Vec::new(),
         mode: Mode::Exclusive,
         term: Duration::from_secs(TERM_S_DEFAULT),
         wait: Duration::ZERO,
         offline: false,
     }
-}
-
-fn nameless() -> ProjectContext {
-    ProjectContext { keys: Vec::new(), prefix: None }
 }
 
 fn ready(request: ReadyClaimRequest) -> Filter {

@@ -2,48 +2,32 @@
 //!
 //! The Unix socket is guarded by its mode; a port is not. Any user and any web page of this machine can reach it, so
 //! every request has to name this very host, must not come from another page, and has to prove that its user can read
-//! the home: by the token that lies there, or by a session that a one-time code has opened in a browser.
+//! the home: by the token that lies there, or by a session that a one-time code has opened in a browser. Both are borne in
+//! a header, never in a cookie: cookies know no ports, and another user of this machine may listen on the next one.
 
 mod listener;
+mod page;
+mod passes;
+mod server;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use beadmesh_protocol::id::base32;
-use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroizing;
+use subtle::ConstantTimeEq;
 
 use super::error::Problem;
-use super::model::{AGENT_TOKEN_HEADER, SecretText};
+use super::model::{AGENT_TOKEN_HEADER, SecretText, SessionBody};
 use crate::refusals::{Refusal, Refusals};
 
-pub(crate) use listener::Listener;
-
-/// How long a code is good for.
-pub(crate) const CODE_TTL: Duration = Duration::from_secs(60);
-
-/// How long a browser stays logged in.
-const SESSION_TTL: Duration = Duration::from_secs(12 * 3_600);
-
-/// Codes that are good at one time; of more the oldest goes.
-const CODES_MAX: usize = 8;
-
-/// Browsers that are logged in at one time; of more the one that logged in first goes.
-const SESSIONS_MAX: usize = 16;
-
-/// Bytes of a code or a session's name.
-const SECRET_BYTES: usize = 20;
-
-/// Where a code is exchanged.
-const LOGIN_PATH: &str = "/login";
-
-/// Where a browser is sent once it is logged in.
-const LANDING_PATH: &str = "/v1/status";
+pub(crate) use listener::{Listener, Patience};
+pub(crate) use passes::CODE_TTL;
+use passes::{Passes, SESSION_TTL};
+pub(crate) use server::serve;
 
 /// Says where a request of a browser comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -57,25 +41,16 @@ pub(crate) struct Loopback {
     refusals: Arc<Refusals>,
 }
 
-/// Secrets that are good for a while.
-#[derive(Debug, Default)]
-struct Passes {
-    codes: Vec<Pass>,
-    sessions: Vec<Pass>,
-}
-
-/// A secret, and until when it is good.
-struct Pass {
-    secret: Zeroizing<String>,
-    until: Instant,
-}
-
 /// What becomes of a request that was not refused.
 enum Admitted {
     /// It goes on to the API.
     Goes(Box<Request>),
-    /// The browser that sent it is logged in, under this name of a session.
-    LoggedIn(Zeroizing<String>),
+    /// It asks for the page on which a browser logs in.
+    Page,
+    /// It asks for the script of that page.
+    Script,
+    /// It brought a code, for which its sender gets this session.
+    LoggedIn(SecretText),
 }
 
 /// Why an address is none that the API listens on.
@@ -124,23 +99,25 @@ impl Loopback {
     ///
     /// When the system has no random numbers.
     pub(crate) fn invite(&self, now: Instant) -> Result<SecretText, Problem> {
-        let code = secret()?;
-        let url = SecretText::new(format!("{}{LOGIN_PATH}?code={}", self.url(), code.as_str()));
-        self.passes().codes.push(Pass { secret: code, until: now + CODE_TTL });
-        self.prune(now);
-        Ok(url)
+        let code = self.passes().invite(now).map_err(|_| no_random())?;
+        // What stands behind a # is for the page alone: a browser sends it to nobody.
+        Ok(SecretText::new(format!("{}{}#{}", self.url(), page::PATH, code.as_str())))
     }
 
     /// Decides on a request, the cheap checks first.
     fn admit(&self, request: Request, now: Instant) -> Result<Admitted, (Refusal, Problem)> {
         self.check_host(&request).map_err(|problem| (Refusal::ApiHost, problem))?;
         self.check_origin(request.headers()).map_err(|problem| (Refusal::ApiOrigin, problem))?;
-        self.prune(now);
-        if request.uri().path() == LOGIN_PATH && request.method() == Method::GET {
-            let session = self.exchange(request.uri().query().unwrap_or_default(), now);
-            return session.map(Admitted::LoggedIn).map_err(|problem| (Refusal::ApiCode, problem));
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, page::PATH) => return Ok(Admitted::Page),
+            (&Method::GET, page::SCRIPT_PATH) => return Ok(Admitted::Script),
+            (&Method::POST, page::PATH) => {
+                let session = self.exchange(borne(request.headers()).unwrap_or_default(), now);
+                return session.map(Admitted::LoggedIn).map_err(|problem| (Refusal::ApiCode, problem));
+            }
+            _ => {}
         }
-        self.check_proof(request.method(), request.headers())?;
+        self.check_proof(request.headers(), now).map_err(|problem| (Refusal::ApiProof, problem))?;
         Ok(Admitted::Goes(Box::new(disclose(request))))
     }
 
@@ -179,55 +156,25 @@ impl Loopback {
         Err(Problem::new(StatusCode::FORBIDDEN, "wrong_origin", "a page of another origin may not ask here", hint))
     }
 
-    fn check_proof(&self, method: &Method, headers: &HeaderMap) -> Result<(), (Refusal, Problem)> {
-        if let Some(bearer) = headers.get(header::AUTHORIZATION) {
-            let token = bearer.to_str().ok().and_then(|text| text.split_once(' '));
-            let is_right = token.is_some_and(|(scheme, token)| {
-                let kept = self.token.reveal().as_bytes();
-                scheme.eq_ignore_ascii_case("bearer") && bool::from(kept.ct_eq(token.trim().as_bytes()))
-            });
-            return if is_right { Ok(()) } else { Err((Refusal::ApiProof, unproven())) };
-        }
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-        let name = self.cookie();
-        let sessions = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| {
-            let (key, value) = cookie.trim().split_once('=')?;
-            (key == name).then_some(value)
-        });
-        let passes = self.passes();
-        let is_logged_in = sessions.fold(Choice::from(0), |found, session| found | is_among(&passes.sessions, session));
-        if !bool::from(is_logged_in) {
-            return Err((Refusal::ApiProof, unproven()));
-        }
-        // Another port of this host is the same site to a browser, and its cookies come along: who changes something has
-        // to say where it comes from, which browsers do and pages can not prevent.
-        let is_safe = matches!(*method, Method::GET | Method::HEAD);
-        if is_safe || headers.contains_key(header::ORIGIN) {
+    /// The token of the home or a session has to be borne in a header, which no browser sends by itself.
+    fn check_proof(&self, headers: &HeaderMap, now: Instant) -> Result<(), Problem> {
+        let proof = borne(headers).unwrap_or_default();
+        let is_token = self.token.reveal().as_bytes().ct_eq(proof.as_bytes());
+        if bool::from(is_token | self.passes().is_session(proof, now)) {
             return Ok(());
         }
-        let hint = "browsers send the header by themselves; a program uses the token instead";
-        let message = "a request of a browser that changes something has to say where it comes from";
-        Err((Refusal::ApiOrigin, Problem::new(StatusCode::FORBIDDEN, "wrong_origin", message, hint)))
+        let hint = "a program sends `authorization: Bearer` and what api.token in the home holds; a browser opens what \
+                    `beadmesh login` prints";
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "unproven", "who asks here has to prove that it may", hint))
     }
 
-    /// Takes a code for a session; a code is gone with its first use.
-    fn exchange(&self, query: &str, now: Instant) -> Result<Zeroizing<String>, Problem> {
-        let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
-        let session = secret()?;
-        let mut passes = self.passes();
-        let before = passes.codes.len();
-        passes.codes.retain(|pass| !bool::from(pass.is(code)));
-        if passes.codes.len() == before {
+    fn exchange(&self, code: &str, now: Instant) -> Result<SecretText, Problem> {
+        let session = self.passes().exchange(code, now).map_err(|_| no_random())?;
+        let session = session.map(|session| SecretText::new(session.to_string()));
+        session.ok_or_else(|| {
             let message = "the code is wrong, has been used, or is older than a minute";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "bad_code", message, "`beadmesh login` prints another"));
-        }
-        passes.sessions.push(Pass { secret: session.clone(), until: now + SESSION_TTL });
-        Ok(session)
-    }
-
-    /// Returns the name of the cookie: cookies go by host alone, and another node may use another port.
-    fn cookie(&self) -> String {
-        format!("beadmesh_{}", self.address.port())
+            Problem::new(StatusCode::UNAUTHORIZED, "bad_code", message, "`beadmesh login` prints another")
+        })
     }
 
     fn is_here(&self, authority: &str) -> bool {
@@ -239,33 +186,9 @@ impl Loopback {
         is_host && port == Some(self.address.port())
     }
 
-    /// Forgets what is over, and the oldest of too many.
-    fn prune(&self, now: Instant) {
-        let Passes { codes, sessions } = &mut *self.passes();
-        for (passes, most) in [(codes, CODES_MAX), (sessions, SESSIONS_MAX)] {
-            passes.retain(|pass| pass.until > now);
-            let spare = passes.len().saturating_sub(most);
-            passes.drain(..spare);
-        }
-    }
-
     fn passes(&self) -> MutexGuard<'_, Passes> {
         // Nothing panics while it is held.
         self.passes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn logged_in(&self, session: &str) -> Response {
-        let cookie = format!(
-            "{}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}",
-            self.cookie(),
-            SESSION_TTL.as_secs()
-        );
-        let headers = [
-            (header::LOCATION, LANDING_PATH.to_owned()),
-            (header::SET_COOKIE, cookie),
-            (header::REFERRER_POLICY, "no-referrer".to_owned()),
-        ];
-        (StatusCode::SEE_OTHER, headers).into_response()
     }
 }
 
@@ -273,7 +196,9 @@ impl Loopback {
 pub(crate) async fn guard(State(loopback): State<Arc<Loopback>>, request: Request, next: Next) -> Response {
     let mut response = match loopback.admit(request, Instant::now()) {
         Ok(Admitted::Goes(request)) => next.run(*request).await,
-        Ok(Admitted::LoggedIn(session)) => loopback.logged_in(&session),
+        Ok(Admitted::Page) => page::page(),
+        Ok(Admitted::Script) => page::script(),
+        Ok(Admitted::LoggedIn(session)) => page::session(SessionBody { session, ttl_s: SESSION_TTL.as_secs() }),
         Err((refusal, problem)) => {
             loopback.refusals.count(refusal);
             problem.into_response()
@@ -290,7 +215,6 @@ pub(crate) async fn guard(State(loopback): State<Arc<Loopback>>, request: Reques
 fn disclose(mut request: Request) -> Request {
     let headers = request.headers_mut();
     headers.remove(header::AUTHORIZATION);
-    headers.remove(header::COOKIE);
     if let Some(token) = headers.remove(AGENT_TOKEN_HEADER)
         && let Ok(mut bearer) = HeaderValue::from_bytes(&[b"Bearer ", token.as_bytes()].concat())
     {
@@ -300,33 +224,14 @@ fn disclose(mut request: Request) -> Request {
     request
 }
 
-fn unproven() -> Problem {
-    let hint = "a program sends `authorization: Bearer` and what api.token in the home holds; a browser opens what \
-                `beadmesh login` prints";
-    Problem::new(StatusCode::UNAUTHORIZED, "unproven", "who asks here has to prove that it may", hint)
+/// Returns what a request bears as proof.
+fn borne(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, proof) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| proof.trim())
 }
 
-fn secret() -> Result<Zeroizing<String>, Problem> {
-    let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|_| Problem::internal("the system has no random numbers"))?;
-    Ok(Zeroizing::new(base32(bytes.as_slice())))
-}
-
-fn is_among(passes: &[Pass], secret: &str) -> Choice {
-    passes.iter().fold(Choice::from(0), |found, pass| found | pass.is(secret))
-}
-
-impl Pass {
-    /// Returns whether this is the secret; how long that takes tells nothing but its length.
-    fn is(&self, secret: &str) -> Choice {
-        self.secret.as_bytes().ct_eq(secret.as_bytes())
-    }
-}
-
-impl std::fmt::Debug for Pass {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pass").field("until", &self.until).finish_non_exhaustive()
-    }
+fn no_random() -> Problem {
+    Problem::internal("the system has no random numbers")
 }
 
 #[cfg(test)]

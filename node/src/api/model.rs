@@ -40,7 +40,7 @@ pub use member::{
 };
 pub use mesh::{
     BAN_S_MAX, Ban, BanRequest, BansBody, Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody,
-    Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, StatusBody, UnbanRequest,
+    Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, SessionBody, StatusBody, UnbanRequest,
 };
 pub use query::{
     AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::home::Home;
 
-/// What secrets begin with: tokens of agents and of the API, recovery keys, tickets. No id holds a `1`, so none looks like one.
-const MARKS: [&str; 4] = ["bma1", "bmt1", "bmr1", "bm1"];
+/// What secrets begin with: tokens of agents and of the API, codes and sessions of browsers, recovery keys, tickets. No id
+/// holds a `1`, so none looks like one.
+const MARKS: [&str; 6] = ["bma1", "bmt1", "bmc1", "bms1", "bmr1", "bm1"];
 
-/// What stands before a secret that has no mark, in whatever case: a proof, and the code and the cookie of a browser.
-const BEFORE: [&str; 3] = ["bearer ", "code=", "beadmesh_"];
+/// What stands before a proof, in whatever case: it may be a secret of another program, which has no mark.
+const PROOF: &str = "bearer ";
 
 /// Characters after a mark from which on it is a secret.
 const SECRET_CHARS_MIN: usize = 8;
@@ -36,7 +37,7 @@ pub fn redact(value: &mut Value) {
 
 /// Returns a text without the secrets in it, and without what colours it.
 pub fn redacted(text: &str) -> String {
-    let text = BEFORE.iter().fold(uncoloured(text), |text, before| blotted(&text, before));
+    let text = unproven(&uncoloured(text));
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some((at, mark)) = next_mark(rest) {
@@ -56,26 +57,20 @@ fn next_mark(text: &str) -> Option<(usize, &'static str)> {
     found.min_by_key(|(at, mark)| (*at, usize::MAX - mark.len()))
 }
 
-/// Blots out the word behind each `before`, which is lower-case ASCII, in whatever case; of a cookie what follows its name.
-fn blotted(text: &str, before: &str) -> String {
+/// Blots out the word behind each `bearer `.
+fn unproven(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
-    for (at, _) in lower.match_indices(before) {
-        let begin = at + before.len();
+    for (at, _) in lower.match_indices(PROOF) {
+        let begin = at + PROOF.len();
+        // A proof may be that very word.
         if begin < done {
             continue;
         }
         let word = &text[begin..];
         let length = word.find(|letter: char| letter.is_whitespace() || "\"&;".contains(letter)).unwrap_or(word.len());
-        let word = &word[..length];
-        // The name of the cookie is followed by its port; other words that begin so are ours, and no secrets.
-        let name =
-            word.find('=').filter(|end| before.ends_with('_') && word[..*end].bytes().all(|b| b.is_ascii_digit()));
-        if before.ends_with('_') && name.is_none() {
-            continue;
-        }
-        out.push_str(&text[done..begin + name.map_or(0, |end| end + 1)]);
+        out.push_str(&text[done..begin]);
         out.push_str(BLOT);
         done = begin + length;
     }
@@ -138,8 +133,8 @@ mod tests {
             ("Authorization: Bearer x.y-z\" end".to_owned(), "Authorization: Bearer [redacted]\" end"),
             ("with bmt1abcdefgh".to_owned(), "with bmt1[redacted]"),
             ("a BEARER x.y then".to_owned(), "a BEARER [redacted] then"),
-            ("GET /login?code=abc&x=1".to_owned(), "GET /login?code=[redacted]&x=1"),
-            ("cookie: beadmesh_7118=abc; a=b".to_owned(), "cookie: beadmesh_7118=[redacted]; a=b"),
+            ("at /login#bmc1abcdefgh".to_owned(), "at /login#bmc1[redacted]"),
+            ("{\"session\":\"bms1abcdefgh\"}".to_owned(), "{\"session\":\"bms1[redacted]\"}"),
             ("beadmesh_node::net=debug".to_owned(), "beadmesh_node::net=debug"),
             ("the word bm1 alone, and bm1x".to_owned(), "the word bm1 alone, and bm1x"),
             ("\u{1b}[32mINFO\u{1b}[0m up".to_owned(), "INFO up"),

@@ -1,12 +1,13 @@
-//! Checks of the node among others: whether it runs, whom it reaches, who votes.
+//! Checks of the node among others: whether it runs, whom it reaches, who reaches it, who votes.
 
 use std::time::Duration;
 
+use beadmesh_protocol::id::NodeId;
 use beadmesh_store::command::{MemberAnswer, PeerAnswer, StatusAnswer, VotersAnswer};
 use tokio::task::JoinSet;
 
 use crate::api::model::Check;
-use crate::net::{Reach, reach};
+use crate::net::{Footing, Reach, Reachability, reach};
 use crate::network::Network;
 
 /// Members without a link that are dialled at most.
@@ -31,6 +32,7 @@ pub(crate) async fn checks(network: Option<&Network>, mesh: &Mesh) -> Vec<Check>
     if let Some(network) = network {
         rows.push(listen(&network.handle.listen_addresses()));
         rows.push(dial(&mesh.status.peers, &mesh.members).await);
+        rows.push(relay(&network.handle.footing(), &mesh.status.peers));
     }
     rows.push(voters(mesh, network.is_some()));
     rows
@@ -99,6 +101,42 @@ fn sentence(name: &str, reach: &Reach) -> String {
     }
 }
 
+/// Says who reaches this node from outside and through whom, and whom it helps to be reached.
+fn relay(footing: &Footing, peers: &[PeerAnswer]) -> Check {
+    const ID: &str = "net.relay";
+    let Footing { reach, is_relay, circuits, relays } = footing;
+    if peers.is_empty() {
+        return Check::ok(ID, "This mesh is this node.");
+    }
+    let reached = match reach {
+        Reachability::Public => "This node is reached from anywhere",
+        Reachability::Private => "This node is behind a NAT or a firewall",
+        Reachability::Unknown => "Nobody has tried whether this node is reached from outside",
+    };
+    let relaying = match (is_relay, circuits) {
+        (false, _) => "it relays for nobody".to_owned(),
+        (true, 1) => "it relays for others, 1 circuit now".to_owned(),
+        (true, circuits) => format!("it relays for others, {circuits} circuits now"),
+    };
+    let name = |node: &NodeId| {
+        peers.iter().find(|peer| peer.node == *node).map_or_else(|| node.short(), |peer| peer.name.clone())
+    };
+    let through: Vec<String> = relays.iter().map(name).collect();
+    let through = match &through[..] {
+        [] => "it holds no reservation at a relay".to_owned(),
+        [one] => format!("it holds 1 reservation, at {one}"),
+        names => format!("it holds {} reservations, at {}", names.len(), names.join(" and ")),
+    };
+    let found = format!("{reached}; {relaying}; {through}.");
+    let away = peers.iter().any(|peer| !peer.connected);
+    if *reach == Reachability::Private && relays.is_empty() && away {
+        let remedy = "run a node on a machine with a public address and let it join, or forward port 7117 to this one and \
+                      start it with --external";
+        return Check::warn(ID, found, remedy);
+    }
+    Check::ok(ID, found)
+}
+
 fn voters(mesh: &Mesh, is_running: bool) -> Check {
     const ID: &str = "voters.count";
     let VotersAnswer { seats, reached, quorum, .. } = &mesh.voters;
@@ -123,7 +161,7 @@ mod tests {
 
     fn member(at: u8) -> MemberAnswer {
         MemberAnswer {
-            node: beadmesh_protocol::id::NodeId::from_bytes([at; 32]),
+            node: NodeId::from_bytes([at; 32]),
             name: format!("n{at}"),
             role: beadmesh_protocol::op::Role::Member,
             owner: at == 0,
@@ -136,7 +174,7 @@ mod tests {
 
     fn peer(at: u8, connected: bool) -> PeerAnswer {
         PeerAnswer {
-            node: beadmesh_protocol::id::NodeId::from_bytes([at; 32]),
+            node: NodeId::from_bytes([at; 32]),
             name: format!("n{at}"),
             connected,
             path: None,
@@ -145,6 +183,33 @@ mod tests {
             last_heard: None,
             progress: None,
         }
+    }
+
+    #[test]
+    fn a_node_behind_a_nat_without_a_relay_is_warned_of_while_somebody_is_away() {
+        let hidden = Footing { reach: Reachability::Private, ..Footing::default() };
+        let check = relay(&hidden, &[peer(1, true), peer(2, false)]);
+        assert_eq!(check.grade, Grade::Warn);
+        assert!(
+            check.found.starts_with("This node is behind a NAT or a firewall; it relays for nobody; "),
+            "{check:?}"
+        );
+        assert!(check.remedy.unwrap().contains("public address"));
+        assert_eq!(relay(&hidden, &[peer(1, true)]).grade, Grade::Ok, "all are linked");
+        let helped = Footing { relays: [peer(1, true).node, peer(2, true).node].into(), ..hidden };
+        let check = relay(&helped, &[peer(1, true), peer(2, false)]);
+        assert_eq!(check.grade, Grade::Ok);
+        assert!(check.found.ends_with("; it holds 2 reservations, at n1 and n2."), "{}", check.found);
+    }
+
+    #[test]
+    fn a_relay_says_for_how_many_it_relays() {
+        let footing = Footing { reach: Reachability::Public, is_relay: true, circuits: 3, ..Footing::default() };
+        let check = relay(&footing, &[peer(1, true)]);
+        let found = "This node is reached from anywhere; it relays for others, 3 circuits now; it holds no reservation at a \
+                     relay.";
+        assert_eq!((check.grade, check.found.as_str()), (Grade::Ok, found));
+        assert_eq!(relay(&Footing::default(), &[]).found, "This mesh is this node.");
     }
 
     #[tokio::test]

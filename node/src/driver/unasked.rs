@@ -12,18 +12,22 @@ use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits::NODES_MAX;
 use beadmesh_protocol::wire::Frame;
 
-/// Entries a second that one member may bring unasked: far above what agents write, and a tenth of what a core checks.
-const BEARER: Pace = Pace { per_second: 2_000, bytes_per_second: 16 * 1024 * 1024 };
+use crate::pace::{Pace, Taken};
+
+/// What one member may bring unasked: far more entries than agents write, and a tenth of what a core checks.
+const BEARER: Allowance = Allowance { entries: a_second(2_000), bytes: a_second(16 * 1024 * 1024) };
 
 /// The same by one author, whoever brings it.
-const AUTHOR: Pace = Pace { per_second: 4_000, bytes_per_second: 32 * 1024 * 1024 };
+const AUTHOR: Allowance = Allowance { entries: a_second(4_000), bytes: a_second(32 * 1024 * 1024) };
 
-/// Frames a second that are no entries: a comparison of a million needs some dozens, an acknowledgement goes with each
-/// flush.
-const FRAMES_PER_SECOND: u32 = 2_000;
+/// Frames that are no entries: a comparison of a million needs some dozens, an acknowledgement goes with each flush.
+const FRAMES: Pace = a_second(2_000);
 
 /// Seconds of a pace that may come at once.
-const BURST: Duration = Duration::from_secs(2);
+const BURST_S: u32 = 2;
+
+/// The same as a span.
+const BURST: Duration = Duration::from_secs(BURST_S as u64);
 
 /// The longest that an honest bearer waits for the sake of an author, a frame.
 const AUTHOR_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -34,19 +38,22 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Entries that a member may announce as found by comparisons, at once and then an hour: a first sync of a large mesh.
 const FOUND_MAX: u64 = 1 << 20;
 
-/// How many entries, and how much.
-struct Pace {
-    per_second: u32,
-    bytes_per_second: u32,
+/// How many entries may come, and how many bytes of them.
+struct Allowance {
+    entries: Pace,
+    bytes: Pace,
 }
 
-impl Pace {
-    /// Returns how long an entry of that many bytes keeps the pace busy.
-    fn cost(&self, bytes: usize) -> Duration {
-        let by_count = Duration::from_secs(1) / self.per_second;
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        by_count.max(Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / u64::from(self.bytes_per_second)))
+impl Allowance {
+    /// Returns the span in which an entry of that many bytes is earned.
+    fn span(&self, bytes: usize) -> Duration {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.entries.span(1).max(self.bytes.span(bytes))
     }
+}
+
+const fn a_second(many: u32) -> Pace {
+    Pace { burst: BURST_S * many, refill: Duration::from_secs(1), gain: many }
 }
 
 /// What members have brought.
@@ -56,14 +63,13 @@ pub(super) struct Unasked(Mutex<Ledger>);
 #[derive(Debug, Default)]
 struct Ledger {
     bearers: BTreeMap<NodeId, Account>,
-    authors: BTreeMap<NodeId, Instant>,
+    authors: BTreeMap<NodeId, Taken>,
 }
 
 /// What one member has brought.
 #[derive(Debug, Clone, Copy)]
 struct Account {
-    /// Until when its pace is busy.
-    busy_until: Instant,
+    taken: Taken,
     /// Entries that are free: asked for, or announced by a comparison.
     free: u64,
     /// Entries that it may announce still, and since when that is counted.
@@ -73,7 +79,7 @@ struct Account {
 
 impl Account {
     fn new(now: Instant) -> Self {
-        Self { busy_until: now, free: 0, announceable: FOUND_MAX, counted_since: now }
+        Self { taken: Taken::nothing(now), free: 0, announceable: FOUND_MAX, counted_since: now }
     }
 }
 
@@ -105,7 +111,7 @@ impl Unasked {
             _ => {
                 let mut ledger = self.lock();
                 let account = ledger.account(bearer, now);
-                let span = charge(&mut account.busy_until, Duration::from_secs(1) / FRAMES_PER_SECOND, now);
+                let span = account.taken.owe(FRAMES.span(1), BURST, now);
                 (!span.is_zero()).then_some(Wait { span: span.min(WAIT_MAX), entries: 0 })
             }
         }
@@ -117,8 +123,8 @@ impl Unasked {
         let free = account.free.min(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         account.free -= free;
         let charged = entries.get(usize::try_from(free).unwrap_or(usize::MAX)..).unwrap_or_default();
-        let cost = charged.iter().map(|entry| BEARER.cost(entry.bytes_len())).sum();
-        let mut span = charge(&mut account.busy_until, cost, now);
+        let brought = charged.iter().map(|entry| BEARER.span(entry.bytes_len())).sum();
+        let mut span = account.taken.owe(brought, BURST, now);
         ledger.forget_idle(now);
         for entry in charged {
             let author = entry.content().author;
@@ -128,8 +134,8 @@ impl Unasked {
             if ledger.authors.len() >= NODES_MAX && !ledger.authors.contains_key(&author) {
                 continue;
             }
-            let busy_until = ledger.authors.entry(author).or_insert(now);
-            let wait = charge(busy_until, AUTHOR.cost(entry.bytes_len()), now);
+            let taken = ledger.authors.entry(author).or_insert(Taken::nothing(now));
+            let wait = taken.owe(AUTHOR.span(entry.bytes_len()), BURST, now);
             span = span.max(wait.min(AUTHOR_WAIT_MAX));
         }
         let entries = u64::try_from(charged.len()).unwrap_or(u64::MAX);
@@ -146,14 +152,14 @@ impl Ledger {
     fn account(&mut self, bearer: NodeId, now: Instant) -> &mut Account {
         if self.bearers.len() >= 2 * NODES_MAX {
             // Those that owe nothing are as good as new.
-            self.bearers.retain(|_, account| account.busy_until > now);
+            self.bearers.retain(|_, account| !account.taken.is_nothing(now));
         }
         self.bearers.entry(bearer).or_insert_with(|| Account::new(now))
     }
 
     fn forget_idle(&mut self, now: Instant) {
         if self.authors.len() >= NODES_MAX {
-            self.authors.retain(|_, busy_until| *busy_until > now);
+            self.authors.retain(|_, taken| !taken.is_nothing(now));
         }
     }
 }
@@ -168,12 +174,6 @@ impl Account {
         self.announceable -= entries;
         self.free = self.free.saturating_add(entries).min(2 * FOUND_MAX);
     }
-}
-
-/// Adds to what keeps a pace busy; returns how long to wait until no more than a burst is ahead.
-fn charge(busy_until: &mut Instant, cost: Duration, now: Instant) -> Duration {
-    *busy_until = (*busy_until).max(now).checked_add(cost).unwrap_or(now);
-    busy_until.saturating_duration_since(now).saturating_sub(BURST)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address;
-use super::pace::{Pace, Tokens};
+use crate::pace::{Pace, Taken};
 
 /// Strangers that may be connected at one time.
 pub(super) const STRANGERS_MAX: usize = 8;
@@ -118,16 +118,17 @@ pub(super) struct Gate {
     join_open: bool,
     /// Whether strangers may come for circuits to members that have an invite open.
     hosts_open: bool,
-    tokens: Tokens,
+    /// What strangers have taken, all together.
+    taken: Taken,
     /// Sources that have come lately.
-    sources: BTreeMap<Source, Tokens>,
+    sources: BTreeMap<Source, Taken>,
 }
 
 impl Gate {
     pub(super) fn new(now: Instant) -> Self {
         let (members, inviters, banned) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (tokens, sources, relays) = (Tokens::full(&ALL_PACE, now), BTreeMap::new(), BTreeMap::new());
-        Self { members, inviters, relays, banned, join_open: false, hosts_open: false, tokens, sources }
+        let (taken, sources, relays) = (Taken::nothing(now), BTreeMap::new(), BTreeMap::new());
+        Self { members, inviters, relays, banned, join_open: false, hosts_open: false, taken, sources }
     }
 
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
@@ -203,16 +204,13 @@ impl Gate {
         if crowd.all >= STRANGERS_MAX || crowd.same >= SOURCE_STRANGERS_MAX {
             return Err(Refusal::Crowded);
         }
-        self.tokens.refill(&ALL_PACE, now);
-        self.sources.retain(|_, tokens| {
-            tokens.refill(&SOURCE_PACE, now);
-            tokens.left < SOURCE_PACE.burst
-        });
-        let of_source = self.sources.get(&source).copied().unwrap_or(Tokens::full(&SOURCE_PACE, now));
+        self.sources.retain(|_, taken| !taken.is_nothing(now));
+        let mut of_source = self.sources.get(&source).copied().unwrap_or(Taken::nothing(now));
         // Nothing is taken of the one when there is nothing left of the other.
-        let left = of_source.left.checked_sub(1).ok_or(Refusal::Hurried)?;
-        self.tokens.left = self.tokens.left.checked_sub(1).ok_or(Refusal::Hurried)?;
-        self.sources.insert(source, Tokens { left, ..of_source });
+        if !of_source.take(&SOURCE_PACE, now) || !self.taken.take(&ALL_PACE, now) {
+            return Err(Refusal::Hurried);
+        }
+        self.sources.insert(source, of_source);
         Ok(Grade::Stranger)
     }
 

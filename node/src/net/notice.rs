@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::pace::{Pace, Tokens};
+use crate::pace::{Pace, Taken};
 
 /// How fast one node may speak; an honest one publishes at most 50 notices a second.
 const PACE: Allowance = Allowance {
@@ -44,17 +44,16 @@ struct Allowance {
     kibibytes: Pace,
 }
 
-/// What is left of an allowance.
+/// What was taken of an allowance.
 #[derive(Debug, Clone, Copy)]
-struct Left {
-    notices: Tokens,
-    kibibytes: Tokens,
+struct Spent {
+    notices: Taken,
+    kibibytes: Taken,
 }
 
-impl Left {
-    fn full(allowance: &Allowance, now: Instant) -> Self {
-        let Allowance { notices, kibibytes } = allowance;
-        Self { notices: Tokens::full(notices, now), kibibytes: Tokens::full(kibibytes, now) }
+impl Spent {
+    fn nothing(now: Instant) -> Self {
+        Self { notices: Taken::nothing(now), kibibytes: Taken::nothing(now) }
     }
 
     /// Takes a notice of that many bytes; returns whether there was enough of both.
@@ -150,18 +149,17 @@ pub(super) struct Ears {
 
 #[derive(Debug)]
 struct Heard {
-    pace: Left,
+    pace: Spent,
     /// What others bring of it has a pace of its own: who repeats old notices takes nothing from new ones.
-    brought: Left,
-    patience: Left,
-    bearing: Left,
+    brought: Spent,
+    patience: Spent,
+    bearing: Spent,
 }
 
 impl Heard {
     fn new(now: Instant) -> Self {
-        let pace = Left::full(&PACE, now);
-        let (patience, bearing) = (Left::full(&PATIENCE, now), Left::full(&BEARING, now));
-        Self { pace, brought: pace, patience, bearing }
+        let nothing = Spent::nothing(now);
+        Self { pace: nothing, brought: nothing, patience: nothing, bearing: nothing }
     }
 }
 

@@ -8,7 +8,7 @@ use beadmesh_protocol::id::NodeId;
 use libp2p::core::transport::ListenerId;
 use libp2p::{Multiaddr, PeerId, relay};
 
-use super::pace::{Pace, Tokens};
+use crate::pace::{Pace, Taken};
 
 /// Relays through which a node that can not be reached makes itself known.
 const RELAYS_MAX: usize = 2;
@@ -48,15 +48,15 @@ pub(super) struct Permits(Arc<Mutex<Rules>>);
 
 #[derive(Debug)]
 struct Rules {
-    members: BTreeMap<PeerId, Tokens>,
-    strangers: Tokens,
+    members: BTreeMap<PeerId, Taken>,
+    strangers: Taken,
     /// Members that have an invite open, so that strangers may ask for circuits to them.
     hosts: BTreeSet<PeerId>,
 }
 
 impl Permits {
     pub(super) fn new(now: Instant) -> Self {
-        let strangers = Tokens::full(&STRANGERS_PACE, now);
+        let strangers = Taken::nothing(now);
         let rules = Rules { members: BTreeMap::new(), strangers, hosts: BTreeSet::new() };
         Self(Arc::new(Mutex::new(rules)))
     }
@@ -65,8 +65,8 @@ impl Permits {
     pub(super) fn set_members(&self, members: &BTreeSet<PeerId>, now: Instant) {
         let mut rules = self.lock();
         let earlier = std::mem::take(&mut rules.members);
-        let tokens = |member: &PeerId| earlier.get(member).copied().unwrap_or(Tokens::full(&MEMBER_PACE, now));
-        rules.members = members.iter().map(|member| (*member, tokens(member))).collect();
+        let taken = |member: &PeerId| earlier.get(member).copied().unwrap_or(Taken::nothing(now));
+        rules.members = members.iter().map(|member| (*member, taken(member))).collect();
         rules.hosts.retain(|host| members.contains(host));
     }
 
@@ -87,14 +87,14 @@ impl Permits {
 
     /// Returns whether a node gets a reservation now: members do.
     fn may_reserve(&self, peer: &PeerId, now: Instant) -> bool {
-        self.lock().members.get_mut(peer).is_some_and(|tokens| tokens.take(&MEMBER_PACE, now))
+        self.lock().members.get_mut(peer).is_some_and(|taken| taken.take(&MEMBER_PACE, now))
     }
 
     /// Returns whether a node gets a circuit now: members do, and strangers while a member has an invite open.
     fn may_connect(&self, peer: &PeerId, now: Instant) -> bool {
         let mut rules = self.lock();
-        if let Some(tokens) = rules.members.get_mut(peer) {
-            return tokens.take(&MEMBER_PACE, now);
+        if let Some(taken) = rules.members.get_mut(peer) {
+            return taken.take(&MEMBER_PACE, now);
         }
         !rules.hosts.is_empty() && rules.strangers.take(&STRANGERS_PACE, now)
     }

@@ -1,6 +1,7 @@
 use axum::body::Body;
 use axum::http::request::Builder;
 
+use super::passes::{CODES_MAX, SESSIONS_MAX};
 use super::*;
 
 const TOKEN: &str = "bmt1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -32,11 +33,11 @@ fn refused(status: u16, code: &str) -> Option<(u16, String)> {
 
 /// Takes what the code of a login is exchanged for, or why it is not.
 fn log_in(loopback: &Loopback, url: &str, now: Instant) -> Result<String, (u16, String)> {
-    let path = url.strip_prefix(&loopback.url()).unwrap();
-    let request = to_here("GET", path).body(Body::empty()).unwrap();
-    match loopback.admit(request, now) {
-        Ok(Admitted::LoggedIn(session)) => Ok(session.to_string()),
-        Ok(Admitted::Goes(_)) => panic!("a login goes no further"),
+    let code = url.strip_prefix(&format!("{}/login#", loopback.url())).unwrap();
+    let request = to_here("POST", "/login").header(header::AUTHORIZATION, format!("Bearer {code}"));
+    match loopback.admit(request.body(Body::empty()).unwrap(), now) {
+        Ok(Admitted::LoggedIn(session)) => Ok(session.reveal().to_owned()),
+        Ok(_) => panic!("a login goes no further"),
         Err((_, problem)) => Err((problem.status.as_u16(), problem.info.code)),
     }
 }
@@ -105,8 +106,22 @@ fn who_proves_nothing_or_something_wrong_is_refused() {
         let request = to_here("GET", "/v1/status").header(header::AUTHORIZATION, bearer);
         assert_eq!(outcome(&loopback, request), refused(401, "unproven"), "{bearer}");
     }
-    let cookie = to_here("GET", "/v1/status").header(header::COOKIE, "beadmesh_7118=x");
-    assert_eq!(outcome(&loopback, cookie), refused(401, "unproven"));
+}
+
+#[test]
+fn what_a_browser_sends_by_itself_proves_nothing() {
+    let (loopback, now) = (loopback(), Instant::now());
+    let session = log_in(&loopback, loopback.invite(now).unwrap().reveal(), now).unwrap();
+    for name in ["session", "beadmesh", "beadmesh_7118"] {
+        for (method, path) in [("GET", "/v1/status"), ("POST", "/v1/beads")] {
+            // A server on another port gets the cookies of this host, and replays them with any header it likes.
+            let replayed = to_here(method, path)
+                .header(header::COOKIE, format!("{name}={session}"))
+                .header(header::ORIGIN, "http://127.0.0.1:7118")
+                .header("sec-fetch-site", "same-origin");
+            assert_eq!(outcome(&loopback, replayed), refused(401, "unproven"), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -117,20 +132,23 @@ fn a_code_lets_one_browser_in_for_a_minute() {
     assert_eq!(log_in(&loopback, url.reveal(), now), Err((401, "bad_code".into())), "a code is good once");
     let late = loopback.invite(now).unwrap();
     assert_eq!(log_in(&loopback, late.reveal(), now + CODE_TTL), Err((401, "bad_code".into())));
-    assert_eq!(log_in(&loopback, &format!("{}/login", loopback.url()), now), Err((401, "bad_code".into())));
-    let cookie = format!("other=1; beadmesh_7118={session}");
-    let get = to_here("GET", "/v1/status").header(header::COOKIE, &cookie);
-    assert_eq!(outcome(&loopback, get), None);
-    let post = to_here("POST", "/v1/beads").header(header::COOKIE, &cookie);
-    assert_eq!(outcome(&loopback, post), refused(403, "wrong_origin"), "a change says where it comes from");
-    let post =
-        to_here("POST", "/v1/beads").header(header::COOKIE, &cookie).header(header::ORIGIN, "http://127.0.0.1:7118");
-    assert_eq!(outcome(&loopback, post), None);
-    let elsewhere = to_here("GET", "/v1/status").header(header::COOKIE, format!("beadmesh_80={session}"));
-    assert_eq!(outcome(&loopback, elsewhere), refused(401, "unproven"));
-    loopback.prune(now + SESSION_TTL);
-    let over = to_here("GET", "/v1/status").header(header::COOKIE, &cookie);
-    assert_eq!(outcome(&loopback, over), refused(401, "unproven"), "a session ends");
+    assert_eq!(log_in(&loopback, &format!("{}/login#", loopback.url()), now), Err((401, "bad_code".into())));
+    for (method, path) in [("GET", "/v1/status"), ("POST", "/v1/beads")] {
+        let request = to_here(method, path).header(header::AUTHORIZATION, format!("Bearer {session}"));
+        assert_eq!(outcome(&loopback, request), None);
+    }
+    let request = to_here("GET", "/v1/status").header(header::AUTHORIZATION, format!("Bearer {session}"));
+    let over = loopback.admit(request.body(Body::empty()).unwrap(), now + SESSION_TTL);
+    assert_eq!(over.err().map(|(_, problem)| problem.info.code), Some("unproven".to_owned()), "a session ends");
+}
+
+#[test]
+fn no_secret_of_a_browser_is_handed_on_with_a_bundle() {
+    let (loopback, now) = (loopback(), Instant::now());
+    let url = loopback.invite(now).unwrap();
+    assert_eq!(crate::doctor::redacted(url.reveal()), "http://127.0.0.1:7118/login#bmc1[redacted]");
+    let session = log_in(&loopback, url.reveal(), now).unwrap();
+    assert_eq!(crate::doctor::redacted(&format!("session {session}, and more")), "session bms1[redacted], and more");
 }
 
 #[test]
@@ -138,31 +156,36 @@ fn codes_and_sessions_are_bounded_and_the_oldest_go_first() {
     let (loopback, now) = (loopback(), Instant::now());
     let urls: Vec<SecretText> = (0..=CODES_MAX).map(|_| loopback.invite(now).unwrap()).collect();
     assert!(log_in(&loopback, urls[0].reveal(), now).is_err());
-    assert!(log_in(&loopback, urls[1].reveal(), now).is_ok());
-    for _ in 0..2 * SESSIONS_MAX {
-        let url = loopback.invite(now).unwrap();
-        log_in(&loopback, url.reveal(), now).unwrap();
-    }
-    loopback.prune(now);
-    assert_eq!(loopback.passes().sessions.len(), SESSIONS_MAX);
+    let first = log_in(&loopback, urls[1].reveal(), now).unwrap();
+    let later: Vec<String> =
+        (0..SESSIONS_MAX).map(|_| log_in(&loopback, loopback.invite(now).unwrap().reveal(), now).unwrap()).collect();
+    let is_good = |session: &str| bool::from(loopback.passes().is_session(session, now));
+    assert!(!is_good(&first) && later.iter().all(|session| is_good(session)));
 }
 
 #[test]
-fn the_cookie_is_for_this_host_alone_and_no_script() {
-    let response = loopback().logged_in("abc");
-    assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
-    assert_eq!(cookie, "beadmesh_7118=abc; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
-    assert_eq!(response.headers()[header::LOCATION], "/v1/status");
+fn what_a_browser_loads_first_is_there_for_everybody_and_may_load_nothing_from_elsewhere() {
+    let loopback = loopback();
+    let admitted = |path| loopback.admit(to_here("GET", path).body(Body::empty()).unwrap(), Instant::now());
+    assert!(matches!(admitted("/login"), Ok(Admitted::Page)));
+    assert!(matches!(admitted("/login.js"), Ok(Admitted::Script)));
+    for response in [page::page(), page::script()] {
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; ") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+    }
+    let page = include_str!("login.html");
+    assert!(page.contains("<script src=\"/login.js\">") && !page.contains("<script>"), "no script stands in the page");
 }
 
 #[test]
 fn what_proved_the_right_to_ask_goes_no_further_and_the_agents_token_takes_its_place() {
-    let request =
-        bearing(to_here("GET", "/v1/inbox")).header(header::COOKIE, "a=b").header(AGENT_TOKEN_HEADER, "bma1x");
+    let request = bearing(to_here("GET", "/v1/inbox")).header(AGENT_TOKEN_HEADER, "bma1x");
     let request = disclose(request.body(Body::empty()).unwrap());
     assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer bma1x");
-    assert!(!request.headers().contains_key(header::COOKIE) && !request.headers().contains_key(AGENT_TOKEN_HEADER));
+    assert!(!request.headers().contains_key(AGENT_TOKEN_HEADER));
     let bare = disclose(bearing(to_here("GET", "/")).body(Body::empty()).unwrap());
     assert!(!bare.headers().contains_key(header::AUTHORIZATION));
 }

@@ -253,6 +253,16 @@ pub struct LoginBody {
     pub ttl_s: u64,
 }
 
+/// What a code of a login is exchanged for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionBody {
+    /// What the browser bears from now on, as programs bear the token of the home.
+    #[schema(value_type = String)]
+    pub session: SecretText,
+    /// For how many seconds that works.
+    pub ttl_s: u64,
+}
+
 /// The mesh that was joined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JoinBody {

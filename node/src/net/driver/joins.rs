@@ -49,11 +49,53 @@ struct Outgoing {
 
 #[derive(Debug, Clone, Copy)]
 struct Visit {
+    came: Instant,
     ends: Instant,
     joining: bool,
 }
 
+impl Visit {
+    fn new(came: Instant, patience: Duration) -> Self {
+        Self { came, ends: came + patience, joining: false }
+    }
+
+    /// Puts the end off to that of a join begun now, as far as one join since it came could last: whoever begins
+    /// another each minute would stay for good.
+    fn stay_for_join(&mut self, now: Instant) {
+        self.ends = self.ends.max(now + JOIN_TIME).min(self.came + JOIN_TIME + PARTING_TIME);
+    }
+}
+
 impl Joins {
+    /// Takes note of a connection that is no member's.
+    fn come(&mut self, connection: ConnectionId, patience: Duration, now: Instant) {
+        self.visits.insert(connection, Visit::new(now, patience));
+    }
+
+    /// Lets those of some connections stay for a join that are visits.
+    fn stay(&mut self, connections: impl IntoIterator<Item = ConnectionId>, now: Instant) {
+        for connection in connections {
+            if let Some(visit) = self.visits.get_mut(&connection) {
+                visit.stay_for_join(now);
+            }
+        }
+    }
+
+    /// Takes note that a join was asked for on a connection; returns whether there is a place for it.
+    fn ask(&mut self, connection: ConnectionId, now: Instant) -> bool {
+        if self.visits.values().filter(|visit| visit.joining).count() >= STRANGERS_MAX {
+            return false;
+        }
+        // A member that was removed a moment ago asks on a connection that was no visit.
+        let visit = self.visits.entry(connection).or_insert(Visit::new(now, JOIN_TIME));
+        if visit.joining {
+            return false;
+        }
+        visit.stay_for_join(now);
+        visit.joining = true;
+        true
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.visits.values().map(|visit| visit.ends).min()
     }
@@ -99,7 +141,7 @@ impl Driver {
         let grade = self.swarm.behaviour().streams.grade(connection);
         if grade != Some(Grade::Member) {
             let time = if grade == Some(Grade::Stranger) { STRANGER_PATIENCE } else { JOIN_TIME };
-            self.joins.visits.insert(connection, Visit { ends: now + time, joining: false });
+            self.joins.come(connection, time, now);
         }
         if let Some(outgoing) = self.joins.outgoing.get_mut(&node)
             && outgoing.opening.is_none()
@@ -112,11 +154,8 @@ impl Driver {
     /// Lets a stranger stay that has a circuit to whoever invited it.
     pub(super) fn join_on_circuit(&mut self, source: &PeerId) {
         let Some(node) = peer::node_id(source) else { return };
-        let ends = Instant::now() + JOIN_TIME;
-        let theirs = |connection: &ConnectionId| self.connections.get(connection).is_some_and(|c| c.node == node);
-        for (_, visit) in self.joins.visits.iter_mut().filter(|(connection, _)| theirs(connection)) {
-            visit.ends = visit.ends.max(ends);
-        }
+        let theirs = self.connections.iter().filter(|(_, connection)| connection.node == node).map(|(id, _)| *id);
+        self.joins.stay(theirs, Instant::now());
     }
 
     pub(super) fn join_on_disconnected(&mut self, node: NodeId, connection: ConnectionId, cause: &str) {
@@ -151,15 +190,11 @@ impl Driver {
     }
 
     pub(super) fn on_join_asked(&mut self, node: NodeId, connection: ConnectionId, stream: Stream) {
-        let busy = self.joins.visits.get(&connection).is_some_and(|visit| visit.joining);
-        let asked = self.joins.visits.values().filter(|visit| visit.joining).count();
-        if busy || asked >= STRANGERS_MAX {
+        if !self.joins.ask(connection, Instant::now()) {
             debug!(peer = %node.short(), "dropped a join stream that is one too many");
             return;
         }
         debug!(peer = %node.short(), "asks to join");
-        let visit = Visit { ends: Instant::now() + JOIN_TIME, joining: true };
-        self.joins.visits.insert(connection, visit);
         let stream = self.watch(connection, stream);
         self.tell(Event::JoinAsked { node, stream });
     }
@@ -213,5 +248,36 @@ impl Driver {
             visit.ends = visit.ends.min(now + PARTING_TIME);
             visit.joining = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_circuits_or_joins_again_and_again_stays_no_longer_than_one_join() {
+        let (came, visitor) = (Instant::now(), ConnectionId::new_unchecked(1));
+        let mut joins = Joins::default();
+        joins.come(visitor, STRANGER_PATIENCE, came);
+        assert_eq!(joins.next_deadline(), Some(came + STRANGER_PATIENCE));
+        joins.stay([visitor, ConnectionId::new_unchecked(2)], came + Duration::from_secs(3));
+        assert_eq!(joins.next_deadline(), Some(came + Duration::from_secs(3) + JOIN_TIME), "a join has its minute");
+        for at in 4..64 {
+            joins.stay([visitor], came + Duration::from_secs(at));
+            joins.ask(visitor, came + Duration::from_secs(at));
+            joins.visits.get_mut(&visitor).unwrap().joining = false;
+        }
+        assert_eq!(joins.next_deadline(), Some(came + JOIN_TIME + PARTING_TIME));
+        assert_eq!(joins.visits.len(), 1, "who is no visitor becomes none");
+    }
+
+    #[test]
+    fn one_join_is_under_way_on_a_connection_and_so_many_in_all() {
+        let (now, mut joins) = (Instant::now(), Joins::default());
+        let connection = ConnectionId::new_unchecked;
+        assert!(joins.ask(connection(0), now) && !joins.ask(connection(0), now));
+        assert!((1..STRANGERS_MAX).all(|at| joins.ask(connection(at), now)));
+        assert!(!joins.ask(connection(STRANGERS_MAX), now));
     }
 }

@@ -234,11 +234,9 @@ impl Replica {
         }
         let mut claims = Vec::new();
         for id in ids {
-            let Some(answer) = self.claim_answer(id, &promised)? else { continue };
-            let of_project = project.is_none() || self.project_of_claim(id)? == project;
-            let of_agent = filter.agent.as_deref().is_none_or(|agent| is_of(&answer.address, agent));
-            if of_project && of_agent {
-                claims.push(answer);
+            // To describe a claim costs far more than to see whose it is.
+            if self.is_claim_of(id, project, filter.agent.as_deref())? {
+                claims.extend(self.claim_answer(id, &promised)?);
             }
         }
         claims.sort_by(|a, b| {
@@ -251,15 +249,13 @@ impl Replica {
         Ok(Answer::Claims(claims))
     }
 
-    fn project_of_claim(&self, id: ClaimId) -> Result<Option<ProjectId>, StoreError> {
-        let project = match self.leases.own(id) {
-            Some(own) => own.claim.terms.scope.project(),
-            None => {
-                let facts = self.claims.facts(&self.stage, id)?;
-                facts.and_then(|facts| facts.of().and_then(|(_, claim)| claim.terms.scope.project()))
-            }
-        };
-        Ok(project.map(|project| self.mesh.canonical(project)))
+    /// Returns whether a claim is of a project and of an agent, where these are given.
+    fn is_claim_of(&self, id: ClaimId, project: Option<ProjectId>, agent: Option<&str>) -> Result<bool, StoreError> {
+        let (facts, own) = (self.claims.facts(&self.stage, id)?.unwrap_or_default(), self.leases.own(id));
+        let Some(claim) = own.map(|own| &own.claim).or(facts.of().map(|(_, claim)| claim)) else { return Ok(false) };
+        let of = claim.terms.scope.project().map(|project| self.mesh.canonical(project));
+        let of_agent = |agent| is_of(&self.mesh.address(claim.agent), agent);
+        Ok((project.is_none() || of == project) && agent.is_none_or(of_agent))
     }
 
     /// Returns until when this node's voter keeps which promises.
