@@ -20,8 +20,7 @@ use super::model::{
     PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, TERM_S_DEFAULT, TERM_S_MAX, VotersBody, VotersRequest,
     WAIT_S_MAX,
 };
-use super::{Api, keyed, project_of, unexpected};
-use crate::home::Home;
+use super::{Api, keyed, members, project_of, unexpected};
 
 /// Ready beads that are tried for one claim, in order, before the caller is told that all are held.
 const READY_TRIED_MAX: usize = 32;
@@ -286,11 +285,7 @@ fn new_voters(request: VotersRequest) -> Result<NewVoters, Problem> {
         let problem = format!("a mesh has 1, 3, 5 or 7 voters, and not {}", nodes.len());
         return Err(Problem::invalid("nodes", problem, "`beadmesh members` lists the nodes"));
     }
-    let recovery = recovery_key.map(|text| {
-        let hint = "it begins with bmr1 and was shown once, when the mesh was founded";
-        Home::read_recovery(&text).ok_or_else(|| Problem::invalid("recovery_key", "this is no recovery key", hint))
-    });
-    let recovery = recovery.transpose()?.map(|secret| ed25519_dalek::SigningKey::from_bytes(&secret));
+    let recovery = recovery_key.as_ref().map(members::recovery_key).transpose()?;
     Ok(NewVoters { nodes, hold: hold_s.map(Duration::from_secs), recovery })
 }
 
