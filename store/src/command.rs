@@ -213,6 +213,8 @@ pub struct NewBead {
     pub scopes: Vec<String>,
     /// Acceptance criteria, in order.
     pub criteria: Vec<String>,
+    /// What it needs of a machine, by name.
+    pub needs: BTreeMap<String, String>,
     /// Dependencies of the new bead: type and target.
     pub deps: Vec<(String, String)>,
     /// Beads that this one blocks.
@@ -239,6 +241,8 @@ pub struct BeadEdit {
 pub enum Action {
     /// Sets scalar fields.
     Set(Vec<(Field, FieldValue)>),
+    /// Does that, and says anew what the bead needs of a machine.
+    SetNeeds(Vec<(Field, FieldValue)>, BTreeMap<String, String>),
     /// Closes it, with a reason.
     Close(Option<String>),
     /// Opens it again.

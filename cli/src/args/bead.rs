@@ -112,6 +112,9 @@ pub(crate) struct CreateArgs {
     /// A path pattern the work touches.
     #[arg(long = "scope", value_name = "PATTERN")]
     pub(crate) scopes: Vec<String>,
+    /// What it needs of a machine, such as gpu:1,vram:40GiB,label:a100; cpu, memory and disk can be needed too.
+    #[arg(long, value_name = "NEEDS")]
+    pub(crate) needs: Option<String>,
     /// A bead that this one holds up.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) blocks: Vec<String>,
@@ -170,6 +173,9 @@ pub(crate) struct UpdateArgs {
     /// The name people use.
     #[arg(long = "id", value_name = "ALIAS", value_parser = value::text_field)]
     pub(crate) alias: Option<Scalar>,
+    /// What it needs of a machine, in place of what it needed.
+    #[arg(long, value_name = "NEEDS")]
+    pub(crate) needs: Option<String>,
 }
 
 /// Which beads to list, of whatever sort.
