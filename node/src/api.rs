@@ -175,6 +175,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::JoinDecision(_) => "a decision",
         Answer::Joined { .. } => "a mesh",
         Answer::Membership(_) => "a membership",
+        Answer::Measured(_) => "measures",
         Answer::BackupIndex(_) => "an index of entries",
         Answer::Sealed(_) => "entries",
         Answer::TakenBack(_) => "what became of entries",
