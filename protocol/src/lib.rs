@@ -24,6 +24,7 @@ pub mod planted;
 pub mod project;
 pub mod reconcile;
 pub mod roster;
+pub mod sample;
 pub mod scope;
 pub mod sync;
 pub mod testing;

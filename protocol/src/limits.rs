@@ -28,6 +28,36 @@ pub const NOTICE_BYTES_MAX: usize = 32 * 1024;
 /// Agents that one presence tells of: those of a busy node, in 2 KiB.
 pub const PRESENCE_AGENTS_MAX: usize = 64;
 
+/// Cards of one machine that are told of: as many as the largest have.
+pub const GPUS_MAX: usize = 16;
+
+/// Parts of cards that are told of: seven of each card.
+pub const SLICES_MAX: usize = 7 * GPUS_MAX;
+
+/// Processes on the cards of one machine that are told of: some of each card.
+pub const PROCESSES_MAX: usize = 64;
+
+/// Bytes of a text that says what something in a machine is, such as a card.
+pub const SAMPLE_TEXT_BYTES_MAX: usize = 96;
+
+/// The memory of a card, in MiB: three bytes as it travels, and ten times what any has.
+pub const MEMORY_MIB_MAX: u32 = (1 << 21) - 1;
+
+/// What a card draws, in milliwatts: three bytes as it travels, and twice what any does.
+pub const POWER_MW_MAX: u32 = (1 << 21) - 1;
+
+/// What a card has drawn, in millijoules: seven bytes as it travels, and decades of the largest.
+pub const ENERGY_MJ_MAX: u64 = (1 << 49) - 1;
+
+/// Errors and the like that are counted on a card: four bytes as it travels.
+pub const GPU_COUNT_MAX: u32 = (1 << 28) - 1;
+
+/// The shortest time between two samples of a machine.
+pub const SAMPLE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The longest time between two samples of a machine: who is silent for longer has said nothing.
+pub const SAMPLE_INTERVAL_MAX: Duration = Duration::from_secs(600);
+
 /// Bytes of a letter's body.
 pub const LETTER_BODY_BYTES_MAX: usize = 64 * 1024;
 

@@ -1,4 +1,4 @@
-//! Notices: news and presence for the whole mesh, without a link, as canonical postcard.
+//! Notices: news, presence and telemetry for the whole mesh, without a link, as canonical postcard.
 //!
 //! A notice may be lost, come late or come twice, and nothing rests on one: links carry all that matters. What it brings is
 //! judged like what a link brings, so decoding checks every entry in it.
@@ -13,6 +13,7 @@ use crate::entry::{Entry, EntryError, Sealed};
 use crate::id::{AgentId, EntryId, InstanceId, MeshId, NodeId};
 use crate::limits::{NOTICE_BYTES_MAX, PRESENCE_AGENTS_MAX, WIRE_VERSION};
 use crate::reconcile::Summary;
+use crate::sample::{SampleError, Telemetry};
 
 /// The BLAKE3 context under which a mesh gives the name of its topic.
 const TOPIC_DOMAIN: &str = "beadmesh 2026 notice topic v1";
@@ -33,6 +34,8 @@ pub enum Notice {
     News(News),
     /// The sender is there.
     Presence(Presence),
+    /// What the sender says of its machine.
+    Telemetry(Box<Telemetry>),
 }
 
 /// Entries that are durable at the sender: as many in full as there is room for, others by name.
@@ -92,12 +95,15 @@ pub enum NoticeError {
     /// The notice names no entry.
     #[error("notice names no entry")]
     Empty,
-    /// The notice says that a node is there which did not sign it.
-    #[error("presence of node {0}, which is not who says so")]
+    /// The notice speaks for a node that did not sign it.
+    #[error("presence or telemetry of node {0}, which is not who says so")]
     Foreign(NodeId),
     /// The notice tells of too many agents, of one twice, or not of the latest first.
     #[error("presence tells of {0} agents: at most {PRESENCE_AGENTS_MAX} may be told of, each once, the latest first")]
     Agents(usize),
+    /// What is said of a machine does not keep its bounds.
+    #[error("unsound telemetry: {0}")]
+    Telemetry(#[from] SampleError),
     /// An entry in the notice is not sound.
     #[error("unsound entry: {0}")]
     Entry(#[from] EntryError),
@@ -115,6 +121,7 @@ impl NoticeError {
 enum Encoded {
     News(Vec<Sealed>, Vec<EntryId>),
     Presence(Presence),
+    Telemetry(Box<Telemetry>),
 }
 
 impl Notice {
@@ -123,6 +130,7 @@ impl Notice {
         let encoded = match self {
             Self::News(News { entries, ids }) => Encoded::News(entries.iter().map(Entry::seal).collect(), ids.clone()),
             Self::Presence(presence) => Encoded::Presence(presence.clone()),
+            Self::Telemetry(telemetry) => Encoded::Telemetry(telemetry.clone()),
         };
         encoded.bytes()
     }
@@ -169,6 +177,11 @@ impl Notice {
             Encoded::Presence(presence) if presence.node != from => Err(NoticeError::Foreign(presence.node)),
             Encoded::Presence(presence) if !presence.is_in_order() => Err(NoticeError::Agents(presence.agents.len())),
             Encoded::Presence(presence) => Ok(Self::Presence(presence)),
+            Encoded::Telemetry(telemetry) if telemetry.node != from => Err(NoticeError::Foreign(telemetry.node)),
+            Encoded::Telemetry(telemetry) => {
+                telemetry.check()?;
+                Ok(Self::Telemetry(telemetry))
+            }
         }
     }
 }

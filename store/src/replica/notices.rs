@@ -230,6 +230,8 @@ impl Replica {
                     self.notices.doubt(now.mono, from, counted);
                 }
             }
+            // Says nothing of entries: whoever drives a replica keeps it elsewhere.
+            Notice::Telemetry(_) => {}
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use beadmesh_protocol::blob;
 use beadmesh_protocol::claim::{Claim, Closing, Fence, Unclaim, Why};
 use beadmesh_protocol::clock::{Timestamp, Wall};
 use beadmesh_protocol::entry::{Entry, Set};
-use beadmesh_protocol::id::{AgentId, BeadId, BlobHash, ClaimId, EntryId, InstanceId, VoterId};
+use beadmesh_protocol::id::{AgentId, BeadId, BlobHash, ClaimId, EntryId, InstanceId, NodeId, VoterId};
 use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
 use beadmesh_protocol::jsonl::Record;
 use beadmesh_protocol::lease::message::{Blocker, Here, Refusal};
@@ -24,6 +24,7 @@ use beadmesh_protocol::mail::{Receipt, ReceiptKind};
 use beadmesh_protocol::notice::{Acted, News, Notice, Presence};
 use beadmesh_protocol::op::{Admit, BeadChange, NodeFacts, Op, ProjectKeys, Role};
 use beadmesh_protocol::reconcile::{Initiator, Key, Responder, Snapshot, Summary};
+use beadmesh_protocol::sample::{Facts, Said, Sample, Stamp, Telemetry, gpu, host};
 use beadmesh_protocol::scope::{Mode, Scope, Witness};
 use beadmesh_protocol::testing::{Author, MeshFixture, agent, bombs, letter};
 use beadmesh_protocol::wire::{Frame, Hello, Reconcile, Reconciled};
@@ -202,8 +203,43 @@ fn notices() -> Vec<Vec<u8>> {
             data: Summary::default(),
             agents: vec![acted(1), acted(2)],
         }),
+        telemetry(node, Said::Facts(machine())),
+        telemetry(node, Said::Sample(measured())),
+        telemetry(
+            node,
+            Said::Processes(vec![gpu::Process { pid: 7, name: Some("python3".into()), ..Default::default() }]),
+        ),
     ];
     notices.iter().map(|notice| [node.as_bytes().as_slice(), &notice.encode()].concat()).collect()
+}
+
+fn telemetry(node: NodeId, said: Said) -> Notice {
+    let stamp = Stamp { started: Wall::from_millis(1_700_000_000_000), counter: 300 };
+    Notice::Telemetry(Box::new(Telemetry { node, stamp, said }))
+}
+
+fn machine() -> Facts {
+    let card =
+        gpu::Facts { index: 1, uuid: "GPU-1".into(), name: "H200".into(), mig: Some(true), ..gpu::Facts::default() };
+    let slice =
+        gpu::SliceFacts { gpu: 1, slice: 2, uuid: "MIG-2".into(), name: "1g.18gb".into(), memory_mib: Some(18_000) };
+    Facts { gpus: vec![card], slices: vec![slice], ..Facts::default() }
+}
+
+fn measured() -> Sample {
+    let card = gpu::Sample {
+        busy: Some(97),
+        energy_mj: Some(1 << 40),
+        pcie: Some((5, 16)),
+        xid: Some(gpu::Xid { code: 79, count: 1 }),
+        ..gpu::Sample::default()
+    };
+    let host = host::Sample {
+        cpu_permille: Some(431),
+        battery: Some(host::Battery { percent: 80, discharging: true }),
+        ..host::Sample::default()
+    };
+    Sample { interval_ms: 2_000, host, state: gpu::State::Ok, gpus: vec![card], slices: Vec::new() }
 }
 
 fn messages() -> Vec<Message> {
