@@ -20,6 +20,7 @@ use crate::attachments::Attachments;
 use crate::bans::Bans;
 use crate::core::Core;
 use crate::home::Home;
+use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::refusals::Refusals;
 
@@ -40,6 +41,7 @@ pub(crate) mod loopback;
 mod mail;
 mod members;
 mod mesh;
+mod metrics;
 pub mod model;
 
 pub use beads::PAGE_BEADS;
@@ -66,6 +68,8 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
     /// Guards the API on TCP, where it answers there.
     pub(crate) loopback: Option<Arc<Loopback>>,
+    /// What is measured.
+    pub(crate) metrics: Arc<Metrics>,
     /// What was refused since the start.
     pub(crate) refusals: Arc<Refusals>,
     /// Who is kept out; a single command has no say in it.
@@ -98,10 +102,12 @@ pub(crate) fn router(api: Api) -> Router {
     let (router, mut described) = documented().split_for_parts();
     described.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let described = Arc::new(described);
+    let measured = Arc::clone(&api.metrics);
     router
         .route("/openapi.json", get(move || async move { axum::Json(described.as_ref().clone()) }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(measured, metrics::counted))
         .with_state(api)
 }
 
@@ -121,6 +127,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(login::routes())
         .merge(bans::routes())
         .merge(events::routes())
+        .merge(metrics::routes())
 }
 
 /// Returns the router as it answers over TCP.
@@ -178,6 +185,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::JoinDecision(_) => "a decision",
         Answer::Joined { .. } => "a mesh",
         Answer::Membership(_) => "a membership",
+        Answer::Measured(_) => "measures",
         Answer::BackupIndex(_) => "an index of entries",
         Answer::Sealed(_) => "entries",
         Answer::TakenBack(_) => "what became of entries",

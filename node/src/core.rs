@@ -18,9 +18,12 @@ use beadmesh_store::replica::{Event, FlushError, Input, LinkId, Output, Replica,
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot, watch};
 
 mod lanes;
+mod meter;
 mod thread;
 
-use lanes::{Lane, Lanes, Place};
+use lanes::{LANES, Lane, Lanes, Place};
+
+pub(crate) use meter::Meter;
 
 /// Events that a slow watcher may lag behind.
 const EVENTS_MAX: usize = 1_024;
@@ -114,6 +117,7 @@ pub struct Core {
 #[derive(Debug)]
 struct Shared {
     lanes: Lanes,
+    meter: Meter,
     waiting: Mutex<Waiting>,
     requests: AtomicU64,
     mesh: Mutex<MeshId>,
@@ -148,6 +152,7 @@ impl Core {
     pub fn start(machine: impl Machine, mesh: MeshId, queue: &Queue, sink: Sink) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             lanes: Lanes::new(queue),
+            meter: Meter::new(),
             waiting: Mutex::default(),
             requests: AtomicU64::new(1),
             mesh: Mutex::new(mesh),
@@ -241,6 +246,16 @@ impl Core {
     /// Watches what changes from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
+    }
+
+    /// Returns what counts what the thread does.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.shared.meter
+    }
+
+    /// Returns how many inputs wait in each lane.
+    pub(crate) fn lane_lengths(&self) -> [(&'static str, usize); LANES] {
+        self.shared.lanes.lengths()
     }
 
     /// Returns how the thread stands.

@@ -42,6 +42,9 @@ const API_TOKEN: &str = "api.token";
 const API_TOKEN_BYTES: usize = 20;
 /// What the token of the API begins with, so that it is not taken for an agent's.
 const API_TOKEN_MARK: &str = "bmt1";
+const METRICS_TOKEN: &str = "metrics.token";
+/// What the token of whoever watches begins with.
+const METRICS_TOKEN_MARK: &str = "bmm1";
 const MEMBERSHIP: &str = "membership";
 const KEY_BYTES: usize = 32;
 /// What a recovery key begins with, so that it is not taken for a ticket.
@@ -282,18 +285,32 @@ impl Home {
     /// # Errors
     /// When the file can not be read or written, is open to others, or holds something else.
     pub fn api_token(&self) -> Result<SecretText, HomeError> {
-        if let Some(kept) = self.read_private(API_TOKEN)? {
+        self.kept_token(API_TOKEN, API_TOKEN_MARK)
+    }
+
+    /// Returns what proves over TCP that one may watch the node, and nothing else, made and kept at the first call. The
+    /// caller holds the lock.
+    ///
+    /// # Errors
+    /// When the file can not be read or written, is open to others, or holds something else.
+    pub fn metrics_token(&self) -> Result<SecretText, HomeError> {
+        self.kept_token(METRICS_TOKEN, METRICS_TOKEN_MARK)
+    }
+
+    /// Returns the token that a file holds, made and kept at the first call.
+    fn kept_token(&self, name: &str, mark: &str) -> Result<SecretText, HomeError> {
+        if let Some(kept) = self.read_private(name)? {
             let text = String::from_utf8_lossy(&kept).trim().to_owned();
-            let chars = API_TOKEN_MARK.len() + API_TOKEN_BYTES * 8 / 5;
-            if !text.starts_with(API_TOKEN_MARK) || text.len() != chars {
-                return Err(HomeError::ApiToken { path: self.dir.join(API_TOKEN) });
+            let chars = mark.len() + API_TOKEN_BYTES * 8 / 5;
+            if !text.starts_with(mark) || text.len() != chars {
+                return Err(HomeError::ApiToken { path: self.dir.join(name) });
             }
             return Ok(SecretText::new(text));
         }
         let mut bytes = Zeroizing::new([0; API_TOKEN_BYTES]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
-        let text = SecretText::new(format!("{API_TOKEN_MARK}{}", base32(bytes.as_slice())));
-        self.write_private(API_TOKEN, text.reveal().as_bytes())?;
+        let text = SecretText::new(format!("{mark}{}", base32(bytes.as_slice())));
+        self.write_private(name, text.reveal().as_bytes())?;
         Ok(text)
     }
 
@@ -373,7 +390,7 @@ impl Home {
 
     /// Returns the files that open something, and the socket; not all of them need be there.
     pub(crate) fn private_files(&self) -> Vec<PathBuf> {
-        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, BANS, MEMBERSHIP, PORT];
+        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, METRICS_TOKEN, BANS, MEMBERSHIP, PORT];
         names.iter().map(|name| self.dir.join(name)).chain([self.socket()]).collect()
     }
 

@@ -14,6 +14,7 @@ pub mod home;
 mod human;
 pub mod local;
 pub mod logs;
+mod metrics;
 pub mod net;
 pub mod network;
 mod opening;

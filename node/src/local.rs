@@ -13,6 +13,7 @@ use crate::attachments::Attachments;
 use crate::core::{Core, Queue, State};
 use crate::home::{Home, Names};
 use crate::human;
+use crate::metrics::Metrics;
 use crate::opening::{self, Opener, OpeningError};
 
 /// A home that is open in this process.
@@ -41,7 +42,9 @@ impl Local {
         let (home, stop) = (Arc::new(home), CancellationToken::new());
         let attachments = Attachments::new(&home, core.clone(), None);
         attachments.sweep().await;
+        let metrics = Arc::new(Metrics::new(core.meter()));
         let router = api::router(Api {
+            metrics,
             core: core.clone(),
             home,
             attachments,

@@ -24,6 +24,7 @@ mod notice;
 mod peer;
 mod probe;
 mod reach;
+mod recorder;
 mod refused;
 mod relay;
 mod streams;

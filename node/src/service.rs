@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::loopback::{self, Listener, Loopback, Patience};
+use crate::api::loopback::{self, Listener, Loopback, Patience, Tokens};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
@@ -29,6 +29,7 @@ use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, HomeError, Names};
 use crate::human;
+use crate::metrics::Metrics;
 use crate::net::{self, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
@@ -237,6 +238,7 @@ impl Service {
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
         let api = Api {
+            metrics: Arc::new(Metrics::new(core.meter())),
             core: core.clone(),
             home: home_path,
             attachments: attachments.clone(),
@@ -418,7 +420,7 @@ fn serve(
     servers
 }
 
-/// Listens on a port of this machine, and guards it with the token of the home.
+/// Listens on a port of this machine, and guards it with the tokens of the home.
 async fn open_tcp(
     home: &Home,
     address: SocketAddr,
@@ -426,7 +428,8 @@ async fn open_tcp(
 ) -> Result<(Listener, Arc<Loopback>), ServiceError> {
     let error = |source| ServiceError::ApiTcp { address, source };
     let listener = Listener::bind(address, Patience::default()).await.map_err(error)?;
-    let loopback = Loopback::new(listener.address().map_err(error)?, home.api_token()?, Arc::clone(refusals));
+    let tokens = Tokens { api: home.api_token()?, metrics: home.metrics_token()? };
+    let loopback = Loopback::new(listener.address().map_err(error)?, tokens, Arc::clone(refusals));
     Ok((listener, Arc::new(loopback)))
 }
 

@@ -21,6 +21,7 @@ mod agent;
 mod error;
 mod lease;
 mod mail;
+mod measures;
 mod members;
 
 pub use agent::{AgentAnswer, Credential, NewAgent};
@@ -33,6 +34,7 @@ pub use mail::{
     BlobUse, ExportedInbox, ExportedLetter, ExportedSystemLetter, InboxFilter, LetterAnswer, LetterHead, LetterPage,
     MailExport, MailQuery, NewLetter, Party, ReceiptAnswer, ThreadAnswer, ThreadQuery,
 };
+pub use measures::MeasuresAnswer;
 pub use members::{ApplicantAnswer, FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
 
 /// A wish of the API.
@@ -143,6 +145,8 @@ pub enum Command {
     BlobUses(Vec<BlobHash>),
     /// Reads all mail that has effect here, for whoever may run commands on the node; answers `MailExport`.
     MailExport,
+    /// Counts what is worth watching; answers `Measured`.
+    Measure,
     /// Checks every record and compares views with what they are derived from; answers `Checked`.
     Check,
     /// Takes note of what was found about copies of stores, so that only what comes later is told; answers `Done`.
@@ -401,6 +405,8 @@ pub enum Answer {
     Voters(VotersAnswer),
     /// Which letters carry some blobs, in the order they were asked for.
     BlobUses(Vec<BlobUse>),
+    /// How much there is of what is worth watching.
+    Measured(Box<MeasuresAnswer>),
     /// What a backup holds.
     BackupIndex(BackupIndex),
     /// Entries in the form they travel in, in the order they were asked for.

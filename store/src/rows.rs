@@ -129,6 +129,11 @@ impl Rows {
         (!narrow).then(|| counted.map(|(_, count)| count).sum())
     }
 
+    /// Returns how many beads there are by project and status, each status perhaps more than once.
+    pub(crate) fn by_status(&self) -> impl Iterator<Item = (&Status, u64)> {
+        self.counts.iter().map(|((_, status), count)| (status, *count))
+    }
+
     /// Returns the beads that bear an alias, the oldest first.
     fn bearers(&self, alias: &str) -> impl Iterator<Item = (Wall, BeadId)> {
         let from = (Arc::from(alias), Wall::default(), BeadId::from_bytes([0; 16]));

@@ -28,6 +28,7 @@ mod node_clone;
 mod node_disk;
 mod node_doctor;
 mod node_killed;
+mod node_metrics;
 mod node_power;
 mod node_service;
 mod power_loss;

@@ -1,7 +1,7 @@
 //! Routes on claims, leases and voters: what bounds a request is checked here, who holds what is decided by the replica.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -186,7 +186,10 @@ where
 }
 
 async fn claimed(api: &Api, caller: Caller, new: NewClaim) -> Result<ClaimAnswer, Problem> {
-    asked(api, caller, Command::Claim(Box::new(new))).await
+    let begun = new.wait.is_zero().then(Instant::now);
+    let answer = asked(api, caller, Command::Claim(Box::new(new))).await;
+    api.metrics.claim(&answer, begun.map(|begun| begun.elapsed()));
+    answer
 }
 
 async fn asked(api: &Api, caller: Caller, command: Command) -> Result<ClaimAnswer, Problem> {

@@ -18,9 +18,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::error::Problem;
+use super::metrics::{HEALTHY_PATH, METRICS_PATH, READY_PATH};
 use super::model::{AGENT_TOKEN_HEADER, SecretText, SessionBody};
 use crate::refusals::{Refusal, Refusals};
 
@@ -32,13 +33,25 @@ pub(crate) use server::serve;
 /// Says where a request of a browser comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What the token of whoever watches is good for.
+const WATCHED_PATHS: [&str; 3] = [METRICS_PATH, HEALTHY_PATH, READY_PATH];
+
 /// Who may ask over TCP, and who has proved it.
 #[derive(Debug)]
 pub(crate) struct Loopback {
     address: SocketAddr,
-    token: SecretText,
+    tokens: Tokens,
     passes: Mutex<Passes>,
     refusals: Arc<Refusals>,
+}
+
+/// What lies in the home for programs of its user.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// Good for everything.
+    pub(crate) api: SecretText,
+    /// Good for watching alone, so that it may be handed to a program that does nothing else.
+    pub(crate) metrics: SecretText,
 }
 
 /// What becomes of a request that was not refused.
@@ -83,9 +96,9 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
 }
 
 impl Loopback {
-    /// Guards the address that is listened on with the token of the home.
-    pub(crate) fn new(address: SocketAddr, token: SecretText, refusals: Arc<Refusals>) -> Self {
-        Self { address, token, passes: Mutex::default(), refusals }
+    /// Guards the address that is listened on with the tokens of the home.
+    pub(crate) fn new(address: SocketAddr, tokens: Tokens, refusals: Arc<Refusals>) -> Self {
+        Self { address, tokens, passes: Mutex::default(), refusals }
     }
 
     /// Returns where a browser or a program finds the API.
@@ -117,7 +130,7 @@ impl Loopback {
             }
             _ => {}
         }
-        self.check_proof(request.headers(), now).map_err(|problem| (Refusal::ApiProof, problem))?;
+        self.check_proof(&request, now).map_err(|problem| (Refusal::ApiProof, problem))?;
         Ok(Admitted::Goes(Box::new(disclose(request))))
     }
 
@@ -157,10 +170,12 @@ impl Loopback {
     }
 
     /// The token of the home or a session has to be borne in a header, which no browser sends by itself.
-    fn check_proof(&self, headers: &HeaderMap, now: Instant) -> Result<(), Problem> {
-        let proof = borne(headers).unwrap_or_default();
-        let is_token = self.token.reveal().as_bytes().ct_eq(proof.as_bytes());
-        if bool::from(is_token | self.passes().is_session(proof, now)) {
+    fn check_proof(&self, request: &Request, now: Instant) -> Result<(), Problem> {
+        let proof = borne(request.headers()).unwrap_or_default();
+        let is = |token: &SecretText| token.reveal().as_bytes().ct_eq(proof.as_bytes());
+        let is_watching = request.method() == Method::GET && WATCHED_PATHS.contains(&request.uri().path());
+        let is_watcher = is(&self.tokens.metrics) & Choice::from(u8::from(is_watching));
+        if bool::from(is(&self.tokens.api) | is_watcher | self.passes().is_session(proof, now)) {
             return Ok(());
         }
         let hint = "a program sends `authorization: Bearer` and what api.token in the home holds; a browser opens what \

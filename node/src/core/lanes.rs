@@ -34,7 +34,8 @@ const FRAME_ROOM_MIN: usize = 512;
 /// What a record of an import weighs in a batch; a guess at its changes' size.
 const RECORD_BYTES: usize = 1_024;
 
-const LANES: usize = 6;
+/// How many lanes there are.
+pub(super) const LANES: usize = 6;
 
 /// Which lane an input waits in; the first is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +172,13 @@ impl Lanes {
         drop(inner);
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// Returns how many inputs wait in each lane, by its name.
+    pub(super) fn lengths(&self) -> [(&'static str, usize); LANES] {
+        let inner = self.lock();
+        let names = ["lease", "link", "command", "live", "bulk", "notice"];
+        std::array::from_fn(|lane| (names[lane], inner.queues[lane].len()))
     }
 
     /// Takes no more inputs; those that wait are still handed out.

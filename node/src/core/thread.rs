@@ -1,6 +1,6 @@
 //! The loop of the replica's thread: wait, handle, flush once, release in order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{FlushError, Input, Output};
@@ -43,7 +43,7 @@ pub(super) fn run(machine: impl Machine, shared: &Shared, mut sink: Sink) {
 }
 
 fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result<(), FlushError> {
-    release(machine.flush()?, shared, sink);
+    release(flush(machine, shared)?, shared, sink);
     let mut woken = false;
     loop {
         let wait = machine.next_wakeup().map(|due| due.since(clock::mono()));
@@ -52,10 +52,11 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
             Next::Batch(batch) => batch,
             Next::Timeout => Vec::new(),
             Next::Closed => {
-                release(machine.flush()?, shared, sink);
+                release(flush(machine, shared)?, shared, sink);
                 return Ok(());
             }
         };
+        shared.meter.batch(batch.len());
         let now = clock::now();
         woken = machine.next_wakeup().is_some_and(|due| due <= now.mono);
         if woken {
@@ -66,11 +67,19 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
             machine.handle(clock::now(), input);
             if enters {
                 // The mesh changes with the answer: nothing later in the batch may be judged by the old one.
-                release(machine.flush()?, shared, sink);
+                release(flush(machine, shared)?, shared, sink);
             }
         }
-        release(machine.flush()?, shared, sink);
+        release(flush(machine, shared)?, shared, sink);
     }
+}
+
+/// Makes what was handled durable, and takes note of how long that took.
+fn flush(machine: &mut impl Machine, shared: &Shared) -> Result<Vec<Output>, FlushError> {
+    let begun = Instant::now();
+    let flushed = machine.flush();
+    shared.meter.flush(begun.elapsed(), flushed.is_ok());
+    flushed
 }
 
 /// Obeys outputs in order; replies to who gave up waiting are dropped.

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::home::Home;
 
-/// What secrets begin with: tokens of agents and of the API, codes and sessions of browsers, recovery keys, tickets. No id
+/// What secrets begin with: tokens of agents, of the API and of its measures, codes and sessions of browsers, recovery keys, tickets. No id
 /// holds a `1`, so none looks like one.
-const MARKS: [&str; 6] = ["bma1", "bmt1", "bmc1", "bms1", "bmr1", "bm1"];
+const MARKS: [&str; 7] = ["bma1", "bmt1", "bmm1", "bmc1", "bms1", "bmr1", "bm1"];
 
 /// What stands before a proof, in whatever case: it may be a secret of another program, which has no mark.
 const PROOF: &str = "bearer ";
@@ -132,6 +132,7 @@ mod tests {
             ("bmr1abcdefgh".to_owned(), "bmr1[redacted]"),
             ("Authorization: Bearer x.y-z\" end".to_owned(), "Authorization: Bearer [redacted]\" end"),
             ("with bmt1abcdefgh".to_owned(), "with bmt1[redacted]"),
+            ("with bmm1abcdefgh".to_owned(), "with bmm1[redacted]"),
             ("a BEARER x.y then".to_owned(), "a BEARER [redacted] then"),
             ("at /login#bmc1abcdefgh".to_owned(), "at /login#bmc1[redacted]"),
             ("{\"session\":\"bms1abcdefgh\"}".to_owned(), "{\"session\":\"bms1[redacted]\"}"),

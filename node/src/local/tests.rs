@@ -9,6 +9,7 @@ use super::*;
 mod attachments;
 mod leases;
 mod mail;
+mod metrics;
 
 struct Bench {
     local: Local,

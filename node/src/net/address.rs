@@ -144,8 +144,8 @@ pub(super) fn is_routed(address: &Multiaddr) -> bool {
     }
 }
 
-/// Reads the addresses a node is said to have; what is malformed, too long, names another node or leads through `here`
-/// is left out.
+/// Reads the addresses a node is said to have; what is malformed, too long, of a form that nobody here dials, names another
+/// node or leads through `here` is left out.
 pub(super) fn dialable(here: NodeId, node: NodeId, texts: &[String]) -> BTreeSet<Multiaddr> {
     let ours = Protocol::P2p(peer::peer_id(node));
     let here = peer::peer_id(here);
@@ -155,6 +155,9 @@ pub(super) fn dialable(here: NodeId, node: NodeId, texts: &[String]) -> BTreeSet
         }
         let address: Multiaddr = text.parse().ok()?;
         if is_circuit(&address) && relay_of(&address).is_none_or(|relay| relay == here) {
+            return None;
+        }
+        if !is_of_known_form(&address) {
             return None;
         }
         match address.iter().last()? {
@@ -172,6 +175,19 @@ pub(super) fn dialable(here: NodeId, node: NodeId, texts: &[String]) -> BTreeSet
         }
     }
     addresses
+}
+
+/// Returns whether an address is of a form that this program dials: there are few, whatever others say.
+pub(super) fn is_of_known_form(address: &Multiaddr) -> bool {
+    use Protocol::{Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, P2p, P2pCircuit, QuicV1, Tcp, Udp};
+    let parts: Vec<Protocol> = address.iter().collect();
+    let [host, rest @ ..] = &parts[..] else { return false };
+    let is_host = matches!(host, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_) | Dnsaddr(_));
+    let rest = match rest {
+        [Tcp(_), rest @ ..] | [Udp(_), QuicV1, rest @ ..] => rest,
+        _ => return false,
+    };
+    is_host && matches!(rest, [] | [P2p(_)] | [P2p(_), P2pCircuit] | [P2p(_), P2pCircuit, P2p(_)])
 }
 
 /// Picks what may be told to others among the addresses listened on.
@@ -230,13 +246,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_node_is_left_out() {
+    fn an_address_of_another_node_or_of_a_form_that_nobody_dials_is_left_out() {
         let (ours, other) = (NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32]));
         let texts = [
             "/ip4/10.0.0.1/tcp/7117".to_owned(),
             format!("/ip4/10.0.0.2/tcp/7117/p2p/{}", peer::peer_id(ours)),
             format!("/ip4/10.0.0.3/tcp/7117/p2p/{}", peer::peer_id(other)),
             "10.0.0.4:7117".to_owned(),
+            "/ip4/10.0.0.5/tcp/7117/ws".to_owned(),
+            "/ip4/10.0.0.6/tcp/7117/tls/tls/tls".to_owned(),
+            "/ip4/10.0.0.7/udp/7117".to_owned(),
+            "/memory/8".to_owned(),
+            format!("/p2p/{}", peer::peer_id(ours)),
         ];
         let here = NodeId::from_bytes([3; 32]);
         assert_eq!(dialable(here, ours, &texts), set(&["/ip4/10.0.0.1/tcp/7117", "/ip4/10.0.0.2/tcp/7117"]));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use beadmesh_protocol::limits::NODES_MAX;
 use libp2p::autonat::v2::server;
+use libp2p::metrics::Registry;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
@@ -81,8 +82,8 @@ pub(super) struct Behaviour {
     punch: dcutr::Behaviour,
 }
 
-/// Builds the swarm; it listens nowhere yet.
-pub(super) fn swarm(config: &Config, permits: &Permits) -> Result<Swarm<Behaviour>, NetError> {
+/// Builds the swarm; it listens nowhere yet. The registry shows how many bytes go over its connections.
+pub(super) fn swarm(config: &Config, permits: &Permits, registry: &mut Registry) -> Result<Swarm<Behaviour>, NetError> {
     let keypair = peer::keypair(&config.key);
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
@@ -97,6 +98,7 @@ pub(super) fn swarm(config: &Config, permits: &Permits) -> Result<Swarm<Behaviou
         .map_err(NetError::Dns)?
         .with_relay_client(noise::Config::new, yamux::Config::default)
         .map_err(NetError::Noise)?
+        .with_bandwidth_metrics(registry)
         .with_behaviour(|key, relayed| behaviour(config, permits, key, relayed))
         .unwrap_or_else(|never| match never {})
         .with_swarm_config(|swarm| {

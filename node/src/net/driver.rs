@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use beadmesh_protocol::id::NodeId;
 use futures::StreamExt;
+use libp2p::metrics::Registry;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, Swarm};
 use tokio::sync::{mpsc, watch};
@@ -31,6 +32,7 @@ use super::handle::{BlobRequest, Ends, Handle, Request, Shared, Wishes};
 use super::lease::Speech;
 use super::link::{DownReason, Link};
 use super::notice::{Ears, Judged};
+use super::recorder::Recorder;
 use super::relay::Permits;
 use super::{Config, NetError, Queue, Timing, listen, peer};
 use crate::clock;
@@ -50,6 +52,7 @@ const TICK: Duration = Duration::from_secs(5);
 struct Driver {
     local: NodeId,
     swarm: Swarm<Behaviour>,
+    recorder: Recorder,
     shared: Arc<Shared>,
     wishes: watch::Receiver<Wishes>,
     requests: mpsc::Receiver<Request>,
@@ -105,12 +108,14 @@ enum Ended {
 /// Builds the swarm, listens, and sets the driver going.
 pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
     let permits = Permits::new(Instant::now());
-    let mut swarm = behaviour::swarm(&config, &permits)?;
+    let mut registry = Registry::default();
+    let mut swarm = behaviour::swarm(&config, &permits, &mut registry)?;
+    let recorder = Recorder::new(&mut registry);
     let explicit = listen::open(&mut swarm, &config.listen)?;
     let external = config.external.iter().map(|text| listen::listen_address(text)).collect::<Result<_, _>>()?;
     let local = peer::node_id(swarm.local_peer_id()).expect("the identity of a node is an ed25519 key");
     let jitter = Jitter::seeded(getrandom::u64().map_err(NetError::Random)?);
-    let (handle, ends) = Handle::new(local, config.queue.notices_out, Arc::clone(&config.refusals));
+    let (handle, ends) = Handle::new(local, config.queue.notices_out, Arc::clone(&config.refusals), registry);
     let Ends { shared, wishes, joins: requests, blobs: blob_requests, publishing } = ends;
     let (ears, judged) = Ears::new(config.queue.notices_in);
     let (sender, events) = event::channel(&config.queue);
@@ -118,6 +123,7 @@ pub(super) fn start(config: Config) -> Result<(Handle, Events), NetError> {
     let driver = Driver {
         local,
         swarm,
+        recorder,
         shared,
         wishes,
         requests,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits;
+use libp2p::metrics::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -101,6 +102,8 @@ pub(super) struct Shared {
     pub(super) notices: Counters,
     /// What was refused.
     pub(super) refusals: Arc<Refusals>,
+    /// What libp2p counts.
+    registry: Registry,
     /// Lease messages that were not taken.
     leases_unsent: AtomicU64,
     /// Cancelled when the network is to stop.
@@ -146,7 +149,7 @@ pub(super) struct Ends {
 
 impl Handle {
     /// Makes a handle that lets so many notices wait, and the driver's ends of it.
-    pub(super) fn new(local: NodeId, notices_out: usize, refusals: Arc<Refusals>) -> (Self, Ends) {
+    pub(super) fn new(local: NodeId, notices_out: usize, refusals: Arc<Refusals>, registry: Registry) -> (Self, Ends) {
         let (wishes, wishes_seen) = watch::channel(Wishes::default());
         let (joins, joins_asked) = mpsc::channel(JOINS_MAX);
         let (blobs, blobs_asked) = mpsc::channel(BLOBS_MAX);
@@ -160,6 +163,7 @@ impl Handle {
             footing: Mutex::default(),
             notices: Counters::default(),
             refusals,
+            registry,
             leases_unsent: AtomicU64::new(0),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -311,6 +315,16 @@ impl Handle {
     /// Returns the ways to the members that are linked now.
     pub fn ways(&self) -> BTreeMap<NodeId, Way> {
         self.shared.ways().clone()
+    }
+
+    /// Returns what libp2p counts of itself.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// Returns whether the network runs.
+    pub fn is_running(&self) -> bool {
+        !self.shared.stopped.is_cancelled()
     }
 
     /// Returns whether others can reach this node, and the relays in use.

@@ -29,6 +29,7 @@ mod edit;
 mod import;
 mod invites;
 mod mail;
+mod measure;
 mod members;
 mod show;
 mod value;
@@ -99,6 +100,7 @@ impl Replica {
             | Command::SetVoters(_) => self.obey_on_claims(credential, command),
             Command::BlobUses(blobs) => self.blob_uses(&blobs),
             Command::MailExport => self.export_mail(),
+            Command::Measure => self.measure(),
             Command::Check => self.check(),
             Command::AcceptCopies => {
                 self.entries.copies_mut().accept(&mut self.stage);
@@ -154,21 +156,7 @@ impl Replica {
         let total = hello.control.count + hello.data.count;
         let mut digest = blake3::Hasher::new();
         digest.update(&hello.control.sum).update(&hello.data.sum);
-        let mut peers = Vec::new();
-        for (node, _) in self.mesh.peers() {
-            let (lag_entries, last_seen, progress) = self.links.standing(&self.stage, node, total, self.now)?;
-            let link = self.links.of(node);
-            peers.push(PeerAnswer {
-                node,
-                name: self.mesh.roster().display_name(node),
-                connected: link.is_some(),
-                path: link.map(|link| link.path.clone()),
-                lag_entries,
-                last_seen,
-                last_heard: self.notices.last_heard(node),
-                progress,
-            });
-        }
+        let peers = self.peers(total)?;
         let (wall, applicants) = (self.now.wall, count(self.waiting()?.len()));
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let (beads, ready) = (count(index.rows.len()), count(index.graph.ready_count(wall)));
@@ -190,6 +178,26 @@ impl Replica {
             copies: self.copies_found(),
             peers,
         })))
+    }
+
+    /// Returns how every other member stands, where this node holds so many entries.
+    fn peers(&self, total: u64) -> Result<Vec<PeerAnswer>, Failure> {
+        let mut peers = Vec::new();
+        for (node, _) in self.mesh.peers() {
+            let (lag_entries, last_seen, progress) = self.links.standing(&self.stage, node, total, self.now)?;
+            let link = self.links.of(node);
+            peers.push(PeerAnswer {
+                node,
+                name: self.mesh.roster().display_name(node),
+                connected: link.is_some(),
+                path: link.map(|link| link.path.clone()),
+                lag_entries,
+                last_seen,
+                last_heard: self.notices.last_heard(node),
+                progress,
+            });
+        }
+        Ok(peers)
     }
 
     fn members(&self) -> Vec<MemberAnswer> {

@@ -5,11 +5,12 @@ use super::passes::{CODES_MAX, SESSIONS_MAX};
 use super::*;
 
 const TOKEN: &str = "bmt1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const WATCHER: &str = "bmm1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const HERE: &str = "127.0.0.1:7118";
 
 fn loopback() -> Loopback {
-    let token = SecretText::new(TOKEN.to_owned());
-    Loopback::new(HERE.parse().unwrap(), token, Arc::default())
+    let [api, metrics] = [TOKEN, WATCHER].map(|token| SecretText::new(token.to_owned()));
+    Loopback::new(HERE.parse().unwrap(), Tokens { api, metrics }, Arc::default())
 }
 
 /// Returns a request with the right host and nothing else.
@@ -105,6 +106,23 @@ fn who_proves_nothing_or_something_wrong_is_refused() {
     for bearer in ["", "Bearer", "Bearer x", &longer, &longer[..30], TOKEN, &format!("Basic {TOKEN}")] {
         let request = to_here("GET", "/v1/status").header(header::AUTHORIZATION, bearer);
         assert_eq!(outcome(&loopback, request), refused(401, "unproven"), "{bearer}");
+    }
+}
+
+#[test]
+fn who_may_watch_may_do_nothing_else() {
+    let loopback = loopback();
+    let watching = |method, path| {
+        let request = to_here(method, path).header(header::AUTHORIZATION, format!("Bearer {WATCHER}"));
+        outcome(&loopback, request)
+    };
+    for path in ["/metrics", "/-/healthy", "/-/ready"] {
+        assert_eq!(watching("GET", path), None, "{path}");
+        assert_eq!(watching("POST", path), refused(401, "unproven"), "{path}");
+        assert_eq!(outcome(&loopback, to_here("GET", path)), refused(401, "unproven"), "{path}");
+    }
+    for path in ["/v1/status", "/metrics/", "/metrics/../v1/status", "//metrics", "/login/metrics"] {
+        assert_eq!(watching("GET", path), refused(401, "unproven"), "{path}");
     }
 }
 

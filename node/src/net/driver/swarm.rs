@@ -19,6 +19,7 @@ use crate::net::streams::{Kind, Opened, Side};
 
 impl Driver {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        self.recorder.record(&event);
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(opened)) => self.on_opened(opened),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossip)) => self.on_gossip(gossip),
@@ -197,6 +198,9 @@ impl Driver {
         let now = Instant::now();
         for (peer_id, found) in found {
             let Some(node) = peer::node_id(&peer_id) else { continue };
+            if !address::is_of_known_form(&found) {
+                continue;
+            }
             if self.nearby.len() >= limits::NODES_MAX && !self.nearby.contains_key(&node) {
                 continue;
             }

@@ -26,7 +26,9 @@ impl Raw {
     async fn connect(key: u8, node: &Node, way: Grade) -> Self {
         let mut config = Config::new([key; 32]);
         config.mdns = false;
-        let mut swarm = behaviour::swarm(&config, &Permits::new(Instant::now())).unwrap();
+        let mut swarm =
+            behaviour::swarm(&config, &Permits::new(Instant::now()), &mut libp2p::metrics::Registry::default())
+                .unwrap();
         let target = peer::peer_id(node.id());
         match way {
             Grade::Member => swarm.behaviour_mut().streams.set_members([target].into(), &BTreeSet::new()),

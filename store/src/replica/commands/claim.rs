@@ -317,7 +317,7 @@ impl Replica {
         Ok(false)
     }
 
-    fn own_state(&self, own: &Own) -> ClaimState {
+    pub(super) fn own_state(&self, own: &Own) -> ClaimState {
         let (now, wall) = (self.now.mono, self.now.wall);
         match own.state {
             State::Asking => ClaimState::Asking,
