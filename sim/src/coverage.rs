@@ -62,6 +62,7 @@ pub const SOMETIMES: &[(&str, &str)] = &[
         "outcast-void",
         "a rogue writes with the key of a machine that was removed, and lets it in as if it had not heard",
     ),
+    ("owner-usurped", "a rogue gives itself the mesh, and takes it with a key of its own"),
     ("pair-converged-through-third", "two nodes that were never linked come to hold the same"),
     ("paused-over-timeout", "a machine sleeps for longer than its links last"),
     ("rebuild-equal", "views are derived anew while the mesh is at work"),
