@@ -47,6 +47,7 @@ pub use lease::{LEASE_ROOM_MIN, LeaseMessage, LeaseMessages, LeaseSendError};
 pub use link::{DownReason, LinkId};
 pub use listen::{Listen, PORT_DEFAULT, listen_address, listen_defaults};
 pub use notice::{Judge, NoticeCounts, Verdict};
+pub(crate) use pace::{Pace, Tokens};
 pub use reach::{Reach, reach};
 
 /// Bytes of frames read from one link that may wait, unless it is configured: as much as an honest peer has of entries

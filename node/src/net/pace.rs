@@ -4,24 +4,24 @@ use std::time::{Duration, Instant};
 
 /// A bound on how fast something may come.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// How many may come at once.
-    pub(super) burst: u32,
+    pub(crate) burst: u32,
     /// After how long more may; whole milliseconds.
-    pub(super) refill: Duration,
+    pub(crate) refill: Duration,
     /// How many more.
-    pub(super) gain: u32,
+    pub(crate) gain: u32,
 }
 
 /// What is left of a pace.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     pub(super) left: u32,
     pub(super) refilled: Instant,
 }
 
 impl Tokens {
-    pub(super) fn full(pace: &Pace, now: Instant) -> Self {
+    pub(crate) fn full(pace: &Pace, now: Instant) -> Self {
         Self { left: pace.burst, refilled: now }
     }
 
@@ -38,7 +38,7 @@ impl Tokens {
     }
 
     /// Takes one, after what was earned meanwhile; returns whether there was one.
-    pub(super) fn take(&mut self, pace: &Pace, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, pace: &Pace, now: Instant) -> bool {
         self.take_many(pace, 1, now)
     }
 
