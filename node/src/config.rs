@@ -19,7 +19,7 @@ mod value;
 pub use error::{Mistake, Mistakes, Place};
 pub use reader::{Origin, Row};
 use reader::{Raw, Reader};
-pub use value::{ByteSize, LogFormat};
+pub use value::{ByteSize, GpuBackend, GpuBackendError, LogFormat};
 
 /// The file in the home that says what is set.
 pub const FILE: &str = "config.toml";
@@ -55,6 +55,12 @@ const NODE_NAME: Key = Key {
     variables: &["BEADMESH_NODE_NAME"],
     flag: "",
     about: "what this node is called in meshes that it founds or joins from now on",
+};
+const NODE_LABELS: Key = Key {
+    name: "node.labels",
+    variables: &["BEADMESH_NODE_LABELS"],
+    flag: "",
+    about: "words that beads can ask a machine for, such as a100 or site/berlin",
 };
 const MESH_NAME: Key = Key {
     name: "mesh.name",
@@ -110,6 +116,12 @@ const FETCHED_MAX: Key = Key {
     flag: "",
     about: "room for attachments that were fetched from other nodes; what was not read for longest goes first",
 };
+const GPU_BACKEND: Key = Key {
+    name: "gpu.backend",
+    variables: &["BEADMESH_GPU_BACKEND"],
+    flag: "--gpu-backend",
+    about: "where readings of cards come from: auto (their driver), demo (made up, and called so), off",
+};
 const LOG_FILTER: Key = Key {
     name: "log.filter",
     variables: &[logs::LOG_VARIABLE, "RUST_LOG"],
@@ -124,8 +136,9 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 12] = [
+pub const KEYS: [Key; 14] = [
     NODE_NAME,
+    NODE_LABELS,
     MESH_NAME,
     TICKET_FILE,
     LISTEN,
@@ -135,6 +148,7 @@ pub const KEYS: [Key; 12] = [
     RETRY_MAX,
     API_TCP,
     FETCHED_MAX,
+    GPU_BACKEND,
     LOG_FILTER,
     LOG_FORMAT,
 ];
@@ -146,6 +160,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What node and mesh are called.
     pub names: Names,
+    /// Words that beads can ask a machine for, in order.
+    pub labels: Vec<String>,
     /// Where a ticket lies, or will, by which a node that is alone joins a mesh.
     pub ticket_file: Option<PathBuf>,
     /// Where to listen; by default on the port used last time.
@@ -162,6 +178,8 @@ pub struct Config {
     pub api_tcp: Option<SocketAddr>,
     /// Room for attachments that were fetched from other nodes.
     pub fetched_max: ByteSize,
+    /// Where readings of cards come from.
+    pub gpu_backend: GpuBackend,
     /// What is logged.
     pub log_filter: String,
     /// How it is logged.
@@ -187,6 +205,8 @@ pub struct Flags {
     pub ticket_file: Option<PathBuf>,
     /// Where the API answers over TCP too.
     pub api_tcp: Option<SocketAddr>,
+    /// Where readings of cards come from.
+    pub gpu_backend: Option<GpuBackend>,
 }
 
 impl Config {
@@ -223,6 +243,7 @@ impl Config {
                 mesh: reader.read(&MESH_NAME, value::name, host_name),
                 human: human_name(user),
             },
+            labels: reader.read(&NODE_LABELS, value::labels, Vec::new),
             ticket_file: reader.read_optional(&TICKET_FILE, value::path),
             listen: reader.read_optional(&LISTEN, value::addresses),
             mdns: reader.read(&MDNS, value::switch, || true),
@@ -239,6 +260,7 @@ impl Config {
                 |raw| value::byte_size(raw, CACHE_RANGE),
                 || ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ),
+            gpu_backend: reader.read(&GPU_BACKEND, value::gpu_backend, GpuBackend::default),
             log_filter: reader.read(&LOG_FILTER, value::log_filter, || logs::FILTER.to_owned()),
             log_format: reader.read(&LOG_FORMAT, value::log_format, LogFormat::default),
             rows: Vec::new(),
@@ -258,7 +280,8 @@ impl Flags {
         let relaying = self.relaying.map(|relaying| (RELAY.name, Raw::Text(relaying.as_str().to_owned())));
         let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
         let api = self.api_tcp.map(|address| (API_TCP.name, Raw::Text(address.to_string())));
-        [listen, mdns, ticket, relaying, external, api].into_iter().flatten().collect()
+        let gpu = self.gpu_backend.map(|backend| (GPU_BACKEND.name, Raw::Text(backend.as_str().to_owned())));
+        [listen, mdns, ticket, relaying, external, api, gpu].into_iter().flatten().collect()
     }
 }
 
