@@ -30,7 +30,7 @@ pub(crate) use lease::{
     CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
     VotersCommand,
 };
-pub(crate) use machine::{GpuArgs, HistoryArgs};
+pub(crate) use machine::{GpuArgs, GpuCommand, HistoryArgs, PickArgs};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,

@@ -44,6 +44,7 @@ mod members;
 mod mesh;
 mod metrics;
 pub mod model;
+mod placement;
 mod telemetry;
 
 pub use beads::PAGE_BEADS;
@@ -127,6 +128,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(backup::routes())
         .merge(members::routes())
         .merge(invites::routes())
+        .merge(placement::routes())
         .merge(mesh::routes())
         .merge(login::routes())
         .merge(bans::routes())

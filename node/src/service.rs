@@ -257,8 +257,7 @@ impl Service {
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
         let said = (options.gpu_backend.into(), options.labels);
-        let teller = Teller::start(core.clone(), handle.clone(), home.dir(), said);
-        let teller = teller.map_err(OpeningError::Thread)?;
+        let teller = Teller::start(core.clone(), handle.clone(), home.dir(), said).map_err(OpeningError::Thread)?;
         let telemetry = teller.known().clone();
         let api = Api {
             metrics: Arc::new(Metrics::new(core.meter())),
@@ -274,11 +273,7 @@ impl Service {
             human: human.clone(),
         };
         let router = api::router(api);
-        // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store
-        // that fails here ends the core, which the caller hears of as of any later failure.
-        let _ = core.call(Command::Status).await;
-        let registered = human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home);
-        let listening = registered.map_err(ServiceError::from).and_then(|()| listen(&home.socket()));
+        let listening = ready(&core, &home, &human, opened.lost).await;
         if listening.is_err() {
             handle.shutdown().await;
             core.stop().await;
@@ -309,6 +304,15 @@ impl Service {
         let notifier = Notifier::default();
         Ok(Running { router, core, home, network, links, stop, servers, driver, teller, notifier })
     }
+}
+
+/// Gets a node ready for whoever asks, and opens its socket.
+async fn ready(core: &Core, home: &Home, human: &str, lost: bool) -> Result<UnixListener, ServiceError> {
+    // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store that
+    // fails here ends the core, which the caller hears of as of any later failure.
+    let _ = core.call(Command::Status).await;
+    human::ensure(core, home, human, lost).await.map_err(OpeningError::Home)?;
+    listen(&home.socket())
 }
 
 impl Running {

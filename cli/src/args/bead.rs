@@ -213,6 +213,12 @@ pub(crate) struct ListArgs {
     /// Also what is closed or deleted.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Of ready beads also those that need what this machine lacks.
+    #[arg(skip)]
+    pub(crate) anywhere: bool,
+    /// Tell of those instead.
+    #[arg(skip)]
+    pub(crate) why: bool,
     /// Which of them.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -230,6 +236,12 @@ pub(crate) struct ReadyArgs {
     /// Only parts of this bead.
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
+    /// Also those that need what this machine lacks.
+    #[arg(long)]
+    pub(crate) anywhere: bool,
+    /// Tell of those that need what this machine lacks what each machine lacks for them.
+    #[arg(long, conflicts_with = "claim")]
+    pub(crate) why: bool,
     /// Which of them.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -248,7 +260,7 @@ pub(crate) struct BlockedArgs {
 
 impl From<ReadyArgs> for ListArgs {
     fn from(args: ReadyArgs) -> Self {
-        Self { parent: args.parent, filter: args.filter, ..Self::default() }
+        Self { parent: args.parent, filter: args.filter, anywhere: args.anywhere, why: args.why, ..Self::default() }
     }
 }
 

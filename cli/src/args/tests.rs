@@ -105,7 +105,7 @@ fn lists_are_filtered() {
     let line =
         "list --status open --status blocked -l x,y --type bug -p P0,1 -a ada --parent e --all --limit 0 --after id";
     let BeadCommand::List(args) = bead(line) else { panic!() };
-    let ListArgs { status, parent, all, filter: args } = args;
+    let ListArgs { status, parent, all, filter: args, .. } = args;
     assert_eq!((status, args.label), (vec!["open".into(), "blocked".into()], vec!["x".into(), "y".to_owned()]));
     assert_eq!((args.kind, args.priority), (vec!["bug".to_owned()], vec![0, 1]));
     assert_eq!((args.assignee.as_deref(), parent.as_deref()), (Some("ada"), Some("e")));

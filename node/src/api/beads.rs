@@ -18,7 +18,7 @@ use super::model::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
     WordsRequest,
 };
-use super::{Api, keyed};
+use super::{Api, keyed, placement};
 
 /// Beads of a page when a query does not say how many.
 pub const PAGE_BEADS: usize = 100;
@@ -89,11 +89,19 @@ async fn list(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
     page(&api, Command::List(filter(&api, query).await?)).await
 }
 
-/// Lists beads that can be worked on now, in the order in which they are best taken.
+/// Lists beads that can be worked on now, in the order in which they are best taken. Those that need what this machine
+/// lacks are told of apart, so a page may hold fewer than it could.
 #[utoipa::path(get, path = "/v1/ready", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn ready(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
-    page(&api, Command::Ready(filter(&api, query).await?)).await
+    let anywhere = query.anywhere;
+    let mut page = match api.core.call(Command::Ready(filter(&api, query).await?)).await? {
+        Answer::Beads(page) => page,
+        other => return Err(super::unexpected(&other)),
+    };
+    let unfit = placement::unfit(&api, &page.beads).await?;
+    page.beads.retain(|bead| anywhere || !unfit.contains_key(&bead.bead.id));
+    Ok(Said(BeadPage { unfit: unfit.into_values().collect(), ..page.into() }))
 }
 
 /// Lists open beads that something holds up.

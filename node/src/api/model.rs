@@ -24,7 +24,8 @@ pub use beadmesh_protocol::project::ProjectKey;
 
 pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{
-    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar, StaleClose,
+    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, MachineLacks, Project, ProjectBody, Scalar,
+    StaleClose, Unfit,
 };
 pub use doctor::{Check, DoctorBody, Finding, Grade};
 pub use lease::{
@@ -44,8 +45,8 @@ pub use mesh::{
     Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, SessionBody, StatusBody, UnbanRequest,
 };
 pub use query::{
-    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,
-    encode_segment,
+    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, PickQuery, ProjectQuery, QueryError, ShowQuery,
+    ThreadQuery, encode_segment,
 };
 pub use request::{
     BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,
@@ -54,8 +55,8 @@ pub use request::{
 };
 
 pub use telemetry::{
-    Battery, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, NodesBody, Pcie, Point,
-    Remapped, Xid,
+    Battery, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, NodesBody, Pcie, PickBody,
+    Point, Remapped, Xid,
 };
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.

@@ -1,5 +1,7 @@
 //! What the API asks about members and invites, and what it is told.
 
+use std::time::Duration;
+
 use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::id::{InviteId, NodeId};
 use beadmesh_protocol::op::Role;
@@ -82,4 +84,19 @@ pub struct ApplicantAnswer {
     pub name: String,
     /// When it first asked.
     pub since: Wall,
+}
+
+/// An invite to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInvite {
+    /// How long it is open.
+    pub ttl: Duration,
+    /// How many nodes may come by it.
+    pub uses: u32,
+    /// What they may do.
+    pub role: Role,
+    /// Whether an admin has to approve each of them.
+    pub approval: bool,
+    /// Where this node can be reached, as multiaddresses.
+    pub addresses: Vec<String>,
 }
