@@ -19,6 +19,7 @@ pub(crate) mod letter;
 pub(crate) mod list;
 pub(crate) mod machine;
 pub(crate) mod paint;
+pub(crate) mod peer;
 pub(crate) mod progress;
 mod report;
 pub(crate) mod table;
