@@ -73,6 +73,17 @@ impl Printer {
         usize::from(self.columns.unwrap_or(PIPE_COLUMNS).clamp(20, 100))
     }
 
+    /// Returns the lines of the terminal, if there is one; `LINES` overrides what it says.
+    pub(crate) fn rows(&self) -> Option<u16> {
+        let given = std::env::var("LINES").ok().and_then(|text| text.parse().ok());
+        given.or_else(|| terminal_size(&io::stdout()).map(|size| size.ws_row)).filter(|rows| *rows > 0)
+    }
+
+    /// Returns whether what was asked for may be coloured.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.out.get_ref().current_choice() != ColorChoice::Never
+    }
+
     /// Returns whether a person sees what goes to stderr.
     pub(crate) fn is_watched(&self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
@@ -146,8 +157,12 @@ fn columns(out: &io::Stdout) -> Option<u16> {
 
 /// Returns the columns of a stream that is a terminal.
 fn terminal_columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
-    let size = if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None };
-    size.map(|size| size.ws_col).filter(|columns| *columns > 0)
+    terminal_size(stream).map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Returns columns and lines of a stream that is a terminal.
+fn terminal_size(stream: &(impl AsFd + IsTerminal)) -> Option<rustix::termios::Winsize> {
+    if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None }
 }
 
 /// Says why nothing more can be printed.
