@@ -105,6 +105,8 @@ pub enum Command {
     AgentRotate(String),
     /// Retires an agent of this node for good; answers `Agent`.
     AgentRetire(String),
+    /// Writes a system letter to an agent of this node, named first, about an alarm; answers `Done`.
+    AgentAlarm(String, String),
     /// Sends a letter; answers `Letter`.
     MailSend(Box<NewLetter>),
     /// Lists letters that came to the agent, the newest first; answers `Letters`.

@@ -72,8 +72,8 @@ pub(crate) const INCARNATION: &[u8] = b"Q/incarnation";
 /// Claims of this node's agents that are to be held, or got back.
 pub(crate) const OWN_CLAIMS: &[u8] = b"Qc";
 
-/// What this node's agents are told of their leases.
-pub(crate) const LEASE_NEWS: &[u8] = b"Qn";
+/// What this node's agents are told of their leases and of this machine.
+pub(crate) const NEWS: &[u8] = b"Qn";
 
 /// All that is derived of claims.
 pub(crate) const CLAIMS: &[u8] = b"F";
@@ -214,8 +214,8 @@ pub(crate) fn own_claim(claim: ClaimId) -> Vec<u8> {
     [OWN_CLAIMS, claim.as_bytes()].concat()
 }
 
-pub(crate) fn lease_news(letter: LetterId) -> Vec<u8> {
-    [LEASE_NEWS, letter.as_bytes()].concat()
+pub(crate) fn news(letter: LetterId) -> Vec<u8> {
+    [NEWS, letter.as_bytes()].concat()
 }
 
 pub(crate) fn claim_facts(claim: ClaimId) -> Vec<u8> {

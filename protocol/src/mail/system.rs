@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Wall;
 use crate::id::{AgentId, BeadId, ChangeHash, ClaimId, LetterId};
 
 /// Time that a recipient has to acknowledge a letter before its sender is told: a night and a day of work.
@@ -17,6 +18,9 @@ pub const SENDER: &str = "system";
 
 /// The BLAKE3 context under which a system letter's id is derived from what it tells of, and to whom.
 const ID_CONTEXT: &str = "beadmesh 2026 system letter id v1";
+
+/// The BLAKE3 context under which alarms are told apart.
+const ALARM_CONTEXT: &str = "beadmesh 2026 alarm v1";
 
 /// What a system letter tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,9 +60,23 @@ pub enum Cause {
         /// The other.
         with: ClaimId,
     },
+    /// The agent's node raised an alarm about its machine.
+    Alarm {
+        /// A hash of what it says, and when.
+        event: [u8; 16],
+    },
 }
 
 impl Cause {
+    /// Returns the cause that an alarm is, by what it says and when.
+    pub fn alarm(told: &str, at: Wall) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(ALARM_CONTEXT);
+        hasher.update(&at.as_millis().to_le_bytes()).update(told.as_bytes());
+        let mut event = [0; 16];
+        event.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self::Alarm { event }
+    }
+
     /// Returns the word for what it is.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -67,6 +85,7 @@ impl Cause {
             Self::LeaseLapsed { .. } => "lease_lapsed",
             Self::ClaimYielded { .. } => "claim_yielded",
             Self::ClaimContested { .. } => "claim_contested",
+            Self::Alarm { .. } => "alarm",
         }
     }
 
@@ -89,6 +108,9 @@ impl Cause {
             }
             Self::ClaimContested { claim, with } => {
                 hasher.update(&[4]).update(claim.as_bytes()).update(with.as_bytes());
+            }
+            Self::Alarm { event } => {
+                hasher.update(&[5]).update(event);
             }
         }
         LetterId::from_slice(&hasher.finalize().as_bytes()[..LetterId::BYTES]).expect("16 of 32 bytes")
@@ -119,6 +141,14 @@ mod tests {
         let ids = [CLOSED.letter_id(ada), CLOSED.letter_id(bob), again.letter_id(ada), late.letter_id(ada)];
         assert_eq!(BTreeSet::from(ids).len(), ids.len());
         assert_eq!((CLOSED.kind(), late.kind()), ("bead_closed", "ack_overdue"));
+    }
+
+    #[test]
+    fn alarms_are_told_apart_by_what_they_say_and_when() {
+        let at = |millis| Wall::from_millis(millis);
+        let alarms = [Cause::alarm("a", at(1)), Cause::alarm("a", at(2)), Cause::alarm("b", at(1))];
+        assert_eq!(BTreeSet::from(alarms).len(), alarms.len());
+        assert_eq!(Cause::alarm("a", at(1)), alarms[0]);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Replica {
             Command::AgentList { all } => self.agents_answer(all),
             Command::AgentRotate(name) => self.rotate(&name),
             Command::AgentRetire(name) => self.retire(&name),
+            Command::AgentAlarm(name, told) => self.alarm(&name, &told),
             Command::MailSend(_)
             | Command::MailInbox(_)
             | Command::MailShow { .. }
@@ -109,12 +110,14 @@ impl Replica {
             Command::BackupIndex => Ok(Answer::BackupIndex(self.backup_index())),
             Command::BackupEntries(ids) => self.backup_entries(&ids),
             Command::TakeBack(mesh, entries) => self.take_back(mesh, entries),
-            Command::Rebuild => {
-                let entries = self.rebuild()?;
-                let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
-                Ok(Answer::Rebuilt { entries, beads })
-            }
+            Command::Rebuild => self.rebuild_answer(),
         }
+    }
+
+    fn rebuild_answer(&mut self) -> Result<Answer, Failure> {
+        let entries = self.rebuild()?;
+        let beads = count(self.beads.index(&self.stage, &self.mesh)?.rows.len());
+        Ok(Answer::Rebuilt { entries, beads })
     }
 
     /// Carries out a command on claims, leases or voters.

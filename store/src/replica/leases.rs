@@ -29,7 +29,7 @@ mod voters;
 
 use given_up::GivenUp;
 pub use held::HeldLease;
-pub(super) use news::LeaseNews;
+pub(super) use news::News;
 use voters::Choice;
 
 /// Time after which a claim without a lease is tried again, should nothing else give a reason to.
@@ -171,7 +171,7 @@ impl Own {
 impl Replica {
     /// Leaves all claims behind, as the mesh is that they were made in.
     pub(super) fn leave_leases(&mut self) -> Result<(), StoreError> {
-        for prefix in [keys::OWN_CLAIMS, keys::LEASE_NEWS] {
+        for prefix in [keys::OWN_CLAIMS, keys::NEWS] {
             for key in self.stage.keys(prefix)? {
                 self.stage.delete(key);
             }

@@ -52,7 +52,8 @@ pub struct Letter {
     /// Whether it is a system letter: made by this node for one of its agents, sent by nobody, answered by nobody.
     #[serde(default)]
     pub system: bool,
-    /// What a system letter tells of: `bead_closed`, `ack_overdue`, `lease_lapsed`, `claim_yielded` or `claim_contested`.
+    /// What a system letter tells of: `bead_closed`, `ack_overdue`, `lease_lapsed`, `claim_yielded`, `claim_contested`
+    /// or `alarm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// What its recipients did with it, as far as is known here; absent in lists, and while nobody did anything.

@@ -47,7 +47,10 @@ pub(super) fn check(ending: &Ending<'_>, view: &View, report: &mut Report) {
                 }
             }
             // These follow from no entry: what became of a lease is known where it was held.
-            Cause::LeaseLapsed { .. } | Cause::ClaimYielded { .. } | Cause::ClaimContested { .. } => {}
+            Cause::LeaseLapsed { .. }
+            | Cause::ClaimYielded { .. }
+            | Cause::ClaimContested { .. }
+            | Cause::Alarm { .. } => {}
         }
     }
 }

@@ -122,6 +122,13 @@ impl Replica {
         Ok(Answer::Registered { agent: Box::new(self.agent_answer(id)?), token })
     }
 
+    /// Tells an agent of this node of an alarm.
+    pub(super) fn alarm(&mut self, name: &str, told: &str) -> Result<Answer, Failure> {
+        let (id, _) = self.agent_here(name)?;
+        self.tell_alarm(id, told)?;
+        Ok(Answer::Done)
+    }
+
     /// Retires an agent of this node, for good.
     pub(super) fn retire(&mut self, name: &str) -> Result<Answer, Failure> {
         let (id, agent) = self.agent_here(name)?;

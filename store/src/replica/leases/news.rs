@@ -16,26 +16,29 @@ use crate::stage::StoreError;
 /// The thread of letters about claims that are for no bead.
 const THREAD: &str = "leases";
 
+/// The thread of alarms.
+const ALARMS: &str = "alarms";
+
 /// Letters about others who claim what clashes that one claim brings its agent: more tell nothing new.
 const CONTESTS_TOLD_MAX: usize = 16;
 
 /// Patterns that a letter names.
 const PATTERNS_MAX: usize = 3;
 
-/// What an agent of this node is told of one of its claims. No entry says it, so it is kept.
+/// What an agent of this node is told of one of its claims, or of this machine. No entry says it, so it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LeaseNews {
+pub(crate) struct News {
     pub(crate) agent: AgentId,
     pub(crate) cause: Cause,
     pub(crate) at: Wall,
     pub(crate) thread: String,
-    /// What the claim is for, in words.
+    /// What the claim is for, in words; what an alarm says.
     pub(crate) about: String,
     /// Who is in the way, `Name@node`, and what both would touch.
     pub(crate) by: Option<(String, String)>,
 }
 
-impl LeaseNews {
+impl News {
     pub(crate) fn letter(&self) -> SystemRecord {
         SystemRecord { agent: self.agent, cause: self.cause, at: self.at, thread: self.thread.clone() }
     }
@@ -152,9 +155,9 @@ impl Replica {
             }
             None => (THREAD.to_owned(), patterns_text(&scope)),
         };
-        let news = LeaseNews { agent, cause, at: self.now.wall, thread, about, by };
+        let news = News { agent, cause, at: self.now.wall, thread, about, by };
         let letter = news.letter();
-        let key = keys::lease_news(letter.id());
+        let key = keys::news(letter.id());
         if self.stage.get(&key)?.is_some() {
             return Ok(());
         }
@@ -169,12 +172,22 @@ impl Replica {
         self.mail.tell(&mut self.stage, &self.mesh, &letter)
     }
 
+    /// Writes a letter to an agent of this node about an alarm.
+    pub(in super::super) fn tell_alarm(&mut self, agent: AgentId, told: &str) -> Result<(), StoreError> {
+        let at = self.now.wall;
+        let (cause, thread, about) = (Cause::alarm(told, at), ALARMS.to_owned(), told.to_owned());
+        let news = News { agent, cause, at, thread, about, by: None };
+        let letter = news.letter();
+        self.stage.put_record(keys::news(letter.id()), &news);
+        self.mail.tell(&mut self.stage, &self.mesh, &letter)
+    }
+
     /// Returns whether a letter that the agent of a claim has yet to read tells of a rival already.
     ///
     /// What such a letter says is so when it is read, so it also says that the claim has given way.
     fn is_told_of(&self, id: ClaimId, by: Option<&(String, String)>) -> Result<bool, StoreError> {
         let rival = by.map(|(who, _)| who);
-        for (_, news) in self.stage.records::<LeaseNews>(keys::LEASE_NEWS)? {
+        for (_, news) in self.stage.records::<News>(keys::NEWS)? {
             let is_of_claim = matches!(news.cause, Cause::ClaimContested { claim, .. } if claim == id);
             let is_of_rival = is_of_claim && news.by.as_ref().map(|(who, _)| who) == rival;
             if is_of_rival && read_at(&self.stage, &self.mesh, news.letter().id(), news.agent)?.is_none() {
@@ -186,7 +199,7 @@ impl Replica {
 
     /// Writes every letter about leases again, after mail was derived anew.
     pub(in super::super) fn tell_leases_again(&mut self) -> Result<(), StoreError> {
-        for (_, news) in self.stage.records::<LeaseNews>(keys::LEASE_NEWS)? {
+        for (_, news) in self.stage.records::<News>(keys::NEWS)? {
             self.mail.tell(&mut self.stage, &self.mesh, &news.letter())?;
         }
         Ok(())

@@ -114,7 +114,8 @@ impl Mail {
             Cause::BeadClosed { .. }
             | Cause::LeaseLapsed { .. }
             | Cause::ClaimYielded { .. }
-            | Cause::ClaimContested { .. } => Vec::new(),
+            | Cause::ClaimContested { .. }
+            | Cause::Alarm { .. } => Vec::new(),
         };
         Ok(Some(Place { letter, hlc: record.hlc(), named }))
     }

@@ -8,7 +8,7 @@ use beadmesh_protocol::mail::system::{ACK_OVERDUE, Cause, SENDER};
 use beadmesh_protocol::mail::{Importance, ReceiptKind};
 
 use super::super::super::Event;
-use super::super::super::leases::LeaseNews;
+use super::super::super::leases::News;
 use super::super::super::mail::{SystemRecord, read_at, receipt_at};
 use super::super::{Failure, Replica};
 use crate::command::{CommandError, LetterAnswer, LetterHead, Party, ReceiptAnswer};
@@ -87,9 +87,10 @@ impl Replica {
         let mut told = match record.cause {
             Cause::BeadClosed { bead, waiting, .. } => self.told_of_close(record, bead, waiting)?,
             Cause::AckOverdue { letter, recipient } => self.told_of_ack(record, letter, recipient)?,
-            Cause::LeaseLapsed { .. } | Cause::ClaimYielded { .. } | Cause::ClaimContested { .. } => {
-                self.told_of_lease(record)?
-            }
+            Cause::LeaseLapsed { .. }
+            | Cause::ClaimYielded { .. }
+            | Cause::ClaimContested { .. }
+            | Cause::Alarm { .. } => self.told_of_news(record)?,
         };
         told.subject.truncate(told.subject.floor_char_boundary(SUBJECT_BYTES_MAX));
         Ok(told)
@@ -134,10 +135,10 @@ impl Replica {
         Ok(Told { subject: format!("{closed} is closed: {ours} {state}"), body, project, in_reply_to: None })
     }
 
-    fn told_of_lease(&mut self, record: &SystemRecord) -> Result<Told, StoreError> {
-        let key = keys::lease_news(record.id());
-        let news: Option<LeaseNews> = self.stage.record(&key)?;
-        let Some(LeaseNews { about, by, at, .. }) = news else {
+    fn told_of_news(&mut self, record: &SystemRecord) -> Result<Told, StoreError> {
+        let key = keys::news(record.id());
+        let news: Option<News> = self.stage.record(&key)?;
+        let Some(News { about, by, at, .. }) = news else {
             return Err(StoreError::Undecodable { key: beadmesh_protocol::id::base32(&key) });
         };
         let (who, witness) = by.unwrap_or_else(|| ("somebody".to_owned(), about.clone()));
@@ -151,6 +152,11 @@ impl Replica {
             }
             Cause::ClaimContested { claim, with } => {
                 self.told_of_contest(record.agent, (claim, with), &about, (&who, &witness))?
+            }
+            Cause::Alarm { .. } => {
+                let then = "What is watched is set in the node's configuration, under `watch`, and `beadmesh status` shows \
+                     how it stands.";
+                (about.trim_end_matches('.').to_owned(), format!("{about} {then}"))
             }
             Cause::ClaimYielded { .. } | Cause::BeadClosed { .. } | Cause::AckOverdue { .. } => {
                 told_of_yield(&about, (&who, &witness))
@@ -170,7 +176,7 @@ impl Replica {
         let subject = format!("{who} also claims {about}");
         let both = format!("{who} claims `{about}` as you do: both cover `{witness}`.");
         let end = self.claims.facts(&self.stage, claim)?.and_then(|facts| facts.end());
-        let yielded = keys::lease_news(Cause::ClaimYielded { claim }.letter_id(agent));
+        let yielded = keys::news(Cause::ClaimYielded { claim }.letter_id(agent));
         let is_told = self.stage.get(&yielded)?.is_some();
         let is_held = self.leases.own(claim).is_some_and(|own| own.valid(self.now.mono).is_some());
         let then = match end {

@@ -528,3 +528,20 @@ fn an_export_holds_every_letter_thread_and_inbox_alike_on_every_node() {
     assert_eq!(here.inboxes[&sent.from.agent], inbox(&[reply.id], &[reply.id]));
     assert_eq!(here.inboxes[&sent.to[0].agent], inbox(&[sent.id], &[]));
 }
+
+#[test]
+fn an_alarm_is_a_system_letter_that_a_rebuild_keeps_and_that_can_be_read() {
+    let mut net = Net::joined(2);
+    let ada = net.register(0, "Ada");
+    let alarm = |name: &str| Command::AgentAlarm(name.to_owned(), "gpu0 does nothing.".to_owned());
+    net.ask(0, alarm("Ada")).unwrap();
+    assert!(net.ask(0, alarm("Nobody")).is_err());
+    let heads = all(&mut net, 0, &ada);
+    assert_eq!(subjects(&heads), ["gpu0 does nothing"]);
+    assert_eq!(heads[0].cause.map(|cause| cause.kind()), Some("alarm"));
+    assert_eq!((heads[0].thread.as_str(), unread(&mut net, 0, &ada)), ("alarms", 1));
+    assert_sound(&mut net, 0);
+    let letter = show(&mut net, 0, &ada, &heads[0].short);
+    assert!(letter.body.starts_with("gpu0 does nothing. What is watched"), "{}", letter.body);
+    assert_eq!(unread(&mut net, 0, &ada), 0);
+}
