@@ -15,11 +15,13 @@ mod error;
 mod file;
 mod reader;
 mod value;
+mod watching;
 
 pub use error::{Mistake, Mistakes, Place};
 pub use reader::{Origin, Row};
 use reader::{Raw, Reader};
 pub use value::{ByteSize, GpuBackend, GpuBackendError, LogFormat};
+pub use watching::{Amount, StopCommand, Watching};
 
 /// The file in the home that says what is set.
 pub const FILE: &str = "config.toml";
@@ -36,6 +38,9 @@ const OTHER_VARIABLES: [&str; 6] =
 const RETRY_MAX_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
 /// Room for the contents of other nodes' attachments: one of the largest size at least.
 const CACHE_RANGE: (ByteSize, ByteSize) = (ByteSize::mebibytes(16), ByteSize::mebibytes(1024 * 1024));
+
+/// The time that a card may be used by nobody: from one reading of it to a week.
+const GPU_IDLE_RANGE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(7 * 24 * 60 * 60));
 
 /// Something that can be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +127,30 @@ const GPU_BACKEND: Key = Key {
     flag: "--gpu-backend",
     about: "where readings of cards come from: auto (their driver), demo (made up, and called so), off",
 };
+const GPU_IDLE: Key = Key {
+    name: "watch.gpu_idle",
+    variables: &["BEADMESH_WATCH_GPU_IDLE"],
+    flag: "",
+    about: "for how long a card may be used by nobody before there is an alarm",
+};
+const COST_PER_HOUR: Key = Key {
+    name: "watch.cost_per_hour",
+    variables: &["BEADMESH_WATCH_COST_PER_HOUR"],
+    flag: "",
+    about: "what an hour costs in which the node runs, in any currency",
+};
+const BUDGET: Key = Key {
+    name: "watch.budget",
+    variables: &["BEADMESH_WATCH_BUDGET"],
+    flag: "",
+    about: "what that may cost in all; there is an alarm at 50, 80 and 100 percent of it",
+};
+const STOP_COMMAND: Key = Key {
+    name: "watch.stop_command",
+    variables: &["BEADMESH_WATCH_STOP_COMMAND"],
+    flag: "",
+    about: "what to run, without a shell, when all cards are used by nobody or the budget is spent",
+};
 const LOG_FILTER: Key = Key {
     name: "log.filter",
     variables: &[logs::LOG_VARIABLE, "RUST_LOG"],
@@ -136,7 +165,7 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 18] = [
     NODE_NAME,
     NODE_LABELS,
     MESH_NAME,
@@ -149,6 +178,10 @@ pub const KEYS: [Key; 14] = [
     API_TCP,
     FETCHED_MAX,
     GPU_BACKEND,
+    GPU_IDLE,
+    COST_PER_HOUR,
+    BUDGET,
+    STOP_COMMAND,
     LOG_FILTER,
     LOG_FORMAT,
 ];
@@ -180,6 +213,8 @@ pub struct Config {
     pub fetched_max: ByteSize,
     /// Where readings of cards come from.
     pub gpu_backend: GpuBackend,
+    /// Of what there are alarms.
+    pub watching: Watching,
     /// What is logged.
     pub log_filter: String,
     /// How it is logged.
@@ -261,6 +296,12 @@ impl Config {
                 || ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ),
             gpu_backend: reader.read(&GPU_BACKEND, value::gpu_backend, GpuBackend::default),
+            watching: Watching {
+                gpu_idle: reader.read_optional(&GPU_IDLE, |raw| value::duration(raw, GPU_IDLE_RANGE)),
+                cost_per_hour: reader.read_optional(&COST_PER_HOUR, watching::amount),
+                budget: reader.read_optional(&BUDGET, watching::amount),
+                stop_command: reader.read_optional(&STOP_COMMAND, watching::stop_command),
+            },
             log_filter: reader.read(&LOG_FILTER, value::log_filter, || logs::FILTER.to_owned()),
             log_format: reader.read(&LOG_FORMAT, value::log_format, LogFormat::default),
             rows: Vec::new(),

@@ -15,6 +15,7 @@ use ed25519_dalek::SigningKey;
 use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
 
+use crate::alarms::Spent;
 use crate::api::model::SecretText;
 use crate::bans;
 
@@ -36,6 +37,7 @@ const KEY: &str = "node.key";
 const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
+const SPENT: &str = "spent";
 const PROBE: &str = "probe";
 const BANS: &str = "bans";
 const API_TOKEN: &str = "api.token";
@@ -332,6 +334,24 @@ impl Home {
         self.write_private(BANS, bans::write(known).as_bytes())
     }
 
+    /// Returns what was spent of the budget; `None` where none has begun.
+    ///
+    /// # Errors
+    /// When the file can not be read, or holds something else.
+    pub(crate) fn spent(&self) -> Result<Option<Spent>, HomeError> {
+        let Some(kept) = self.read_private(SPENT)? else { return Ok(None) };
+        let spent = std::str::from_utf8(&kept).ok().and_then(Spent::read);
+        spent.map(Some).ok_or_else(|| HomeError::Spent { path: self.dir.join(SPENT) })
+    }
+
+    /// Keeps what was spent of the budget.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub(crate) fn keep_spent(&self, spent: Spent) -> Result<(), HomeError> {
+        self.write_private(SPENT, spent.write().as_bytes())
+    }
+
     /// Returns the port that the node listened on last time.
     pub fn saved_port(&self) -> Option<u16> {
         let bytes = self.read_private(PORT).ok().flatten()?;
@@ -390,7 +410,7 @@ impl Home {
 
     /// Returns the files that open something, and the socket; not all of them need be there.
     pub(crate) fn private_files(&self) -> Vec<PathBuf> {
-        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, METRICS_TOKEN, BANS, MEMBERSHIP, PORT];
+        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, METRICS_TOKEN, BANS, SPENT, MEMBERSHIP, PORT];
         names.iter().map(|name| self.dir.join(name)).chain([self.socket()]).collect()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! It acts and decides nothing: what is right is said by the protocol, what is remembered by the store.
 
+mod alarms;
 pub mod api;
 mod attachments;
 mod bans;

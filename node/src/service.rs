@@ -20,11 +20,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::alarms::Watcher;
 use crate::api::loopback::{self, Listener, Loopback, Patience, Tokens};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
-use crate::config::{ByteSize, Config, GpuBackend};
+use crate::config::{ByteSize, Config, GpuBackend, Watching};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, HomeError, Names};
@@ -70,6 +71,8 @@ pub struct Options {
     pub gpu_backend: GpuBackend,
     /// Words that beads can ask a machine for.
     pub labels: Vec<String>,
+    /// Of what there are alarms.
+    pub watching: Watching,
 }
 
 impl Options {
@@ -87,6 +90,7 @@ impl Options {
             ticket_file: None,
             gpu_backend: GpuBackend::default(),
             labels: Vec::new(),
+            watching: Watching::default(),
         }
     }
 }
@@ -111,6 +115,7 @@ impl From<Config> for Options {
         let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, labels, .. } = config;
         let (external, api_tcp, fetched_max) =
             (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
+        let watching = config.watching;
         Self {
             listen,
             mdns,
@@ -123,6 +128,7 @@ impl From<Config> for Options {
             ticket_file,
             gpu_backend,
             labels,
+            watching,
         }
     }
 }
@@ -289,7 +295,7 @@ impl Service {
             blobs: attachments.server(),
         };
         let driver = tokio::spawn(driver.run(events));
-        let teller = tokio::spawn(teller.run(stop.clone()));
+        let teller = tokio::spawn(tell(teller, Arc::clone(&home), options.watching, stop.clone()));
         tokio::spawn(attachments.run(stop.clone()));
         tokio::spawn(bans.run(stop.clone()));
         tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
@@ -313,6 +319,12 @@ async fn ready(core: &Core, home: &Home, human: &str, lost: bool) -> Result<Unix
     let _ = core.call(Command::Status).await;
     human::ensure(core, home, human, lost).await.map_err(OpeningError::Home)?;
     listen(&home.socket())
+}
+
+/// Tells of this machine, and watches it as its user wants, until the node is to stop.
+async fn tell(teller: Teller, home: Arc<Home>, watching: Watching, stop: CancellationToken) {
+    let watcher = Watcher::new(&teller, home, watching);
+    tokio::join!(teller.run(stop.clone()), watcher.run(stop));
 }
 
 impl Running {

@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::alarms::Watched;
 use crate::clock;
 use crate::core::Core;
 use crate::net::Handle;
@@ -68,12 +69,14 @@ pub(crate) struct Telemetry(Arc<Known>);
 struct Known {
     fleet: Fleet,
     history: History,
+    watched: Watched,
 }
 
 impl Telemetry {
     /// Begins with nothing known, and keeps measurements in the home at `dir`.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self(Arc::new(Known { fleet: Fleet::default(), history: History::at(dir.join(FOLDER)) }))
+        let (fleet, watched) = (Fleet::default(), Watched::default());
+        Self(Arc::new(Known { fleet, history: History::at(dir.join(FOLDER)), watched }))
     }
 
     /// Returns what machines said last.
@@ -84,6 +87,11 @@ impl Telemetry {
     /// Returns what was measured over time.
     pub(crate) fn history(&self) -> &History {
         &self.0.history
+    }
+
+    /// Returns how it stands with what is watched on this machine.
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.0.watched
     }
 
     /// Takes what a machine says; returns whether others should hear it, too.
@@ -179,6 +187,16 @@ impl Teller {
     /// Returns what it keeps, of this machine and of others.
     pub(crate) fn known(&self) -> &Telemetry {
         &self.known
+    }
+
+    /// Returns whose machine it is.
+    pub(crate) fn node(&self) -> NodeId {
+        self.handle.local_node_id()
+    }
+
+    /// Returns the replica of its node.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Tells until the node is to stop.

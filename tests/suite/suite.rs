@@ -34,6 +34,7 @@ mod node_killed;
 mod node_metrics;
 mod node_power;
 mod node_service;
+mod node_watch;
 mod power_loss;
 mod support;
 mod tidy;

@@ -131,6 +131,7 @@ fn troubles(body: &StatusBody) -> Vec<(&'static str, String)> {
         let entries = body.entries_from_future;
         troubles.push(("Clock", Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))));
     }
+    troubles.extend(body.alarms.iter().map(|alarm| ("Alarm", Paint::Slow.on(&text::clean_line(alarm)))));
     if !body.findings.is_empty() {
         let found = format!("{}: `beadmesh doctor` says more", body.findings.join(", "));
         troubles.push(("Store", Paint::Bad.on(&text::clean_line(&found))));
@@ -244,6 +245,7 @@ mod tests {
             api: None,
             refused: [].into(),
             findings: vec![],
+            alarms: vec![],
             removed: None,
             version: "0.1.0".into(),
             running: true,
@@ -290,6 +292,8 @@ mod tests {
         ");
         let copied = StatusBody { findings: vec!["store.cloned".into()], ..status() };
         assert!(plain(&copied, 100).contains("\nStore   store.cloned: `beadmesh doctor` says more\n"));
+        let idle = StatusBody { alarms: vec!["gpu0 is used by nobody.".into()], ..status() };
+        assert!(plain(&idle, 100).contains("\nAlarm   gpu0 is used by nobody.\n"));
         let asked = StatusBody { applicants: 2, ..status() };
         assert!(plain(&asked, 100).contains("\nJoins   2 machines wait to be approved: `beadmesh members requests`\n"));
         let alone = StatusBody { peers: vec![], running: false, ..status() };

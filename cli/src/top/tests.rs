@@ -67,6 +67,7 @@ fn status() -> StatusBody {
         api: None,
         refused: [].into(),
         findings: vec![],
+        alarms: vec![],
         peers: peers().peers,
     }
 }

@@ -63,6 +63,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         entries_from_future: status.entries_from_future,
         applicants: status.applicants,
         findings: status.copies.into_iter().map(str::to_owned).collect(),
+        alarms: api.telemetry.as_ref().map(|telemetry| telemetry.watched().alarms()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         running: api.network.is_some(),
         listen: api.network.as_ref().map(|network| network.handle.listen_addresses()).unwrap_or_default(),
@@ -143,6 +144,7 @@ async fn examine(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> 
         let view = telemetry.fleet().view(here, clock::mono());
         view.sample.map(|sample| doctor::cards(&sample, view.facts.as_deref()))
     }));
+    checks.extend(api.telemetry.as_ref().map(|telemetry| doctor::watched(telemetry.watched())).unwrap_or_default());
     let logs = request.logs.then(|| logs::recent().iter().map(|line| doctor::redacted(line)).collect());
     Ok(Said(DoctorBody { findings, grade: doctor::worst(&checks), checks, rebuilt, logs, files }))
 }

@@ -23,7 +23,7 @@ pub(super) struct Wrong {
     pub(super) remedy: String,
 }
 
-fn wrong(problem: impl Into<String>, remedy: impl Into<String>) -> Wrong {
+pub(super) fn wrong(problem: impl Into<String>, remedy: impl Into<String>) -> Wrong {
     Wrong { problem: problem.into(), remedy: remedy.into() }
 }
 

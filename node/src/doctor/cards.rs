@@ -1,8 +1,9 @@
-//! The check of this machine's cards: how it stands with them, and what to do.
+//! The checks of this machine's cards and of what is watched: how it stands with them, and what to do.
 
 use beadmesh_protocol::sample::gpu::{Backend, Health, State};
 use beadmesh_protocol::sample::{Facts, Sample};
 
+use crate::alarms::Watched;
 use crate::api::model::Check;
 
 const ID: &str = "gpu.state";
@@ -31,6 +32,16 @@ pub(crate) fn check(sample: &Sample, facts: Option<&Facts>) -> Check {
             Check::warn(ID, format!("Cards: {state}{lost}."), state.advice().unwrap_or_default())
         }
     }
+}
+
+/// Returns a row for each thing that is watched on this machine, by the key that asks for it.
+pub(crate) fn watched(watched: &Watched) -> Vec<Check> {
+    let row = |(key, (told, is_alarm)): (&'static str, (String, bool))| match (key, is_alarm) {
+        (_, false) => Check::ok(key, told),
+        ("watch.gpu_idle", true) => Check::warn(key, told, "give them work, or stop the machine"),
+        (_, true) => Check::warn(key, told, "stop the machine, or raise `watch.budget`"),
+    };
+    watched.checks().into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -77,6 +77,12 @@ pub enum HomeError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of what was spent holds something else.
+    #[error("{} does not say what was spent", path.display())]
+    Spent {
+        /// The file.
+        path: PathBuf,
+    },
     /// The path of the socket is longer than the kernel takes.
     #[error("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES_MAX} are possible: {}", path.display())]
     SocketPath {
@@ -109,9 +115,12 @@ impl HomeError {
             Self::NotOurs { .. } | Self::TooOpen { .. } => "refused",
             Self::HalfRestored { .. } => "conflict",
             Self::Nowhere | Self::SocketPath { .. } => "usage",
-            Self::Io { .. } | Self::KeyBytes { .. } | Self::ApiToken { .. } | Self::Bans { .. } | Self::Random => {
-                "internal"
-            }
+            Self::Io { .. }
+            | Self::KeyBytes { .. }
+            | Self::ApiToken { .. }
+            | Self::Bans { .. }
+            | Self::Spent { .. }
+            | Self::Random => "internal",
         }
     }
 
@@ -129,6 +138,7 @@ impl HomeError {
             }
             Self::ApiToken { path } => format!("remove {}: the next start makes another", path.display()),
             Self::Bans { path } => format!("mend or remove {}: without it nobody is kept out", path.display()),
+            Self::Spent { path } => format!("mend or remove {}: without it the budget begins anew", path.display()),
             Self::HalfRestored { path } => {
                 format!("run `beadmesh restore` again, or remove {} to begin a new node", path.display())
             }

@@ -11,6 +11,7 @@ use beadmesh_protocol::sample::gpu::{Health, Process, State, Xid};
 use beadmesh_protocol::sample::{Facts, Said, Sample, Stamp, Telemetry};
 use tokio::sync::broadcast;
 
+use crate::alarms::Alarm;
 use crate::pace::{Pace, Taken};
 
 /// How often one node may speak of its machine: a burst, which waits for nobody, then twice a second.
@@ -58,6 +59,13 @@ pub(crate) enum Change {
         gpu: u8,
         /// The number of the error.
         code: u16,
+    },
+    /// Something is watched there, and there is an alarm.
+    Alarm {
+        /// Whose.
+        node: NodeId,
+        /// Of what.
+        alarm: Alarm,
     },
 }
 
@@ -116,6 +124,12 @@ impl Fleet {
             }
         }
         true
+    }
+
+    /// Tells who watches of an alarm about a machine.
+    pub(crate) fn alarm(&self, node: NodeId, alarm: Alarm) {
+        // Nobody may be watching.
+        let _ = self.changes.send(Change::Alarm { node, alarm });
     }
 
     /// Forgets who is no member.

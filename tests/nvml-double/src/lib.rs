@@ -238,7 +238,9 @@ extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: Handle, place: *mut Memory) -> 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetUtilizationRates(handle: Handle, place: *mut Utilization) -> c_uint {
     Machine::now().linger();
-    answer(handle, place, |card| card.told(Utilization { gpu: 97, memory: 41 }))
+    let busy =
+        if Machine::now().is_idle() { Utilization { gpu: 3, memory: 0 } } else { Utilization { gpu: 97, memory: 41 } };
+    answer(handle, place, |card| card.told(busy))
 }
 
 /// `nvmlDeviceGetEncoderUtilization`.
@@ -324,7 +326,7 @@ extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(handle: Handle, slice: c_uint,
     })
 }
 
-/// `nvmlDeviceGetComputeRunningProcesses_v3`: this very process.
+/// `nvmlDeviceGetComputeRunningProcesses_v3`: this very process, unless the machine idles.
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     handle: Handle,
@@ -332,6 +334,10 @@ extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     processes: *mut Process,
 ) -> c_uint {
     code(card(handle).and_then(|card| card.told(())).and_then(|()| {
+        if Machine::now().is_idle() {
+            put(count, 0);
+            return Ok(());
+        }
         // SAFETY: the caller says how many it has room for.
         let room = unsafe { count.replace(1) };
         if room == 0 {

@@ -73,6 +73,11 @@ impl Machine {
         self.name == "full"
     }
 
+    /// Returns whether nobody uses any card.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.name == "idle"
+    }
+
     /// Returns a card, unless there is none or it fell off the bus: of a machine that loses one, the last.
     pub(crate) fn card(&self, index: usize) -> Result<Card, Code> {
         if index >= self.count() {

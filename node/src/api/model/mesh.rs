@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroize;
 
 use super::FormerMember;
+use crate::alarms::Alarm;
 use crate::telemetry::Change;
 
 /// How the node and its mesh stand.
@@ -69,6 +70,9 @@ pub struct StatusBody {
     /// Stable ids of what is known to be odd without a check; the doctor says more.
     #[serde(default)]
     pub findings: Vec<String>,
+    /// What this node's user wants to be told of this machine, a sentence each: cards that idle, a budget that is spent.
+    #[serde(default)]
+    pub alarms: Vec<String>,
     /// Every other member, linked or not.
     pub peers: Vec<Peer>,
 }
@@ -409,6 +413,21 @@ pub enum Event {
         /// The number of the error in NVIDIA's list.
         code: u16,
     },
+    /// This machine idles, or its budget is being spent, as its user wants to be told.
+    Alarm {
+        /// This node.
+        node: String,
+        /// What it is about: `gpu_idle` or `budget`.
+        kind: String,
+        /// The index of the card, of a `gpu_idle`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gpu: Option<u8>,
+        /// The share of the budget that is spent, of a `budget`: 50, 80 or 100.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        percent: Option<u8>,
+        /// All of it in a sentence.
+        told: String,
+    },
 }
 
 impl Event {
@@ -428,6 +447,7 @@ impl Event {
             Self::GpuState { .. } => "gpu_state",
             Self::Gpu { .. } => "gpu",
             Self::Xid { .. } => "xid",
+            Self::Alarm { .. } => "alarm",
         }
     }
 }
@@ -475,6 +495,14 @@ impl From<Change> for Event {
                 Self::Gpu { node: node.to_string(), gpu, health: health.as_str().to_owned() }
             }
             Change::Xid { node, gpu, code } => Self::Xid { node: node.to_string(), gpu, code },
+            Change::Alarm { node, alarm } => {
+                let (gpu, percent) = match &alarm {
+                    Alarm::GpuIdle { gpu, .. } => (Some(*gpu), None),
+                    Alarm::Budget { percent, .. } => (None, Some(*percent)),
+                };
+                let (kind, told) = (alarm.kind().to_owned(), alarm.sentence());
+                Self::Alarm { node: node.to_string(), kind, gpu, percent, told }
+            }
         }
     }
 }
