@@ -286,10 +286,10 @@ impl fmt::Display for Lack {
         match self {
             Self::Unheard(need) => write!(f, "it has not said whether it has {need}"),
             Self::Cards(why) => f.write_str(why),
-            Self::Free { bytes: 0, cards, has, .. } => write!(f, "it has {has} cards of the {cards} that are needed"),
+            Self::Free { bytes: 0, cards, has, .. } => write!(f, "it has {has} of {cards} cards"),
             Self::Free { cards, bytes, has, most } => write!(
                 f,
-                "{has} of its cards have {} free, {cards} are needed; the most free on one is {}",
+                "it has {has} of {cards} cards with {} free: the most on one is {}",
                 show_bytes(*bytes),
                 near_bytes(*most)
             ),
