@@ -11,6 +11,7 @@ mod bead;
 mod demo;
 mod guard;
 mod lease;
+mod machine;
 mod mail;
 mod mesh;
 mod service;
@@ -29,6 +30,7 @@ pub(crate) use lease::{
     CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
     VotersCommand,
 };
+pub(crate) use machine::{GpuArgs, HistoryArgs};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
@@ -167,6 +169,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: GuardCommand,
     },
+    /// List the machines of the mesh, and how each fares.
+    Nodes,
+    /// List the cards of all machines.
+    Gpu(GpuArgs),
+    /// Show how a number fared on a machine: the last quarter of an hour, and the last week.
+    History(HistoryArgs),
     /// The key that can take the mesh over when its owner is lost.
     Recovery {
         /// What to do with it.

@@ -21,7 +21,9 @@ mod config;
 mod demo;
 mod doctor;
 mod down;
+mod gpu;
 mod guard;
+mod history;
 mod init;
 mod input;
 mod invite;
@@ -30,6 +32,7 @@ mod lease;
 mod login;
 mod mail;
 mod members;
+mod nodes;
 mod recovery;
 mod restore;
 mod service;
@@ -172,6 +175,9 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Lease { command } => lease::run(context, command).await,
         Command::Voters { command } => voters::run(context, command).await,
         Command::Guard { command } => guard::run(context, command).await,
+        Command::Nodes => nodes::run(context).await,
+        Command::Gpu(args) => gpu::run(context, args).await,
+        Command::History(args) => history::run(context, args).await,
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,

@@ -13,9 +13,11 @@ use crate::args::{Color, Global};
 use crate::failure::{Exit, Failure};
 
 pub(crate) mod bead;
+pub(crate) mod chart;
 pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod list;
+pub(crate) mod machine;
 pub(crate) mod paint;
 pub(crate) mod progress;
 mod report;

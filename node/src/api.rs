@@ -23,6 +23,7 @@ use crate::home::Home;
 use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::refusals::Refusals;
+use crate::telemetry::Telemetry;
 
 mod agents;
 mod attachments;
@@ -42,6 +43,7 @@ mod members;
 mod mesh;
 mod metrics;
 pub mod model;
+mod telemetry;
 
 pub use beads::PAGE_BEADS;
 pub use error::Problem;
@@ -73,6 +75,8 @@ pub(crate) struct Api {
     pub(crate) refusals: Arc<Refusals>,
     /// Who is kept out; a single command has no say in it.
     pub(crate) bans: Option<Arc<Bans>>,
+    /// What is known of machines; a single command knows of none.
+    pub(crate) telemetry: Option<Telemetry>,
     /// What the user of the home is called, where the home does not say.
     pub(crate) human: String,
 }
@@ -92,7 +96,7 @@ impl Api {
 #[openapi(
     info(title = "beadmesh", description = "Beads and mail of a mesh of nodes. Every answer is an object with `schema`. \
         Who acts is told by the headers `beadmesh-agent: NAME` and `authorization: Bearer TOKEN`."),
-    tags((name = "beads"), (name = "leases"), (name = "agents"), (name = "mail"), (name = "mesh"), (name = "node"))
+    tags((name = "beads"), (name = "leases"), (name = "agents"), (name = "mail"), (name = "mesh"), (name = "machines"), (name = "node"))
 )]
 struct Described;
 
@@ -124,6 +128,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(mesh::routes())
         .merge(login::routes())
         .merge(bans::routes())
+        .merge(telemetry::routes())
         .merge(events::routes())
         .merge(metrics::routes())
 }

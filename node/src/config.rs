@@ -19,7 +19,7 @@ mod value;
 pub use error::{Mistake, Mistakes, Place};
 pub use reader::{Origin, Row};
 use reader::{Raw, Reader};
-pub use value::{ByteSize, LogFormat};
+pub use value::{ByteSize, GpuBackend, GpuBackendError, LogFormat};
 
 /// The file in the home that says what is set.
 pub const FILE: &str = "config.toml";
@@ -110,6 +110,12 @@ const FETCHED_MAX: Key = Key {
     flag: "",
     about: "room for attachments that were fetched from other nodes; what was not read for longest goes first",
 };
+const GPU_BACKEND: Key = Key {
+    name: "gpu.backend",
+    variables: &["BEADMESH_GPU_BACKEND"],
+    flag: "--gpu-backend",
+    about: "where readings of cards come from: auto (their driver), demo (made up, and called so), off",
+};
 const LOG_FILTER: Key = Key {
     name: "log.filter",
     variables: &[logs::LOG_VARIABLE, "RUST_LOG"],
@@ -124,7 +130,7 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 12] = [
+pub const KEYS: [Key; 13] = [
     NODE_NAME,
     MESH_NAME,
     TICKET_FILE,
@@ -135,6 +141,7 @@ pub const KEYS: [Key; 12] = [
     RETRY_MAX,
     API_TCP,
     FETCHED_MAX,
+    GPU_BACKEND,
     LOG_FILTER,
     LOG_FORMAT,
 ];
@@ -162,6 +169,8 @@ pub struct Config {
     pub api_tcp: Option<SocketAddr>,
     /// Room for attachments that were fetched from other nodes.
     pub fetched_max: ByteSize,
+    /// Where readings of cards come from.
+    pub gpu_backend: GpuBackend,
     /// What is logged.
     pub log_filter: String,
     /// How it is logged.
@@ -187,6 +196,8 @@ pub struct Flags {
     pub ticket_file: Option<PathBuf>,
     /// Where the API answers over TCP too.
     pub api_tcp: Option<SocketAddr>,
+    /// Where readings of cards come from.
+    pub gpu_backend: Option<GpuBackend>,
 }
 
 impl Config {
@@ -239,6 +250,7 @@ impl Config {
                 |raw| value::byte_size(raw, CACHE_RANGE),
                 || ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ),
+            gpu_backend: reader.read(&GPU_BACKEND, value::gpu_backend, GpuBackend::default),
             log_filter: reader.read(&LOG_FILTER, value::log_filter, || logs::FILTER.to_owned()),
             log_format: reader.read(&LOG_FORMAT, value::log_format, LogFormat::default),
             rows: Vec::new(),
@@ -258,7 +270,8 @@ impl Flags {
         let relaying = self.relaying.map(|relaying| (RELAY.name, Raw::Text(relaying.as_str().to_owned())));
         let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
         let api = self.api_tcp.map(|address| (API_TCP.name, Raw::Text(address.to_string())));
-        [listen, mdns, ticket, relaying, external, api].into_iter().flatten().collect()
+        let gpu = self.gpu_backend.map(|backend| (GPU_BACKEND.name, Raw::Text(backend.as_str().to_owned())));
+        [listen, mdns, ticket, relaying, external, api, gpu].into_iter().flatten().collect()
     }
 }
 

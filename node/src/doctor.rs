@@ -7,10 +7,12 @@ use crate::config::{Config, Mistakes};
 use crate::home::Home;
 
 mod bundle;
+mod cards;
 mod machine;
 mod mesh;
 
 pub use bundle::{inventory, redact, redacted};
+pub(crate) use cards::check as cards;
 pub(crate) use mesh::{Mesh, checks as mesh_checks};
 
 /// What is looked for in the records, how bad it is, and what is said where there is nothing of it.

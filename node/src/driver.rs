@@ -23,6 +23,7 @@ use crate::core::{Core, Sink};
 use crate::home::Home;
 use crate::net::{self, Event, Events, Handle, JoinStream, SendError};
 use crate::refusals::{Refusal, Refusals};
+use crate::telemetry::Telemetry;
 
 mod announce;
 mod inbound;
@@ -159,6 +160,7 @@ pub(crate) struct Driver {
     pub(crate) home: Arc<Home>,
     pub(crate) links: Arc<Links>,
     pub(crate) blobs: Server,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Driver {
@@ -169,7 +171,12 @@ impl Driver {
         let joins = Arc::new(Semaphore::new(JOINS_MAX));
         let (addresses, announced) = watch::channel(self.handle.listen_addresses());
         let (heard, hearing) = mpsc::channel(NOTICES_MAX);
-        tokio::spawn(notices::run(self.core.clone(), Arc::clone(&self.links), hearing));
+        let hearer = notices::Hearer {
+            core: self.core.clone(),
+            links: Arc::clone(&self.links),
+            telemetry: self.telemetry.clone(),
+        };
+        tokio::spawn(hearer.run(hearing));
         let messages = events.take_leases();
         tokio::spawn(leases::run(self.core.clone(), self.handle.clone(), Arc::clone(&self.links), messages));
         let announcer = tokio::spawn(announce::run(self.core.clone(), announced));
@@ -219,22 +226,26 @@ impl Driver {
                     }
                 }
                 Event::Room { link } => debug!(%link, "room again"),
-                Event::JoinAsked { node, stream } => match Arc::clone(&joins).try_acquire_owned() {
-                    Ok(permit) => {
-                        let (core, links) = (self.core.clone(), Arc::clone(&self.links));
-                        tokio::spawn(async move {
-                            welcome(&core, &links.refusals, node, stream).await;
-                            drop(permit);
-                        });
-                    }
-                    Err(_) => warn!(%node, "too many ask to join at one time: not answered"),
-                },
+                Event::JoinAsked { node, stream } => self.on_join_asked(&joins, node, stream),
                 // The network bounds how many there are.
                 Event::BlobAsked { node, stream } => drop(tokio::spawn(self.blobs.clone().serve(node, stream))),
                 Event::DialFailed { node, reason } => debug!(%node, reason, "peer not reached"),
             }
         }
         announcer.abort();
+    }
+
+    fn on_join_asked(&self, joins: &Arc<Semaphore>, node: NodeId, stream: JoinStream) {
+        match Arc::clone(joins).try_acquire_owned() {
+            Ok(permit) => {
+                let (core, links) = (self.core.clone(), Arc::clone(&self.links));
+                tokio::spawn(async move {
+                    welcome(&core, &links.refusals, node, stream).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => warn!(%node, "too many ask to join at one time: not answered"),
+        }
     }
 
     fn on_listening(&self, address: &str) {

@@ -23,6 +23,7 @@ pub mod refusals;
 pub mod restore;
 pub mod service;
 pub mod systemd;
+mod telemetry;
 mod ticket_file;
 pub mod turn;
 

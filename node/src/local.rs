@@ -53,6 +53,7 @@ impl Local {
             loopback: None,
             refusals: Arc::default(),
             bans: None,
+            telemetry: None,
             human,
         });
         Ok(Self { router, recovery: opened.recovery, core })

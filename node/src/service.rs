@@ -24,7 +24,7 @@ use crate::api::loopback::{self, Listener, Loopback, Patience, Tokens};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
-use crate::config::{ByteSize, Config};
+use crate::config::{ByteSize, Config, GpuBackend};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, HomeError, Names};
@@ -35,6 +35,7 @@ use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
 use crate::refusals::Refusals;
 use crate::systemd::{self, Notifier};
+use crate::telemetry::Teller;
 use crate::ticket_file;
 use crate::turn::{self, Turn, TurnError};
 
@@ -65,6 +66,8 @@ pub struct Options {
     pub fetched_max: ByteSize,
     /// Where a ticket lies, or will, by which a node that is alone joins a mesh.
     pub ticket_file: Option<PathBuf>,
+    /// Where readings of cards come from.
+    pub gpu_backend: GpuBackend,
 }
 
 impl Options {
@@ -80,6 +83,7 @@ impl Options {
             retry_max: net::Timing::default().retry_max,
             fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ticket_file: None,
+            gpu_backend: GpuBackend::default(),
         }
     }
 }
@@ -101,10 +105,10 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, relaying, retry_max, .. } = config;
+        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, .. } = config;
         let (external, api_tcp, fetched_max) =
             (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
-        Self { listen, mdns, relaying, external, api_tcp, names, retry_max, fetched_max, ticket_file }
+        Self { listen, mdns, relaying, external, api_tcp, names, retry_max, fetched_max, ticket_file, gpu_backend }
     }
 }
 
@@ -205,6 +209,7 @@ pub struct Running {
     /// Answer on the socket, and over TCP where that is wanted.
     servers: Vec<JoinHandle<io::Result<()>>>,
     driver: JoinHandle<()>,
+    teller: JoinHandle<()>,
     notifier: Notifier,
 }
 
@@ -234,43 +239,45 @@ impl Service {
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), sink).map_err(OpeningError::Thread)?;
         let network = Network::new(handle.clone(), opened.names.node);
         let stop = CancellationToken::new();
-        let (network_handle, home_path) = (network.clone(), Arc::clone(&home));
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
-        let api = Api {
+        let teller = Teller::start(core.clone(), handle.clone(), home.dir(), options.gpu_backend.into());
+        let teller = teller.map_err(OpeningError::Thread)?;
+        let telemetry = teller.known().clone();
+        let router = api::router(Api {
             metrics: Arc::new(Metrics::new(core.meter())),
             core: core.clone(),
-            home: home_path,
+            home: Arc::clone(&home),
             attachments: attachments.clone(),
-            network: Some(network_handle),
+            network: Some(network.clone()),
             stop: stop.clone(),
             loopback: tcp.as_ref().map(|(_, loopback)| Arc::clone(loopback)),
             refusals: Arc::clone(&refusals),
             bans: Some(Arc::clone(&bans)),
+            telemetry: Some(telemetry.clone()),
             human: human.clone(),
-        };
-        let router = api::router(api);
+        });
         // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store
         // that fails here ends the core, which the caller hears of as of any later failure.
         let _ = core.call(Command::Status).await;
         let registered = human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home);
-        let listener = match registered.map_err(ServiceError::from).and_then(|()| listen(&home.socket())) {
-            Ok(listener) => listener,
-            Err(error) => {
-                handle.shutdown().await;
-                core.stop().await;
-                return Err(error);
-            }
-        };
+        let listening = registered.map_err(ServiceError::from).and_then(|()| listen(&home.socket()));
+        if listening.is_err() {
+            handle.shutdown().await;
+            core.stop().await;
+        }
+        let listener = listening?;
         let servers = serve(listener, tcp, &router, &stop);
         let driver = Driver {
             core: core.clone(),
             handle,
+            telemetry,
             home: Arc::clone(&home),
             links: Arc::clone(&links),
             blobs: attachments.server(),
         };
         let driver = tokio::spawn(driver.run(events));
+        let teller = tokio::spawn(teller.run(stop.clone()));
         tokio::spawn(attachments.run(stop.clone()));
         tokio::spawn(bans.run(stop.clone()));
         tokio::spawn(keep_membership(core.clone(), Arc::clone(&home), stop.clone()));
@@ -282,7 +289,8 @@ impl Service {
             network.handle.listening(LISTEN_PATIENCE).await;
         }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
-        Ok(Running { router, core, home, network, links, stop, servers, driver, notifier: Notifier::default() })
+        let notifier = Notifier::default();
+        Ok(Running { router, core, home, network, links, stop, servers, driver, teller, notifier })
     }
 }
 
@@ -365,6 +373,9 @@ impl Running {
         self.network.handle.shutdown().await;
         if timeout(GRACE, self.driver).await.is_err() {
             warn!("the network's events are given up");
+        }
+        if timeout(GRACE, self.teller).await.is_err() {
+            warn!("what reads this machine is given up");
         }
         match self.core.stop().await {
             State::Failed(reason) => Err(ServiceError::Store(reason)),

@@ -27,6 +27,7 @@ mod node_backup;
 mod node_clone;
 mod node_disk;
 mod node_doctor;
+mod node_gpu;
 mod node_killed;
 mod node_metrics;
 mod node_power;

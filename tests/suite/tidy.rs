@@ -7,17 +7,26 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// What each crate may depend on of ours.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("beadmesh-protocol", &[]),
     ("beadmesh-store", &["beadmesh-protocol"]),
     ("beadmesh-node", &["beadmesh-protocol", "beadmesh-store"]),
     ("beadmesh-sim", &["beadmesh-protocol", "beadmesh-store"]),
     ("beadmesh", &["beadmesh-node", "beadmesh-sim"]),
+    ("beadmesh-nvml-double", &[]),
     ("beadmesh-power-loss", &[]),
     ("beadmesh-fuzz", &["beadmesh-protocol"]),
     (
         "beadmesh-tests",
-        &["beadmesh", "beadmesh-node", "beadmesh-power-loss", "beadmesh-protocol", "beadmesh-sim", "beadmesh-store"],
+        &[
+            "beadmesh",
+            "beadmesh-node",
+            "beadmesh-nvml-double",
+            "beadmesh-power-loss",
+            "beadmesh-protocol",
+            "beadmesh-sim",
+            "beadmesh-store",
+        ],
     ),
 ];
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use beadmesh_node::api::model::Role;
-use beadmesh_node::config::Flags;
+use beadmesh_node::config::{Flags, GpuBackend};
 use beadmesh_node::net::Relaying;
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -48,6 +48,9 @@ pub(crate) struct SetFlags {
     /// Answer the API on this address of this machine too, such as 127.0.0.1:7118; who asks there needs the home's token.
     #[arg(long, value_name = "ADDR", value_parser = value::api_address)]
     pub(crate) api_tcp: Option<SocketAddr>,
+    /// Where readings of cards come from: auto, which is their driver; demo, which makes cards up and calls them so; or off.
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) gpu_backend: Option<GpuBackend>,
 }
 
 impl SetFlags {
@@ -63,6 +66,7 @@ impl SetFlags {
             external: Some(self.external.clone()).filter(|addresses| !addresses.is_empty()),
             ticket_file: self.ticket_file.as_ref().map(absolute),
             api_tcp: self.api_tcp,
+            gpu_backend: self.gpu_backend,
         }
     }
 }

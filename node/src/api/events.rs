@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures::{Stream, stream};
+use tokio::sync::broadcast::Receiver;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::model::{Answer, Event};
+use crate::telemetry::Change;
 
 /// Time between two signs of life on a stream without events.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -32,18 +34,27 @@ async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<sse::Ev
             }
         }
     };
-    let stream = stream::unfold((api.core.events(), Box::pin(ended)), |(mut changes, mut ended)| async move {
-        tokio::select! {
+    let machines = api.telemetry.as_ref().map(|telemetry| telemetry.fleet().changes());
+    let state = (api.core.events(), machines, Box::pin(ended));
+    let stream = stream::unfold(state, |(mut changes, mut machines, mut ended)| async move {
+        let event = tokio::select! {
             // What happened before the end is told before the end.
             biased;
-            change = changes.recv() => {
-                let event = Event::from(change.ok()?);
-                Some((Ok(frame(&event)), (changes, ended)))
-            }
-            () = &mut ended => None,
-        }
+            change = changes.recv() => Event::from(change.ok()?),
+            change = next(&mut machines) => Event::from(change?),
+            () = &mut ended => return None,
+        };
+        Some((Ok(frame(&event)), (changes, machines, ended)))
     });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL))
+}
+
+/// Waits for the next change of a machine; for good where none is known.
+async fn next(machines: &mut Option<Receiver<Change>>) -> Option<Change> {
+    match machines {
+        Some(machines) => machines.recv().await.ok(),
+        None => std::future::pending().await,
+    }
 }
 
 fn frame(event: &Event) -> sse::Event {

@@ -117,6 +117,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// The node and the metric that a path names.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// The node.
+    pub(super) node: String,
+    /// What is measured.
+    pub(super) metric: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Measured {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path((node, metric)) = path.map_err(|error| {
+            let hint = "write the node's name or id, and the metric, percent-encoded";
+            Problem::new(StatusCode::BAD_REQUEST, "usage", error.body_text(), hint)
+        })?;
+        Ok(Self { node, metric })
+    }
+}
+
 /// The attachment that a path names.
 #[derive(Debug)]
 pub(super) struct AttachmentRef {

@@ -21,7 +21,7 @@ use super::model::{
 use super::{Api, unexpected};
 use crate::config::{Config, Flags};
 use crate::net::Way;
-use crate::{doctor, logs};
+use crate::{clock, doctor, logs};
 
 type Told<T> = Result<Said<T>, Problem>;
 
@@ -126,6 +126,7 @@ async fn examine(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> 
         Answer::Voters(voters) => voters,
         other => return Err(unexpected(&other)),
     };
+    let here = status.node;
     let mesh = doctor::Mesh { status, members, voters };
     let mut checks = doctor::mesh_checks(api.network.as_ref(), &mesh).await;
     checks.extend(doctor::records(&findings));
@@ -137,6 +138,10 @@ async fn examine(State(api): State<Api>, Json(request): Json<DoctorRequest>) -> 
     });
     let (local, files) = looked.await.map_err(|_| Problem::internal("the home was not looked at to the end"))?;
     checks.extend(local);
+    checks.extend(api.telemetry.as_ref().and_then(|telemetry| {
+        let view = telemetry.fleet().view(here, clock::mono());
+        view.sample.map(|sample| doctor::cards(&sample, view.facts.as_deref()))
+    }));
     let logs = request.logs.then(|| logs::recent().iter().map(|line| doctor::redacted(line)).collect());
     Ok(Said(DoctorBody { findings, grade: doctor::worst(&checks), checks, rebuilt, logs, files }))
 }

@@ -15,6 +15,7 @@ mod member;
 mod mesh;
 mod query;
 mod request;
+mod telemetry;
 
 pub use beadmesh_protocol::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, LETTER_BODY_BYTES_MAX};
 pub use beadmesh_protocol::mail::Importance;
@@ -47,6 +48,11 @@ pub use request::{
     BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,
     INVITE_TTL_S_MAX, INVITE_USES_MAX, InviteRequest, JoinRequest, NewDep, ProjectRequest, ResolveRequest,
     UndepRequest, WordsRequest,
+};
+
+pub use telemetry::{
+    Battery, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, NodesBody, Pcie, Point,
+    Remapped, Xid,
 };
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use beadmesh_protocol::sample::gpu::Backend;
 
 use super::reader::{Raw, Shown};
 use crate::api::loopback::parse_address;
@@ -81,6 +83,53 @@ impl LogFormat {
     }
 }
 
+/// Where readings of cards come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GpuBackend {
+    /// The driver of the cards, where there is one.
+    #[default]
+    Auto,
+    /// Nothing: cards that are made up.
+    Demo,
+    /// Nowhere.
+    Off,
+}
+
+/// The text names no place that readings of cards come from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of auto, demo and off")]
+pub struct GpuBackendError(String);
+
+impl GpuBackend {
+    /// Returns the word that it is written as.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Demo => "demo",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl FromStr for GpuBackend {
+    type Err = GpuBackendError;
+
+    fn from_str(text: &str) -> Result<Self, GpuBackendError> {
+        let found = [Self::Auto, Self::Demo, Self::Off].into_iter().find(|backend| backend.as_str() == text);
+        found.ok_or_else(|| GpuBackendError(text.to_owned()))
+    }
+}
+
+impl From<GpuBackend> for Backend {
+    fn from(backend: GpuBackend) -> Self {
+        match backend {
+            GpuBackend::Auto => Self::Nvml,
+            GpuBackend::Demo => Self::Demo,
+            GpuBackend::Off => Self::Off,
+        }
+    }
+}
+
 /// Reads what people call a node or a mesh.
 pub(super) fn name(raw: &Raw) -> Result<String, Wrong> {
     let name = text(raw, "a name in quotes, such as \"gpu-box\"")?.trim();
@@ -124,6 +173,12 @@ pub(super) fn relaying(raw: &Raw) -> Result<Relaying, Wrong> {
         _ => None,
     };
     read.ok_or_else(|| wrong(format!("{raw} is none of true, false and auto"), remedy))
+}
+
+/// Reads where readings of cards come from.
+pub(super) fn gpu_backend(raw: &Raw) -> Result<GpuBackend, Wrong> {
+    let remedy = "write \"auto\", \"demo\" or \"off\"";
+    text(raw, remedy)?.parse().map_err(|error: GpuBackendError| wrong(error.to_string(), remedy))
 }
 
 /// Reads an address of this machine alone.
@@ -236,6 +291,12 @@ impl Shown for SocketAddr {
 }
 
 impl Shown for LogFormat {
+    fn text(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Shown for GpuBackend {
     fn text(&self) -> String {
         self.as_str().to_owned()
     }

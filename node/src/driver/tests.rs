@@ -76,7 +76,8 @@ async fn frames_reach_the_replica_in_order_and_a_broken_one_ends_the_link() {
     let core = Core::start(Witness(witness), MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
     let blobs = Attachments::new(&home, core.clone(), None).server();
-    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs };
+    let telemetry = Telemetry::new(home.dir());
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry };
     let run = tokio::spawn(driver.run(events));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
     peer.set_members([(here.local_node_id(), addresses(&here).await)].into());
@@ -125,7 +126,8 @@ async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
     let core = Core::start(Witness(witness), MESH, &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
     let blobs = Attachments::new(&home, core.clone(), None).server();
-    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs };
+    let telemetry = Telemetry::new(home.dir());
+    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry };
     let run = tokio::spawn(driver.run(events));
     peer.set_topic(notice::topic(MESH));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
@@ -217,7 +219,8 @@ impl Whole {
         let core = Core::start(talker, MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
         let home = Arc::new(Home::open(temp.path()).unwrap());
         let blobs = Attachments::new(&home, core.clone(), None).server();
-        let driver = Driver { core, handle: handle.clone(), home, links: Arc::clone(&links), blobs };
+        let telemetry = Telemetry::new(home.dir());
+        let driver = Driver { core, handle: handle.clone(), home, links: Arc::clone(&links), blobs, telemetry };
         let run = tokio::spawn(driver.run(events));
         Self { handle, told, links, run, _home: temp }
     }

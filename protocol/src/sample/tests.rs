@@ -13,6 +13,10 @@ fn bytes(value: &impl Serialize) -> usize {
     postcard::to_stdvec(value).unwrap().len()
 }
 
+fn small(count: usize) -> u8 {
+    u8::try_from(count).unwrap()
+}
+
 /// A card on which everything is as large as it may be.
 fn fullest() -> gpu::Sample {
     gpu::Sample {
@@ -170,7 +174,7 @@ fn all_that_may_be_said_fits_a_notice() {
         agent: Some(text.clone()),
         memory_mib: Some(MEMORY_MIB_MAX),
     };
-    let mut processes: Vec<_> = (0..PROCESSES_MAX as u32).map(process).collect();
+    let mut processes: Vec<_> = (0..small(PROCESSES_MAX).into()).map(process).collect();
     processes.reverse();
     let slice = |number: usize| gpu::SliceFacts {
         gpu: u8::try_from(number / 7).unwrap(),
@@ -179,10 +183,10 @@ fn all_that_may_be_said_fits_a_notice() {
         name: long.clone(),
         memory_mib: Some(MEMORY_MIB_MAX),
     };
-    let mut facts = facts(GPUS_MAX as u8);
+    let mut facts = facts(small(GPUS_MAX));
     facts.gpus.iter_mut().for_each(|gpu| gpu.name.clone_from(&text));
     facts.slices = (0..SLICES_MAX).map(slice).collect();
-    let mut cards: Vec<_> = (0..GPUS_MAX as u8).map(|index| gpu::Sample { index, ..fullest() }).collect();
+    let mut cards: Vec<_> = (0..small(GPUS_MAX)).map(|index| gpu::Sample { index, ..fullest() }).collect();
     cards.sort_by_key(|card| card.index);
     for words in [Said::Facts(facts), Said::Processes(processes), Said::Sample(sample(cards))] {
         let telemetry = said(words);
@@ -211,7 +215,7 @@ fn what_is_out_of_bounds_is_refused_with_its_field() {
 
 #[test]
 fn too_many_of_anything_or_out_of_order_is_refused() {
-    let many = (0..=GPUS_MAX as u8).map(at_work).collect();
+    let many = (0..=small(GPUS_MAX)).map(at_work).collect();
     assert_eq!(
         refused(Said::Sample(sample(many))),
         SampleError::TooMany { what: "cards", count: GPUS_MAX + 1, max: GPUS_MAX }
@@ -219,7 +223,7 @@ fn too_many_of_anything_or_out_of_order_is_refused() {
     assert_eq!(refused(Said::Sample(sample(vec![at_work(1), at_work(0)]))), SampleError::Order("cards"));
     assert_eq!(refused(Said::Sample(sample(vec![at_work(1), at_work(1)]))), SampleError::Order("cards"));
     let process = |pid| gpu::Process { pid, ..gpu::Process::default() };
-    let many = (0..=PROCESSES_MAX as u32).map(process).collect();
+    let many = (0..=small(PROCESSES_MAX).into()).map(process).collect();
     assert!(matches!(refused(Said::Processes(many)), SampleError::TooMany { what: "processes", .. }));
     assert_eq!(refused(Said::Processes(vec![process(7), process(7)])), SampleError::Order("processes"));
 }

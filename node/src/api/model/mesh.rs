@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroize;
 
 use super::FormerMember;
+use crate::telemetry::Change;
 
 /// How the node and its mesh stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -365,6 +366,36 @@ pub enum Event {
         /// The peer.
         node: String,
     },
+    /// A machine of the mesh stands otherwise with its cards.
+    GpuState {
+        /// Whose they are.
+        node: String,
+        /// How it stands now, such as `stalled`.
+        state: String,
+        /// How it stood.
+        was: String,
+        /// What to do about it; absent where there is nothing to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        advice: Option<String>,
+    },
+    /// It stands otherwise with one card of a machine.
+    Gpu {
+        /// Whose it is.
+        node: String,
+        /// Its index there.
+        gpu: u8,
+        /// How it stands now: `ok`, `lost`, `no_permission` or `failed`.
+        health: String,
+    },
+    /// The driver of a machine has reported an error of a card.
+    Xid {
+        /// Whose it is.
+        node: String,
+        /// Its index there.
+        gpu: u8,
+        /// The number of the error in NVIDIA's list.
+        code: u16,
+    },
 }
 
 impl Event {
@@ -380,6 +411,9 @@ impl Event {
             Self::PeerUp { .. } => "peer_up",
             Self::PeerDown { .. } => "peer_down",
             Self::PeerSettled { .. } => "peer_settled",
+            Self::GpuState { .. } => "gpu_state",
+            Self::Gpu { .. } => "gpu",
+            Self::Xid { .. } => "xid",
         }
     }
 }
@@ -409,6 +443,23 @@ impl From<replica::Event> for Event {
             replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },
             replica::Event::PeerDown(node) => Self::PeerDown { node: node.to_string() },
             replica::Event::PeerSettled(node) => Self::PeerSettled { node: node.to_string() },
+        }
+    }
+}
+
+impl From<Change> for Event {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::State { node, state, was } => Self::GpuState {
+                node: node.to_string(),
+                state: state.to_string(),
+                was: was.to_string(),
+                advice: state.advice().map(str::to_owned),
+            },
+            Change::Card { node, gpu, health } => {
+                Self::Gpu { node: node.to_string(), gpu, health: health.as_str().to_owned() }
+            }
+            Change::Xid { node, gpu, code } => Self::Xid { node: node.to_string(), gpu, code },
         }
     }
 }

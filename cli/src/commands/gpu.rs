@@ -1,0 +1,70 @@
+//! `beadmesh gpu`: the cards of all machines.
+
+use std::time::Duration;
+
+use beadmesh_node::api::model::GpusBody;
+use tokio::signal::ctrl_c;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Context;
+use crate::args::GpuArgs;
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::machine;
+
+/// Time between two looks: that of samples.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What makes a terminal begin anew at its upper left corner.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+/// Shows cards once, or again and again.
+pub(super) async fn run(context: &mut Context, args: GpuArgs) -> Result<(), Failure> {
+    let mut client = context.node().await?;
+    if !args.watch {
+        return show(context, &mut client, args.node.as_deref()).await;
+    }
+    let mut looks = interval(WATCH_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ctrl_c() => return Ok(()),
+            _ = looks.tick() => {}
+        }
+        if context.printer.columns.is_some() && !context.printer.json {
+            context.printer.bytes(CLEAR.as_bytes())?;
+        }
+        show(context, &mut client, args.node.as_deref()).await?;
+        context.printer.flush()?;
+    }
+}
+
+async fn show(context: &mut Context, client: &mut Client, node: Option<&str>) -> Result<(), Failure> {
+    let mut body: GpusBody = client.get("/v1/gpus").await?;
+    if let Some(node) = node {
+        only(&mut body, node)?;
+    }
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    for line in machine::gpus(&body.gpus, printer.columns) {
+        printer.line(line)?;
+    }
+    for line in machine::remarks(&body, printer.text_columns()) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+/// Leaves the cards of one node.
+fn only(body: &mut GpusBody, node: &str) -> Result<(), Failure> {
+    body.nodes.retain(|found| found.node.name == node || found.node.id == node);
+    let names: Vec<&str> = body.nodes.iter().map(|found| found.node.name.as_str()).collect();
+    if names.is_empty() {
+        let failure = Failure::new(Exit::NotFound, "not_found", format!("there is no member {node:?}"));
+        return Err(failure.hint("`beadmesh members` lists them"));
+    }
+    body.gpus.retain(|gpu| names.contains(&gpu.node.as_str()));
+    Ok(())
+}
