@@ -30,14 +30,14 @@ pub(crate) use lease::{
     CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
     VotersCommand,
 };
-pub(crate) use machine::{ContainersArgs, ContainersCommand, GpuArgs, HistoryArgs};
+pub(crate) use machine::{ContainersArgs, ContainersCommand, GpuArgs, GpuCommand, HistoryArgs, PickArgs};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
 };
 pub(crate) use mesh::{
-    BanArgs, ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, MembersArgs, MembersCommand, PeersCommand,
-    RecoveryCommand, Sure, UnbanArgs, UpArgs,
+    BanArgs, ConfigArgs, ConfigCommand, InviteArgs, InviteCommand, JoinArgs, KeyArgs, MembersArgs, MembersCommand,
+    PeersCommand, RecoveryCommand, Sure, UnbanArgs, UpArgs,
 };
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};

@@ -36,6 +36,7 @@ mod events;
 mod export;
 mod extract;
 mod import;
+mod invites;
 mod leases;
 mod login;
 pub(crate) mod loopback;
@@ -44,6 +45,7 @@ mod members;
 mod mesh;
 mod metrics;
 pub mod model;
+mod placement;
 mod telemetry;
 
 pub use beads::PAGE_BEADS;
@@ -126,6 +128,8 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(attachments::routes())
         .merge(backup::routes())
         .merge(members::routes())
+        .merge(invites::routes())
+        .merge(placement::routes())
         .merge(mesh::routes())
         .merge(login::routes())
         .merge(bans::routes())
@@ -179,6 +183,7 @@ fn unexpected(answer: &Answer) -> Problem {
         Answer::Member(_) => "a member",
         Answer::Removed(_) => "a removal",
         Answer::Invites(_) => "invites",
+        Answer::Applicants(_) => "applicants",
         Answer::Project(_) => "a project",
         Answer::Bead(_) => "a bead",
         Answer::Beads(_) => "beads",

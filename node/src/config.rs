@@ -56,6 +56,12 @@ const NODE_NAME: Key = Key {
     flag: "",
     about: "what this node is called in meshes that it founds or joins from now on",
 };
+const NODE_LABELS: Key = Key {
+    name: "node.labels",
+    variables: &["BEADMESH_NODE_LABELS"],
+    flag: "",
+    about: "words that beads can ask a machine for, such as a100 or site/berlin",
+};
 const MESH_NAME: Key = Key {
     name: "mesh.name",
     variables: &["BEADMESH_MESH_NAME"],
@@ -136,8 +142,9 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 15] = [
     NODE_NAME,
+    NODE_LABELS,
     MESH_NAME,
     TICKET_FILE,
     LISTEN,
@@ -160,6 +167,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What node and mesh are called.
     pub names: Names,
+    /// Words that beads can ask a machine for, in order.
+    pub labels: Vec<String>,
     /// Where a ticket lies, or will, by which a node that is alone joins a mesh.
     pub ticket_file: Option<PathBuf>,
     /// Where to listen; by default on the port used last time.
@@ -245,6 +254,7 @@ impl Config {
                 mesh: reader.read(&MESH_NAME, value::name, host_name),
                 human: human_name(user),
             },
+            labels: reader.read(&NODE_LABELS, value::labels, Vec::new),
             ticket_file: reader.read_optional(&TICKET_FILE, value::path),
             listen: reader.read_optional(&LISTEN, value::addresses),
             mdns: reader.read(&MDNS, value::switch, || true),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use beadmesh_protocol::id::NodeId;
-use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest};
+use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, fingerprint};
 use beadmesh_protocol::notice;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command};
@@ -282,6 +282,9 @@ async fn welcome(core: &Core, refusals: &Refusals, node: NodeId, mut stream: Joi
     };
     match &answer {
         JoinAnswer::Welcome(_) => info!(%node, "let in"),
+        JoinAnswer::Refused(JoinRefusal::Pending) => {
+            info!(%node, fingerprint = fingerprint(node), "waits to be approved");
+        }
         JoinAnswer::Refused(refusal) => {
             refusals.count(Refusal::Join);
             info!(%node, %refusal, "not let in");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use beadmesh_protocol::entry::{Entry, EntryError};
 use beadmesh_protocol::id::{MeshId, NodeId};
-use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, Ticket, TicketError};
+use beadmesh_protocol::invite::{JoinAnswer, JoinRefusal, JoinRequest, Ticket, TicketError, fingerprint};
 use beadmesh_protocol::limits::WIRE_VERSION;
 use beadmesh_store::command::{Answer, Command, CommandError};
 use tokio::sync::Mutex;
@@ -16,6 +16,9 @@ use crate::api::Problem;
 use crate::api::error::chain;
 use crate::core::Core;
 use crate::net::{Handle, JoinError, MessageError};
+
+/// The code of the answer to a join that waits to be approved.
+pub const APPROVAL_PENDING: &str = "approval_pending";
 
 /// The network of a running node; cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,6 +87,12 @@ pub enum EnterError {
         /// What is wrong with it.
         source: EntryError,
     },
+    /// The inviter waits for somebody to approve this node.
+    #[error("this node waits to be approved: its fingerprint is {fingerprint}")]
+    Pending {
+        /// What whoever approves it compares.
+        fingerprint: String,
+    },
     /// The inviter does not let this node in.
     #[error(transparent)]
     Refused(#[from] JoinRefusal),
@@ -135,6 +144,9 @@ impl Network {
         let answer = stream.read_message().await.map_err(exchange)?;
         let control = match JoinAnswer::decode(&answer) {
             Ok(JoinAnswer::Welcome(control)) => control,
+            Ok(JoinAnswer::Refused(JoinRefusal::Pending)) => {
+                return Err(EnterError::Pending { fingerprint: fingerprint(here) });
+            }
             Ok(JoinAnswer::Refused(refusal)) => return Err(refusal.into()),
             Err(_) => return Err(EnterError::Answer { inviter }),
         };
@@ -182,6 +194,16 @@ impl From<EnterError> for Problem {
             EnterError::Answer { .. } | EnterError::Unsound { .. } => {
                 (StatusCode::FORBIDDEN, "refused", "both nodes must run the same version")
             }
+            EnterError::Pending { fingerprint } => {
+                let hint = format!(
+                    "run `beadmesh members approve {fingerprint}` where the ticket was made, and join again here"
+                );
+                return Self::new(StatusCode::FORBIDDEN, APPROVAL_PENDING, message, &hint);
+            }
+            EnterError::Refused(JoinRefusal::Pending | JoinRefusal::Crowded) => {
+                (StatusCode::FORBIDDEN, "refused", "try again later")
+            }
+            EnterError::Refused(JoinRefusal::Denied) => (StatusCode::FORBIDDEN, "denied", ask),
             EnterError::Refused(JoinRefusal::UnknownTicket) => (StatusCode::FORBIDDEN, "ticket_unknown", ask),
             EnterError::Refused(JoinRefusal::Removed) => (StatusCode::FORBIDDEN, "removed", ask),
             EnterError::Refused(JoinRefusal::UsedTicket) => (StatusCode::FORBIDDEN, "ticket_used", ask),

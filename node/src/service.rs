@@ -71,6 +71,8 @@ pub struct Options {
     pub gpu_backend: GpuBackend,
     /// Whether the containers of this machine are looked at.
     pub containers: bool,
+    /// Words that beads can ask a machine for.
+    pub labels: Vec<String>,
 }
 
 impl Options {
@@ -88,6 +90,7 @@ impl Options {
             ticket_file: None,
             gpu_backend: GpuBackend::default(),
             containers: false,
+            labels: Vec::new(),
         }
     }
 }
@@ -109,7 +112,8 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, containers, .. } = config;
+        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, containers, labels, .. } =
+            config;
         let (external, api_tcp, fetched_max) =
             (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
         Self {
@@ -124,6 +128,7 @@ impl From<Config> for Options {
             ticket_file,
             gpu_backend,
             containers,
+            labels,
         }
     }
 }
@@ -259,7 +264,7 @@ impl Service {
         attachments.sweep().await;
         let teller = start_teller(&core, handle.clone(), &home, &options, &stop)?;
         let telemetry = teller.known().clone();
-        let router = api::router(Api {
+        let api = Api {
             metrics: Arc::new(Metrics::new(core.meter())),
             core: core.clone(),
             home: Arc::clone(&home),
@@ -271,12 +276,9 @@ impl Service {
             bans: Some(Arc::clone(&bans)),
             telemetry: Some(telemetry.clone()),
             human: human.clone(),
-        });
-        // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store
-        // that fails here ends the core, which the caller hears of as of any later failure.
-        let _ = core.call(Command::Status).await;
-        let registered = human::ensure(&core, &home, &human, opened.lost).await.map_err(OpeningError::Home);
-        let listening = registered.map_err(ServiceError::from).and_then(|()| listen(&home.socket()));
+        };
+        let router = api::router(api);
+        let listening = ready(&core, &home, &human, opened.lost).await;
         if listening.is_err() {
             handle.shutdown().await;
             core.stop().await;
@@ -307,6 +309,15 @@ impl Service {
         let notifier = Notifier::default();
         Ok(Running { router, core, home, network, links, stop, servers, driver, teller, notifier })
     }
+}
+
+/// Gets a node ready for whoever asks, and opens its socket.
+async fn ready(core: &Core, home: &Home, human: &str, lost: bool) -> Result<UnixListener, ServiceError> {
+    // Reads every view once, so that the first list is quick and watchers hear of changes from the start; a store that
+    // fails here ends the core, which the caller hears of as of any later failure.
+    let _ = core.call(Command::Status).await;
+    human::ensure(core, home, human, lost).await.map_err(OpeningError::Home)?;
+    listen(&home.socket())
 }
 
 impl Running {
@@ -410,7 +421,8 @@ fn start_teller(
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<Teller, ServiceError> {
-    let teller = Teller::start(core.clone(), handle, home.dir(), options.gpu_backend.into());
+    let said = (options.gpu_backend.into(), options.labels.clone());
+    let teller = Teller::start(core.clone(), handle, home.dir(), said);
     let mut teller = teller.map_err(OpeningError::Thread)?;
     if options.containers {
         let (watcher, seen) = Watcher::new(|name| std::env::var_os(name), containers::Timing::default());

@@ -145,13 +145,19 @@ struct Now {
 }
 
 impl Teller {
-    /// Starts to read this machine.
+    /// Starts to read this machine, which bears some labels.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(crate) fn start(core: Core, handle: Handle, home: &Path, backend: Backend) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        core: Core,
+        handle: Handle,
+        home: &Path,
+        (backend, labels): (Backend, Vec<String>),
+    ) -> std::io::Result<Self> {
         let path = home.to_owned();
-        let host = Watch::start("host-reader", move || host::Host::new(&path), READ_INTERVAL, PATIENCE)?;
+        let host =
+            Watch::start("host-reader", move || host::Host::new(&path, labels.clone()), READ_INTERVAL, PATIENCE)?;
         let cards = match backend {
             Backend::Nvml => Some(Watch::start("gpu-reader", nvml::Cards::new, READ_INTERVAL, PATIENCE)?),
             Backend::Demo => Some(Watch::start("gpu-reader", demo::Demo::new, READ_INTERVAL, PATIENCE)?),

@@ -20,6 +20,9 @@ const TICKET_MARK: &str = "bm1";
 const CHECKSUM_BYTES: usize = 4;
 const TICKET_CHARS_MAX: usize = 8 * 1024;
 
+/// Characters of a node's id in its fingerprint.
+const FINGERPRINT_CHARS: usize = 12;
+
 /// What makes a ticket worth something: 128 random bits, known to inviter and joiner.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Secret([u8; 16]);
@@ -168,6 +171,15 @@ pub enum JoinRefusal {
     /// The node was removed from the mesh while the invite was open.
     #[error("this node was removed from the mesh; only a ticket made since lets it in again")]
     Removed,
+    /// Nobody has approved the node yet; it may ask again.
+    #[error("nobody has approved this node yet")]
+    Pending,
+    /// An admin has turned the node away.
+    #[error("an admin has turned this node away; only another ticket lets it ask again")]
+    Denied,
+    /// As many nodes as may wait for approval do so.
+    #[error("too many nodes wait to be approved")]
+    Crowded,
 }
 
 impl JoinRequest {
@@ -229,6 +241,36 @@ pub struct Invite {
     pub used_by: Vec<NodeId>,
     /// What those who come by it may do.
     pub role: Role,
+    /// Whether an admin has to approve each of those who come.
+    pub approval: bool,
+}
+
+/// A node that has come by an invite which asks for approval, as the inviter keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applicant {
+    /// The invite.
+    pub invite: InviteId,
+    /// What it wants to be called.
+    pub name: String,
+    /// When it first asked.
+    pub since: Wall,
+}
+
+/// Returns what a person compares before approving a node: 60 bits of its key, in three groups.
+///
+/// Whoever wants another key with the same has to try 2^60 of them.
+pub fn fingerprint(node: NodeId) -> String {
+    let start = node.to_string()[..FINGERPRINT_CHARS].to_ascii_uppercase();
+    let (first, rest) = start.split_at(FINGERPRINT_CHARS / 3);
+    let (second, third) = rest.split_at(FINGERPRINT_CHARS / 3);
+    format!("{first}-{second}-{third}")
+}
+
+/// Returns whether a person means that node by a fingerprint, or by more of its id.
+pub fn is_fingerprint_of(text: &str, node: NodeId) -> bool {
+    let chars = text.chars().filter(|char| *char != '-' && !char.is_whitespace());
+    let start: String = chars.map(|char| char.to_ascii_lowercase()).collect();
+    start.len() >= FINGERPRINT_CHARS && node.to_string().starts_with(&start)
 }
 
 impl Invite {
@@ -302,7 +344,8 @@ mod tests {
     }
 
     fn invite() -> Invite {
-        Invite { secret: ticket().secret, expires: NOON, uses_left: 1, used_by: vec![], role: Role::Member }
+        let (secret, role) = (ticket().secret, Role::Member);
+        Invite { secret, expires: NOON, uses_left: 1, used_by: vec![], role, approval: false }
     }
 
     fn request(joiner: NodeId) -> JoinRequest {
@@ -312,6 +355,19 @@ mod tests {
             invite: secret.invite(),
             proof: secret.prove(MESH, INVITER, joiner),
             name: "laptop".into(),
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_start_of_an_id_in_any_case_with_or_without_dashes_and_less_is_none() {
+        let text = fingerprint(JOINER);
+        assert_eq!(text, "AMBQ-GAYD-AMBQ");
+        for same in [&*text, "ambqgaydambq", " ambq gayd-ambq ", &JOINER.to_string()] {
+            assert!(is_fingerprint_of(same, JOINER), "{same}");
+            assert!(!is_fingerprint_of(same, THIEF), "{same}");
+        }
+        for less in ["", "-", "AMBQ-GAYD-AMB", "ambqgaydambr"] {
+            assert!(!is_fingerprint_of(less, JOINER), "{less}");
         }
     }
 

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod limits;
 pub mod mail;
 pub mod near;
+pub mod needs;
 pub mod notice;
 pub mod op;
 pub mod planted;

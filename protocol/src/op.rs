@@ -15,6 +15,7 @@ use crate::limits::{
     SUBJECT_BYTES_MAX, THREAD_BYTES_MAX, VOTERS_MAX,
 };
 use crate::mail::{Letter, Receipt};
+use crate::roster::Ownership;
 
 const ADMIT_KIND: u16 = 1;
 const NODE_KIND: u16 = 2;
@@ -25,6 +26,7 @@ const HANDOVER_KIND: u16 = 6;
 const RECOVERY_KIND: u16 = 7;
 const REMOVE_KIND: u16 = 8;
 const NAME_KIND: u16 = 9;
+const OWN_KIND: u16 = 10;
 const BEAD_KIND: u16 = DATA_KIND_MIN;
 const LETTER_KIND: u16 = DATA_KIND_MIN + 1;
 const RECEIPT_KIND: u16 = DATA_KIND_MIN + 2;
@@ -44,6 +46,8 @@ pub enum Op {
     Remove(Removal),
     /// Gives a node a name.
     Name(Naming),
+    /// Gives the mesh to another owner.
+    Own(Ownership),
     /// Says what a node is called and where it can be reached; written by the node itself.
     Node(NodeFacts),
     /// Says that some keys name one project.
@@ -232,6 +236,7 @@ impl Op {
             Self::Admit(admit) => raw(ADMIT_KIND, admit),
             Self::Remove(removal) => raw(REMOVE_KIND, removal),
             Self::Name(naming) => raw(NAME_KIND, naming),
+            Self::Own(ownership) => raw(OWN_KIND, ownership),
             Self::Node(facts) => raw(NODE_KIND, facts),
             Self::Project(keys) => raw(PROJECT_KIND, keys),
             Self::Agent(facts) => raw(AGENT_KIND, facts),
@@ -258,6 +263,7 @@ impl Op {
             ADMIT_KIND => Self::Admit(body(raw)?),
             REMOVE_KIND => Self::Remove(body(raw)?),
             NAME_KIND => Self::Name(body(raw)?),
+            OWN_KIND => Self::Own(body(raw)?),
             NODE_KIND => Self::Node(body(raw)?),
             PROJECT_KIND => Self::Project(body(raw)?),
             AGENT_KIND => Self::Agent(body(raw)?),
@@ -299,6 +305,7 @@ impl Op {
                 }
                 within("name", naming.name.len(), NAME_BYTES_MAX)
             }
+            Self::Own(ownership) => within("seen", ownership.seen.len(), CONTROL_HEADS_MAX),
             Self::Node(facts) => {
                 within("seen", facts.seen.len(), CONTROL_HEADS_MAX)?;
                 within("name", facts.name.len(), NAME_BYTES_MAX)?;
@@ -391,6 +398,12 @@ mod tests {
                 cut: vec![CutEnd { instance: InstanceId::from_bytes([5; 8]), last: EntryId::from_bytes([6; 32]) }],
             }),
             Op::Name(Naming { seen: vec![], node: NodeId::from_bytes([4; 32]), name: "attic".into() }),
+            Op::Own(Ownership {
+                seen: vec![],
+                before: EntryId::from_bytes([3; 32]),
+                node: NodeId::from_bytes([4; 32]),
+                recovery: Some([5; 64]),
+            }),
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),

@@ -67,6 +67,7 @@ bugs! {
     ObserversWrite, "observers-write", "What observers write has effect.";
     AnyoneAdmits, "anyone-admits", "An admission has effect whoever wrote it.";
     CutForgotten, "cut-forgotten", "What a removed node wrote after its cut has effect like all before it.";
+    AnyoneOwns, "anyone-owns", "Whoever says so has given the mesh to another owner.";
     Resurrected, "resurrected", "An admission brings a removed node back though its author had not heard of the removal.";
     ImpostorLetter, "impostor-letter", "A letter has effect whichever node wrote it, not only by that of its sender.";
     ImpostorReceipt, "impostor-receipt", "A receipt counts whichever node wrote it, not only by that of its agent.";

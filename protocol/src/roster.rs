@@ -15,10 +15,13 @@ use crate::planted::{self, Bug};
 mod authority;
 pub mod cut;
 mod history;
+mod ownership;
 
 use authority::{Rulings, Which};
 use cut::{Standing, instance_after};
 use history::{Act, History};
+use ownership::Owners;
+pub use ownership::Ownership;
 
 /// Who is in the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,10 @@ pub struct Roster {
     pub mesh: MeshId,
     /// What people call the mesh.
     pub name: String,
-    /// The node that founded the mesh and owns it.
+    /// The node that owns the mesh: the founder, until it is given to another or taken for one.
     pub owner: NodeId,
+    /// How that came to be: the founding entry, or the last that made another node the owner.
+    pub ownership: EntryId,
     /// The public half of the recovery key.
     pub recovery: [u8; 32],
     /// The members, the owner included.
@@ -113,17 +118,19 @@ impl Roster {
         let history = History::of(entries);
         let at = history.founding(mesh)?;
         let founding = history.vertex(at).entry;
-        let owner = founding.content().author;
+        let founder = founding.content().author;
         let Some(Op::Found(found)) = founding.control_ops().first() else { return None };
+        let owners = Owners::of(&history, at, mesh, &found.recovery);
         let mut roster = Self {
             mesh,
             name: found.name.clone(),
-            owner,
+            owner: owners.last().owner,
+            ownership: history.vertex(owners.last().from).entry.id(),
             recovery: found.recovery,
             members: BTreeMap::new(),
             former: BTreeMap::new(),
             standings: BTreeMap::new(),
-            known: BTreeSet::from([owner]),
+            known: BTreeSet::from([founder]),
             heads: Vec::new(),
             void: BTreeMap::new(),
             ranks: BTreeMap::new(),
@@ -131,22 +138,17 @@ impl Roster {
             shared_names: BTreeSet::new(),
         };
         for vertex in history.vertices() {
-            let admitted = vertex.acts.iter().filter(|act| matches!(act, Act::Grant(..)));
+            let admitted = vertex.acts.iter().filter(|act| matches!(act, Act::Grant(..) | Act::Own(_)));
             roster.known.extend(admitted.map(Act::node));
         }
-        let mut rulings = Rulings::of(&history, owner);
-        (rulings.has_effect[at], rulings.has_authority[at]) = (true, true);
+        let mut rulings = Rulings::of(&history, &owners);
         let tips = tips(&history, &rulings.has_authority);
         let heads = tips.iter().enumerate().filter(|(at, tip)| **tip == Some(*at)).map(|(at, _)| at);
         roster.heads = heads.map(|at| history.vertex(at).entry.id()).collect();
         roster.heads.sort_unstable();
         roster.note_void(&history, &rulings);
-        roster.members.insert(owner, Member::admitted(owner, history.vertex(at).entry, history.tip(at, &tips)));
-        if let Some(member) = roster.members.get_mut(&owner) {
-            (member.name, member.role) = (found.node_name.clone(), Role::Admin);
-            member.own_name.clone_from(&found.node_name);
-        }
         roster.settle_members(&history, &rulings, &tips);
+        roster.settle_founder(founder, founding, &found.node_name);
         let names = std::mem::take(&mut rulings.names);
         roster.ranks = std::mem::take(&mut rulings.ranks);
         roster.settle_facts(&history);
@@ -258,8 +260,7 @@ impl Roster {
     /// Says of every node that was ever let in whether it is a member, and what it may do.
     fn settle_members(&mut self, history: &History<'_>, rulings: &Rulings<'_, '_>, tips: &[Option<usize>]) {
         let entry = |at: usize| history.vertex(at).entry;
-        let owner = self.owner;
-        for (&node, grants) in rulings.grants.iter().filter(|(node, _)| **node != owner) {
+        for (&node, grants) in &rulings.grants {
             let live = rulings.live(node, Which::All);
             let admissions: Vec<&Entry> = [&live, grants].into_iter().flatten().map(|grant| entry(grant.at)).collect();
             let admit = admissions.into_iter().find_map(|entry| Some((admission_of(entry, node)?, entry)));
@@ -279,6 +280,16 @@ impl Roster {
                 self.former.insert(node, former);
             }
             self.settle_standing(history, rulings, node);
+        }
+    }
+
+    /// Says of the founder what nobody but itself has said: its first name, and when it came.
+    fn settle_founder(&mut self, founder: NodeId, founding: &Entry, name: &str) {
+        if let Some(member) = self.members.get_mut(&founder) {
+            (member.name, member.own_name) = (name.to_owned(), name.to_owned());
+            (member.admitted_by, member.admitted_at) = (founder, founding.content().hlc);
+        } else if let Some(former) = self.former.get_mut(&founder) {
+            former.name = name.to_owned();
         }
     }
 
@@ -332,7 +343,9 @@ impl Roster {
             let ops = vertex.entry.control_ops().iter();
             let facts = ops.filter_map(|op| if let Op::Node(facts) = op { Some(facts) } else { None }).next_back();
             let Some(member) = self.members.get_mut(&vertex.author()) else {
+                // What it says after its removal is for nobody.
                 if let (Some(former), Some(facts)) = (self.former.get_mut(&vertex.author()), facts)
+                    && vertex.entry.content().hlc <= former.removed_at
                     && named.insert(vertex.author())
                 {
                     former.name.clone_from(&facts.name);

@@ -57,8 +57,13 @@ pub struct MeshFixture {
 impl MeshFixture {
     /// Returns a mesh of one.
     pub fn founded() -> Self {
+        Self::recoverable([7; 32])
+    }
+
+    /// Returns a mesh of one with the public half of a recovery key.
+    pub fn recoverable(recovery: [u8; 32]) -> Self {
         let founder = Author::seeded(1);
-        let found = Found { name: "mesh".into(), recovery: [7; 32], node_name: "founder".into() };
+        let found = Found { name: "mesh".into(), recovery, node_name: "founder".into() };
         let entry = founder.entry(MeshId::NONE, 1, Wall::from_millis(1_600_000_000_000), &[Op::Found(found)]);
         Self { mesh: entry.id().into(), founder, entries: vec![entry] }
     }

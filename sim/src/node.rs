@@ -115,6 +115,8 @@ pub(crate) enum Purpose {
     Invite(u32),
     /// That node, to be let in.
     Welcome(u32),
+    /// A person, to let in a machine that waits.
+    Approve,
     /// A person, to enter the mesh.
     Enter,
 }

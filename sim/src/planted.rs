@@ -37,6 +37,7 @@ const CAUGHT: &[(Bug, Scenario, u64, &str)] = &[
     (Bug::AnyoneAdmits, Scenario::Byzantine, 10, "roster"),
     (Bug::CutForgotten, Scenario::Byzantine, 13, "roster"),
     (Bug::Resurrected, Scenario::Byzantine, 18, "roster"),
+    (Bug::AnyoneOwns, Scenario::Byzantine, 18, "roster"),
     (Bug::ImpostorLetter, Scenario::Byzantine, 10, "mail"),
     (Bug::ImpostorReceipt, Scenario::Byzantine, 46, "mail"),
     (Bug::EarlyLetterLost, Scenario::Byzantine, 6, "converge"),

@@ -96,7 +96,7 @@ pub(crate) const STALE: &[u8] = b"Fz";
 /// How the entries of nodes that were cut off hang together, by node: derived.
 pub(crate) const LINKS: &[u8] = b"H";
 
-/// Nodes that were removed while an invite was open, by invite: they do not come back by it.
+/// Why a node does not come by an invite, by invite: it was removed meanwhile, or turned away.
 pub(crate) const BARRED: &[u8] = b"J";
 
 /// All that is derived of mail.
@@ -117,8 +117,20 @@ pub(crate) const SYSTEM: &[u8] = b"Lk";
 /// Acknowledgements that this node's agents wait for, by when they are overdue: derived.
 pub(crate) const AWAITED: &[u8] = b"Lo";
 
+/// Nodes that wait to be approved.
+pub(crate) const APPLICANTS: &[u8] = b"N";
+
 /// Bytes of a time in keys.
 pub(crate) const TIME_BYTES: usize = 8;
+
+pub(crate) fn applicant(node: NodeId) -> Vec<u8> {
+    [APPLICANTS, node.as_bytes()].concat()
+}
+
+/// Returns the node that a key made by `applicant` names.
+pub(crate) fn applicant_of(key: &[u8]) -> Option<NodeId> {
+    NodeId::from_slice(key.get(APPLICANTS.len()..)?)
+}
 
 pub(crate) fn entry(id: EntryId) -> Vec<u8> {
     [ENTRIES, id.as_bytes()].concat()

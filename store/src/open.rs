@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// The version of what the records mean; older ones are migrated forward.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Turns records of one schema version into those of the next, in one batch.
 type Step = fn(&dyn Kv) -> Result<Batch, KvError>;
 
 /// The steps from each older version, beginning with that from version 1.
-const STEPS: [Step; (SCHEMA - 1) as usize] = [];
+const STEPS: [Step; (SCHEMA - 1) as usize] = [add_approval];
 
 /// The record with the schema version: 4 bytes, big-endian.
 const SCHEMA_KEY: &[u8] = b"\0schema";
@@ -208,6 +208,18 @@ fn migrate(kv: &mut dyn Kv, found: u32, steps: &[Step]) -> Result<(), KvError> {
     Ok(())
 }
 
+/// From version 1: an invite ends with whether it asks for approval, and who may not come by one has the reason beside it.
+fn add_approval(kv: &dyn Kv) -> Result<Batch, KvError> {
+    let mut batch = Batch::default();
+    // Invites lie under I: none of them asks. Under J lies who was removed, the ninth reason of a refusal.
+    kv.scan(b"I", Some(b"K"), &mut |key, value| {
+        let value = if key.starts_with(b"I") { [value, &[0]].concat() } else { vec![8] };
+        batch.put(key, &value);
+        ControlFlow::Continue(())
+    })?;
+    Ok(batch)
+}
+
 /// Returns the name of the directory in use.
 fn current(dir: &Path) -> Result<Option<String>, KvError> {
     let path = dir.join(CURRENT);
@@ -337,7 +349,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         put(&mut open(temp.path()).unwrap().kv, SCHEMA_KEY, &(SCHEMA + 1).to_be_bytes());
         let error = open(temp.path()).unwrap_err();
-        assert!(matches!(error, OpenError::NewerSchema { found: 2, supported: 1 }));
+        assert!(matches!(error, OpenError::NewerSchema { found: 3, supported: 2 }));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Net {
         inviter: usize,
         joiner: NodeId,
     ) -> Result<(MeshId, JoinRequest), CommandError> {
-        let new = NewInvite { ttl: Duration::from_secs(3_600), uses: 1, role, addresses: Vec::new() };
+        let new = NewInvite { ttl: Duration::from_secs(3_600), uses: 1, role, approval: false, addresses: Vec::new() };
         let Answer::Invited(ticket) = self.ask(inviter, Command::Invite(new))? else { panic!("a ticket") };
         let request = JoinRequest {
             version: WIRE_VERSION,

@@ -1,5 +1,6 @@
 //! Machines are removed from a mesh, and let in again: everybody sees the same of it, whoever heard of it when.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -129,4 +130,65 @@ fn roles_names_and_invites_are_changed_by_those_who_may() {
     until("ada to be alone", || names(&ada) == ["ada"]);
     until("bob to know", || bob.status()["removed"]["name"] == "attic");
     assert_eq!(ada.json(&["bead", "list"])["beads"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_machine_that_asks_for_approval_is_let_in_by_its_fingerprint() {
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(Node::running);
+    let ticket = ada.json(&["invite", "--approve", "--uses", "2"]);
+    assert_eq!(ticket["approval"], true);
+    let ticket = ticket["ticket"].as_str().unwrap();
+    for (node, waiting) in [(&eve, 1), (&bob, 2)] {
+        assert_eq!(refused(node, &["join", ticket])["code"], "approval_pending");
+        assert_eq!(ada.json(&["members", "requests"])["applicants"].as_array().unwrap().len(), waiting);
+    }
+    let mine = |node: &Node| {
+        let id = node.status()["node"]["id"].as_str().unwrap().to_owned();
+        let applicants = ada.json(&["members", "requests"])["applicants"].take();
+        let mine = applicants.as_array().unwrap().iter().find(|applicant| applicant["id"] == id).unwrap();
+        mine["fingerprint"].as_str().unwrap().to_owned()
+    };
+    // One asks on while the other is turned away.
+    let asking = bob
+        .command(&["join", "--request", ticket, "--json"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    ada.json(&["members", "deny", &mine(&eve)]);
+    assert_eq!(refused(&eve, &["join", ticket])["code"], "denied");
+    let fingerprint = mine(&bob);
+    assert_eq!(ada.json(&["members", "approve", &fingerprint])["member"]["name"], "bob");
+    let joined = asking.wait_with_output().unwrap();
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    assert_eq!(names(&ada), ["ada", "bob"]);
+    let bead = bob.create(&["Written as a member"]);
+    settle(&[&ada, &bob]);
+    assert_eq!(ada.show(&bead)["title"], "Written as a member");
+}
+
+#[test]
+fn the_mesh_is_given_to_another_and_taken_back_with_the_recovery_key() {
+    let [ada, bob] = ["ada", "bob"].map(Node::running);
+    let key = ada.json(&["recovery", "show", "--once"]);
+    let key = key["recovery_key"].as_str().unwrap();
+    bob.join(&ada);
+    settle(&[&ada, &bob]);
+    assert_eq!(refused(&bob, &["members", "owner", "bob", "--yes"])["code"], "refused");
+    assert_eq!(ada.json(&["members", "owner", "bob", "--yes"])["member"]["owner"], true);
+    settle(&[&ada, &bob]);
+    // The voter is on the machine that founded the mesh, and its new owner chooses another.
+    assert_eq!(refused(&ada, &["voters", "set", "ada"])["code"], "refused");
+    assert_eq!(bob.json(&["voters", "set", "bob"])["voters"][0]["name"], "bob");
+    let wrong = ada.run_with(&["recovery", "take", "--key-file", "-", "--json"], &format!("{key}x"));
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+    let taken = ada.run_with(&["recovery", "take", "--key-file", "-"], key);
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    settle(&[&ada, &bob]);
+    let owner = |node: &Node| {
+        let members = node.json(&["members"])["members"].take();
+        let owner = members.as_array().unwrap().iter().find(|member| member["owner"] == true).unwrap();
+        owner["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([&ada, &bob].map(owner), ["ada", "ada"]);
 }

@@ -1,62 +1,11 @@
 //! Cards of machines as their node tells of them, with a library that answers as NVML does (`tests/nvml-double`) in the
 //! place of NVIDIA's, under its true name.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::support::{Node, Watch, check, until};
-
-/// A machine's driver: a folder with the library in it, and a file that says how the machine fares.
-struct Driver(TempDir);
-
-impl Driver {
-    fn new(scenario: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let double = std::env::current_exe().unwrap().with_file_name("libnvml_double.so");
-        assert!(double.exists(), "there is no {}", double.display());
-        symlink(double, folder.path().join("libnvidia-ml.so.1")).unwrap();
-        let driver = Self(folder);
-        driver.turns(scenario);
-        driver
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Lets the machine fare otherwise from now on.
-    fn turns(&self, scenario: &str) {
-        fs::write(self.at("new"), scenario).unwrap();
-        fs::rename(self.at("new"), self.at("scenario")).unwrap();
-    }
-
-    /// Makes a pipe that whoever reads waits at.
-    fn gate(&self) -> PathBuf {
-        let gate = self.at("gate");
-        mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        gate
-    }
-
-    /// Starts a node on the machine.
-    fn up(&self, node: &mut Node) {
-        let library: OsString = self.0.path().into();
-        let (library, scenario) = (library.into_string().unwrap(), self.at("scenario").display().to_string());
-        node.up_in(&[("LD_LIBRARY_PATH", &library), ("BEADMESH_NVML_SCENARIO", &scenario)]);
-    }
-
-    /// Starts a node on a machine of its own.
-    fn running(name: &'static str, scenario: &str) -> (Self, Node) {
-        let (driver, mut node) = (Self::new(scenario), Node::new(name));
-        driver.up(&mut node);
-        (driver, node)
-    }
-}
+use super::support::{Driver, Node, Watch, check, until};
 
 /// Returns what a node tells of the cards of one machine.
 fn standing(told: &Value, of: &str) -> Value {
@@ -296,7 +245,7 @@ fn cards_that_are_made_up_are_called_so_everywhere_and_none_are_looked_for_when_
     assert_eq!(check(&node.doctor(&[]), "gpu.state"), "warn");
     node.down();
     let driver = Driver::new("healthy");
-    let library = driver.0.path().display().to_string();
+    let library = driver.folder().display().to_string();
     node.up_in(&[("LD_LIBRARY_PATH", &library), ("BEADMESH_GPU_BACKEND", "off")]);
     assert_eq!(fares(&node, "ada", "off")["gpus"], serde_json::json!([]));
 }

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 mod cable;
 mod crew;
 mod disk;
+mod driver;
 mod lab;
 mod rogue;
 mod watch;
@@ -27,6 +28,7 @@ mod watch;
 pub(crate) use cable::{Cable, Place};
 pub(crate) use crew::{Tenure, crew};
 pub(crate) use disk::Disk;
+pub(crate) use driver::Driver;
 pub(crate) use lab::{Host, Lab, Nat, Net};
 pub(crate) use rogue::Rogue;
 pub(crate) use watch::Watch;
@@ -367,7 +369,7 @@ impl Node {
         self.folder.path().join("log")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_beadmesh-tested");
         let mut command = match &self.namespace {
             None => Command::new(binary),

@@ -112,6 +112,9 @@ pub(crate) struct CreateArgs {
     /// A path pattern the work touches.
     #[arg(long = "scope", value_name = "PATTERN")]
     pub(crate) scopes: Vec<String>,
+    /// What it needs of a machine, such as gpu:1,vram:40GiB,label:a100; cpu, memory and disk can be needed too.
+    #[arg(long, value_name = "NEEDS")]
+    pub(crate) needs: Option<String>,
     /// A bead that this one holds up.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) blocks: Vec<String>,
@@ -170,6 +173,9 @@ pub(crate) struct UpdateArgs {
     /// The name people use.
     #[arg(long = "id", value_name = "ALIAS", value_parser = value::text_field)]
     pub(crate) alias: Option<Scalar>,
+    /// What it needs of a machine, in place of what it needed.
+    #[arg(long, value_name = "NEEDS")]
+    pub(crate) needs: Option<String>,
 }
 
 /// Which beads to list, of whatever sort.
@@ -207,6 +213,12 @@ pub(crate) struct ListArgs {
     /// Also what is closed or deleted.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Of ready beads also those that need what this machine lacks.
+    #[arg(skip)]
+    pub(crate) anywhere: bool,
+    /// Tell of those instead.
+    #[arg(skip)]
+    pub(crate) why: bool,
     /// Which of them.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -224,6 +236,12 @@ pub(crate) struct ReadyArgs {
     /// Only parts of this bead.
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
+    /// Also those that need what this machine lacks.
+    #[arg(long)]
+    pub(crate) anywhere: bool,
+    /// Tell of those that need what this machine lacks what each machine lacks for them.
+    #[arg(long, conflicts_with = "claim")]
+    pub(crate) why: bool,
     /// Which of them.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -242,7 +260,7 @@ pub(crate) struct BlockedArgs {
 
 impl From<ReadyArgs> for ListArgs {
     fn from(args: ReadyArgs) -> Self {
-        Self { parent: args.parent, filter: args.filter, ..Self::default() }
+        Self { parent: args.parent, filter: args.filter, anywhere: args.anywhere, why: args.why, ..Self::default() }
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) struct ClaimArgs {
     /// A path pattern to claim with it, beside its own scopes; can be given several times.
     #[arg(long = "scope", value_name = "PATTERN")]
     pub(crate) scopes: Vec<String>,
+    /// Claim it though this machine lacks what it needs.
+    #[arg(long)]
+    pub(crate) anywhere: bool,
     /// How.
     #[command(flatten)]
     pub(crate) how: HowArgs,

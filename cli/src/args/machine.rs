@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::value;
+
 /// Arguments of `gpu`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct GpuArgs {
+    /// What to do with them; they are shown where nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<GpuCommand>,
     /// Show them again every two seconds, until interrupted; with --json an object a line.
     #[arg(long)]
     pub(crate) watch: bool,
@@ -35,6 +41,27 @@ pub(crate) enum ContainersCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+}
+
+/// What to do with cards.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GpuCommand {
+    /// Name a card that is free, on whichever machine: the least busy of those with room. Nothing is reserved.
+    Pick(PickArgs),
+}
+
+/// Arguments of `gpu pick`.
+#[derive(Debug, Args)]
+pub(crate) struct PickArgs {
+    /// Memory that must be free on it, such as 20GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) vram: Option<String>,
+    /// How busy it may be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = value::percent)]
+    pub(crate) max_util: u8,
+    /// A label that its machine must bear.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) label: Option<String>,
 }
 
 /// Arguments of `history`.

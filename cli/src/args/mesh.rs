@@ -109,6 +109,9 @@ pub(crate) struct InviteArgs {
     /// What they may do.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) role: RoleArg,
+    /// Let nobody in by it before `members approve` was run for them: what a ticket needs that many may see.
+    #[arg(long)]
+    pub(crate) approve: bool,
     /// Write the ticket to this file instead, which only you can read; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -146,6 +149,18 @@ pub(crate) enum MembersCommand {
         #[command(flatten)]
         sure: Sure,
     },
+    /// List the machines that wait to be approved, with their fingerprints.
+    Requests,
+    /// Let in a machine that waits: compare the fingerprint with what that machine shows.
+    Approve {
+        /// Its fingerprint, or its id.
+        fingerprint: String,
+    },
+    /// Turn away a machine that waits: it comes in by that ticket no more.
+    Deny {
+        /// Its fingerprint, or its id.
+        fingerprint: String,
+    },
     /// Give a machine another role.
     Role {
         /// The machine: its name or id.
@@ -153,6 +168,13 @@ pub(crate) enum MembersCommand {
         /// What it may do.
         #[arg(value_enum)]
         role: RoleArg,
+    },
+    /// Give the mesh to another machine: its owner chooses voters, and nobody removes it.
+    Owner {
+        /// The machine: its name or id.
+        node: String,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// Give a machine another name.
     Rename {
@@ -198,6 +220,9 @@ impl From<RoleArg> for Role {
 pub(crate) struct JoinArgs {
     /// The ticket that `beadmesh invite` printed, or - to read it from standard input.
     pub(crate) ticket: String,
+    /// Go on asking until somebody has approved this machine.
+    #[arg(long)]
+    pub(crate) request: bool,
 }
 
 /// What to do with the recovery key.
@@ -205,6 +230,16 @@ pub(crate) struct JoinArgs {
 pub(crate) enum RecoveryCommand {
     /// Print the key; this works one time.
     Show(RecoveryArgs),
+    /// Make this machine the owner of the mesh, where the owner is lost or in wrong hands.
+    Take(KeyArgs),
+}
+
+/// Arguments of `recovery take`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// The file that holds the recovery key, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
 }
 
 /// Arguments of `recovery show`.

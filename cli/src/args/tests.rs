@@ -105,7 +105,7 @@ fn lists_are_filtered() {
     let line =
         "list --status open --status blocked -l x,y --type bug -p P0,1 -a ada --parent e --all --limit 0 --after id";
     let BeadCommand::List(args) = bead(line) else { panic!() };
-    let ListArgs { status, parent, all, filter: args } = args;
+    let ListArgs { status, parent, all, filter: args, .. } = args;
     assert_eq!((status, args.label), (vec!["open".into(), "blocked".into()], vec!["x".into(), "y".to_owned()]));
     assert_eq!((args.kind, args.priority), (vec!["bug".to_owned()], vec![0, 1]));
     assert_eq!((args.assignee.as_deref(), parent.as_deref()), (Some("ada"), Some("e")));
@@ -165,6 +165,7 @@ fn the_commands_of_the_mesh_have_their_forms() {
     let recovery = parse("recovery show --once").unwrap().command;
     assert!(matches!(recovery, Command::Recovery { command: RecoveryCommand::Show(args) } if args.once));
     assert!(parse("recovery show").is_err());
+    assert!(parse("recovery take --key-file -").is_ok() && parse("recovery take").is_err());
     assert!(matches!(parse("doctor --rebuild").unwrap().command, Command::Doctor(args) if args.rebuild));
     assert!(matches!(parse("init --prefix api --name tool").unwrap().command, Command::Init(_)));
     for line in ["down", "status", "members", "peers", "completions bash"] {

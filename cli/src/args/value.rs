@@ -182,6 +182,12 @@ pub(crate) fn scenario() -> impl TypedValueParser<Value = Scenario> {
     names.try_map(|name| name.parse::<Scenario>().map_err(|error| error.to_string()))
 }
 
+/// Reads a share of a hundred.
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
+    let share = text.strip_suffix('%').unwrap_or(text).parse().ok().filter(|share| *share <= 100);
+    share.ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

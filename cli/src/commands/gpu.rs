@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use beadmesh_node::api::model::GpusBody;
+use beadmesh_node::api::model::{GpusBody, PickBody, PickQuery};
 use tokio::signal::ctrl_c;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Context;
-use crate::args::GpuArgs;
+use crate::args::{GpuArgs, GpuCommand, PickArgs};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::machine;
@@ -21,6 +21,9 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 /// Shows cards once, or again and again.
 pub(super) async fn run(context: &mut Context, args: GpuArgs) -> Result<(), Failure> {
     let mut client = context.node().await?;
+    if let Some(GpuCommand::Pick(args)) = args.command {
+        return pick(context, &mut client, args).await;
+    }
     if !args.watch {
         return show(context, &mut client, args.node.as_deref()).await;
     }
@@ -37,6 +40,21 @@ pub(super) async fn run(context: &mut Context, args: GpuArgs) -> Result<(), Fail
         show(context, &mut client, args.node.as_deref()).await?;
         context.printer.flush()?;
     }
+}
+
+/// Names a card that is free.
+async fn pick(context: &mut Context, client: &mut Client, args: PickArgs) -> Result<(), Failure> {
+    let PickArgs { vram, max_util, label } = args;
+    let query = PickQuery { vram, max_busy: Some(max_util), label };
+    let body: PickBody = client.get(&format!("/v1/gpus/pick{}", query.to_query())).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    for line in machine::gpus(std::slice::from_ref(&body.gpu), printer.columns) {
+        printer.line(line)?;
+    }
+    printer.note("Nothing is reserved: claim a bead with --needs, or start right away.")
 }
 
 async fn show(context: &mut Context, client: &mut Client, node: Option<&str>) -> Result<(), Failure> {

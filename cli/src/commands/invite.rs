@@ -38,14 +38,16 @@ pub(super) async fn run(context: &mut Context, args: InviteArgs) -> Result<(), F
         None => {}
     }
     let mut client = context.node().await?;
-    let wish = InviteRequest { ttl_s: args.ttl.as_secs(), uses: args.uses, role: args.role.into() };
+    let wish =
+        InviteRequest { ttl_s: args.ttl.as_secs(), uses: args.uses, role: args.role.into(), approval: args.approve };
     let body: InviteBody = client.post("/v1/invites", &wish).await?;
     let printer = &mut context.printer;
     if let Some(path) = &args.output {
         keep(&body.ticket, path)?;
         if printer.json {
             // The ticket is in the file, and nowhere else.
-            let told = json!({ "file": path, "expires_at": body.expires_at, "uses": body.uses, "role": body.role });
+            let told = json!({ "file": path, "expires_at": body.expires_at, "uses": body.uses, "role": body.role,
+                "approval": body.approval });
             return printer.answer(&told);
         }
         printer.line(format!("The ticket is in {}.", path.display()))?;
@@ -56,8 +58,14 @@ pub(super) async fn run(context: &mut Context, args: InviteArgs) -> Result<(), F
     }
     let machines = if body.uses == 1 { "one machine".to_owned() } else { format!("{} machines", body.uses) };
     let until = time::minute(&body.expires_at);
-    printer.note(format!("Good for {machines} until {until}. Whoever has it can join: hand it on in private."))?;
+    let trust = if args.approve {
+        "Whoever comes by it waits for `beadmesh members approve`."
+    } else {
+        "Whoever has it can join: hand it on in private."
+    };
+    printer.note(format!("Good for {machines} until {until}. {trust}"))?;
     match &args.output {
+        _ if args.approve => printer.note("There, run `beadmesh up`, then `beadmesh join --request -` and paste it."),
         Some(_) => printer.note("There, run `beadmesh up --ticket-file FILE` with it, or `beadmesh join - < FILE`."),
         None => printer.note("There, run `beadmesh up`, then `beadmesh join -` and paste it."),
     }

@@ -1,20 +1,27 @@
 //! `beadmesh join`: enters the mesh that a ticket comes from.
 
+use std::time::Duration;
+
 use beadmesh_node::api::model::{JoinBody, JoinRequest, SecretText};
+use beadmesh_node::network::APPROVAL_PENDING;
+use tokio::time::sleep;
 
 use super::Context;
 use super::input::Input;
 use crate::args::JoinArgs;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::paint::Paint;
 use crate::output::text;
 
+/// Time between two asks of a machine that waits to be approved: slower than the inviter allows strangers of one address
+/// to come.
+const ASK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Joins a mesh.
 pub(super) async fn run(context: &mut Context, args: JoinArgs) -> Result<(), Failure> {
-    let mut client = context.node().await?;
     let ticket = Input::default().text(args.ticket)?;
     let wish = JoinRequest { ticket: SecretText::new(ticket.trim().to_owned()) };
-    let body: JoinBody = client.post("/v1/join", &wish).await?;
+    let body = if args.request { approved(context, &wish).await? } else { ask(context, &wish).await? };
     let printer = &mut context.printer;
     if printer.json {
         return printer.answer(&body);
@@ -27,4 +34,28 @@ pub(super) async fn run(context: &mut Context, args: JoinArgs) -> Result<(), Fai
         beads => printer.line(format!("{beads} beads were taken along.")),
     }?;
     printer.note("What the mesh holds is on its way; `beadmesh status` shows how far it has come.")
+}
+
+async fn ask(context: &mut Context, wish: &JoinRequest) -> Result<JoinBody, Failure> {
+    context.node().await?.post("/v1/join", wish).await
+}
+
+/// Asks again and again while nobody has approved this machine; the inviter refuses once the ticket has expired.
+async fn approved(context: &mut Context, wish: &JoinRequest) -> Result<JoinBody, Failure> {
+    let mut is_told = false;
+    loop {
+        match ask(context, wish).await {
+            Err(failure) if &*failure.code == APPROVAL_PENDING && !is_told => {
+                is_told = true;
+                let message = failure.message;
+                context.printer.urgent(&format!(
+                    "Waiting: {message}. Whoever made the ticket lets it in with `beadmesh members approve FINGERPRINT`."
+                ))?;
+            }
+            // The inviter may sleep or be on its way to another network meanwhile.
+            Err(failure) if &*failure.code == APPROVAL_PENDING || (is_told && failure.exit == Exit::Timeout) => {}
+            asked => return asked,
+        }
+        sleep(ASK_INTERVAL).await;
+    }
 }

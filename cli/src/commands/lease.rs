@@ -42,15 +42,15 @@ pub(super) async fn run(context: &mut Context, command: LeaseCommand) -> Result<
 /// Claims a bead, with its paths and those that were named.
 pub(super) async fn claim_bead(context: &mut Context, args: ClaimArgs) -> Result<(), Failure> {
     let project = context.project()?.known();
-    let ClaimArgs { id, scopes, how } = args;
+    let ClaimArgs { id, scopes, anywhere, how } = args;
     let scopes = covering(context, scopes)?;
-    claim(context, ClaimRequest { bead: Some(id), project, scopes, ..how_wished(&how) }, need(&how)).await
+    claim(context, ClaimRequest { bead: Some(id), project, scopes, anywhere, ..how_wished(&how) }, need(&how)).await
 }
 
 /// Claims the first ready bead that nobody holds.
 pub(super) async fn claim_ready(context: &mut Context, args: ReadyArgs) -> Result<(), Failure> {
     let keys = context.project()?.for_reading();
-    let ReadyArgs { claim: _, term, parent, filter } = args;
+    let ReadyArgs { claim: _, term, parent, anywhere, why: _, filter } = args;
     let wish = ReadyClaimRequest {
         project: ProjectRequest { keys, prefix: None },
         labels: filter.label,
@@ -58,6 +58,7 @@ pub(super) async fn claim_ready(context: &mut Context, args: ReadyArgs) -> Resul
         types: filter.kind,
         parent,
         term_s: term.map(|term| term.as_secs()),
+        anywhere,
     };
     // Each bead that is tried may cost a round with every voter.
     let body = wished(context, "/v1/ready/claim", &wish, ANSWER_PATIENCE * 2).await?;

@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use beadmesh_node::api::model::{
-    Empty, Member, MemberBody, MemberRequest, MembersBody, RemovedBody, Role, encode_segment,
+    ApplicantsBody, Empty, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, Role,
+    encode_segment,
 };
 
 use super::Context;
@@ -11,7 +12,7 @@ use crate::args::{MembersArgs, MembersCommand, Sure};
 use crate::failure::Failure;
 use crate::output::paint::Paint;
 use crate::output::table::{self, Column, Painted};
-use crate::output::time;
+use crate::output::{text, time};
 
 /// The columns of the list.
 const LAYOUT: [Column; 5] = [
@@ -22,11 +23,19 @@ const LAYOUT: [Column; 5] = [
     Column::new("ID").flexible(),
 ];
 
+/// The columns of the list of machines that wait.
+const WAITING: [Column; 3] =
+    [Column::new("FINGERPRINT"), Column::new("SINCE").spare(2), Column::new("CALLS ITSELF").flexible()];
+
 /// Carries out what is to be done with members.
 pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), Failure> {
     match args.command {
         None | Some(MembersCommand::List) => list(context).await,
         Some(MembersCommand::Remove { node, sure }) => remove(context, &node, &sure).await,
+        Some(MembersCommand::Owner { node, sure }) => give(context, &node, &sure).await,
+        Some(MembersCommand::Requests) => requests(context).await,
+        Some(MembersCommand::Approve { fingerprint }) => approve(context, &fingerprint).await,
+        Some(MembersCommand::Deny { fingerprint }) => deny(context, &fingerprint).await,
         Some(MembersCommand::Role { node, role }) => {
             change(context, &node, &MemberRequest { role: Some(role.into()), name: None }).await
         }
@@ -60,6 +69,67 @@ async fn remove(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Fa
     }
     printer.line(format!("{} is removed.", body.removed.name))?;
     printer.note("What it had written and this node holds stays. A new ticket would let it in again; old ones do not.")
+}
+
+async fn give(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Failure> {
+    let shown: String = node.chars().filter(|char| !char.is_control()).take(80).collect();
+    confirm(context, sure, &format!("{shown} is to own the mesh: this machine can not take it back."))?;
+    let wish = OwnerRequest { node: Some(node.to_owned()), recovery_key: None };
+    owned(context, &wish).await
+}
+
+/// Has another machine own the mesh, and says so.
+pub(super) async fn owned(context: &mut Context, wish: &OwnerRequest) -> Result<(), Failure> {
+    let body: MemberBody = context.client().await?.post("/v1/owner", wish).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    printer.line(format!("{} owns the mesh now.", text::clean_line(&body.member.name)))?;
+    printer.note("Who owned it before is an admin still; `beadmesh members` shows who may do what.")
+}
+
+async fn requests(context: &mut Context) -> Result<(), Failure> {
+    let body: ApplicantsBody = context.client().await?.get("/v1/applicants").await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    if body.applicants.is_empty() {
+        return printer.line("No machine waits to be approved here.");
+    }
+    let cells = body.applicants.iter().map(|applicant| {
+        let since = time::minute(&applicant.since);
+        vec![
+            (Paint::Strong, applicant.fingerprint.clone()),
+            (Paint::Plain, since),
+            (Paint::Plain, text::clean_line(&applicant.name)),
+        ]
+    });
+    let rows: Vec<Vec<Painted>> = cells.collect();
+    for line in table::lines(&WAITING, &rows, printer.columns) {
+        printer.line(line)?;
+    }
+    Ok(())
+}
+
+async fn approve(context: &mut Context, fingerprint: &str) -> Result<(), Failure> {
+    let path = format!("/v1/applicants/{}", encode_segment(fingerprint));
+    let body: MemberBody = context.client().await?.post(&path, &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json {
+        return printer.answer(&body);
+    }
+    let Member { name, role: given, .. } = &body.member;
+    printer.line(format!("{} is {} now.", text::clean_line(name), role(*given)))?;
+    printer.note("It hears of it when it asks the next time, within seconds if it was run with --request.")
+}
+
+async fn deny(context: &mut Context, fingerprint: &str) -> Result<(), Failure> {
+    let path = format!("/v1/applicants/{}", encode_segment(fingerprint));
+    let body: Empty = context.client().await?.delete(&path, &Empty {}).await?;
+    let printer = &mut context.printer;
+    if printer.json { printer.answer(&body) } else { printer.line("It is turned away.") }
 }
 
 async fn change(context: &mut Context, node: &str, wish: &MemberRequest) -> Result<(), Failure> {

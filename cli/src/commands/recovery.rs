@@ -1,17 +1,48 @@
 //! `beadmesh recovery`: the key that can take the mesh over, shown one time.
 
-use beadmesh_node::api::model::{Empty, RecoveryBody, SecretText};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
-use super::Context;
-use crate::args::RecoveryCommand;
+use beadmesh_node::api::model::{Empty, OwnerRequest, RecoveryBody, SecretText};
+
+use super::input::Input;
+use super::{Context, members};
+use crate::args::{KeyArgs, RecoveryCommand};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::text;
 
-/// Prints the key; it alone goes to stdout, so that it can be piped into a safe.
+/// Bytes read of a file that holds a recovery key.
+const KEY_BYTES_MAX: u64 = 4 * 1024;
+
+/// Carries out what is to be done with the key.
 pub(super) async fn run(context: &mut Context, command: RecoveryCommand) -> Result<(), Failure> {
-    // The flag is required; that it was typed is all it says.
-    let RecoveryCommand::Show(_) = command;
+    match command {
+        // The flag is required; that it was typed is all it says.
+        RecoveryCommand::Show(_) => show(context).await,
+        RecoveryCommand::Take(KeyArgs { key_file }) => {
+            let wish = OwnerRequest { node: None, recovery_key: Some(read_key(&key_file)?) };
+            members::owned(context, &wish).await
+        }
+    }
+}
+
+/// Reads a recovery key, which comes by no argument that others could see.
+pub(super) fn read_key(file: &Path) -> Result<SecretText, Failure> {
+    let text = if file.as_os_str() == "-" {
+        Input::default().text("-".to_owned())?
+    } else {
+        let mut text = String::new();
+        let read = File::open(file).and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
+        read.map_err(|error| Failure::io(format!("{} cannot be read", file.display()), &error))?;
+        text
+    };
+    Ok(SecretText::new(text.trim().to_owned()))
+}
+
+/// Prints the key; it alone goes to stdout, so that it can be piped into a safe.
+async fn show(context: &mut Context) -> Result<(), Failure> {
     let mut client = context.client().await?;
     let body: RecoveryBody = client.post("/v1/recovery", &Empty {}).await?;
     let printer = &mut context.printer;

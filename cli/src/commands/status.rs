@@ -93,13 +93,8 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
             fact("Reach", &[reached(reach)]);
         }
     }
-    if body.entries_from_future > 0 {
-        let entries = body.entries_from_future;
-        fact("Clock", &[Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))]);
-    }
-    if !body.findings.is_empty() {
-        let found = format!("{}: `beadmesh doctor` says more", body.findings.join(", "));
-        fact("Store", &[Paint::Bad.on(&text::clean_line(&found))]);
+    for (name, trouble) in troubles(body) {
+        fact(name, &[trouble]);
     }
     if let Some(voters) = &leases.voters {
         let paint = if voters.reached < voters.quorum { Paint::Slow } else { Paint::Plain };
@@ -132,6 +127,25 @@ fn lines(body: &StatusBody, leases: &Leases, columns: Option<u16>, now: Timestam
         lines.extend(text::wrap(sentence, columns.map_or(usize::MAX, usize::from)));
     }
     lines
+}
+
+/// Returns what somebody has to look at, each with what it is about.
+fn troubles(body: &StatusBody) -> Vec<(&'static str, String)> {
+    let mut troubles = Vec::new();
+    if body.applicants > 0 {
+        let machines = body.applicants;
+        let wait = if machines == 1 { "1 machine waits".to_owned() } else { format!("{machines} machines wait") };
+        troubles.push(("Joins", Paint::Slow.on(&format!("{wait} to be approved: `beadmesh members requests`"))));
+    }
+    if body.entries_from_future > 0 {
+        let entries = body.entries_from_future;
+        troubles.push(("Clock", Paint::Slow.on(&format!("{entries} entries come from the future: check the clocks"))));
+    }
+    if !body.findings.is_empty() {
+        let found = format!("{}: `beadmesh doctor` says more", body.findings.join(", "));
+        troubles.push(("Store", Paint::Bad.on(&text::clean_line(&found))));
+    }
+    troubles
 }
 
 /// Says what had better be done about how things stand.
@@ -284,6 +298,7 @@ mod tests {
             unread: Some(2),
             digest: "d".into(),
             entries_from_future: 0,
+            applicants: 0,
             api: None,
             refused: [].into(),
             findings: vec![],
@@ -333,6 +348,8 @@ mod tests {
         ");
         let copied = StatusBody { findings: vec!["store.cloned".into()], ..status() };
         assert!(plain(&copied, 100).contains("\nStore   store.cloned: `beadmesh doctor` says more\n"));
+        let asked = StatusBody { applicants: 2, ..status() };
+        assert!(plain(&asked, 100).contains("\nJoins   2 machines wait to be approved: `beadmesh members requests`\n"));
         let alone = StatusBody { peers: vec![], running: false, ..status() };
         insta::assert_snapshot!(plain(&alone, 40), @r"
         Node    gpu-box  not running  abcdefghij

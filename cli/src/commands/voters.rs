@@ -1,23 +1,17 @@
 //! `beadmesh voters`: the nodes whose majority decides who holds a lease.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use beadmesh_node::api::model::{SecretText, VotersBody, VotersRequest};
+use beadmesh_node::api::model::{VotersBody, VotersRequest};
 
 use super::Context;
-use super::input::Input;
+use super::recovery::read_key;
 use crate::args::{RecoverArgs, SetArgs, VotersCommand};
 use crate::failure::Failure;
 use crate::output::lease;
 
 /// How long it may take until other voters vote: those that just started wait for two minutes before they do.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(180);
-
-/// Bytes read of a file that holds a recovery key.
-const KEY_BYTES_MAX: u64 = 4 * 1024;
 
 /// Carries out what is to be done with voters.
 pub(super) async fn run(context: &mut Context, command: VotersCommand) -> Result<(), Failure> {
@@ -70,19 +64,6 @@ fn chosen(body: &VotersBody) -> String {
             format!("{are} {}: {}", lease::listed(&names), lease::reach(body))
         }
     }
-}
-
-/// Reads a recovery key, which comes by no argument that others could see.
-fn read_key(file: &Path) -> Result<SecretText, Failure> {
-    let text = if file.as_os_str() == "-" {
-        Input::default().text("-".to_owned())?
-    } else {
-        let mut text = String::new();
-        let read = File::open(file).and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
-        read.map_err(|error| Failure::io(format!("{} cannot be read", file.display()), &error))?;
-        text
-    };
-    Ok(SecretText::new(text.trim().to_owned()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Lists of beads: one line each, cut to the width of the terminal.
 
-use beadmesh_node::api::model::Bead;
+use beadmesh_node::api::model::{Bead, Unfit};
 
 use super::paint::Paint;
 use super::table::{self, Column, Painted};
+use super::text;
 
 /// What a list is about; some columns say something only there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,32 @@ pub(crate) fn lines(beads: &[Bead], kind: Kind, columns: Option<u16>) -> Vec<Str
     layout.push(Column::new("ASSIGNEE").spare(4));
     let rows: Vec<Vec<Painted>> = beads.iter().map(|bead| row(bead, kind)).collect();
     table::lines(&layout, &rows, columns)
+}
+
+/// Returns for each bead what it needs, what this machine lacks of that, and how it stands with the others.
+pub(crate) fn unfit(beads: &[Unfit], columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for bead in beads {
+        let name = Paint::Name.on(&text::clean_line(&bead.alias));
+        lines.extend(text::wrap(&format!("{name}  {}", text::clean_line(&bead.title)), columns));
+        let needs: Vec<String> = bead.needs.iter().map(|need| text::clean_line(need)).collect();
+        let mut say = |who: &str, what: &str| {
+            lines.extend(
+                text::wrap(&format!("{who}: {what}"), columns.saturating_sub(2))
+                    .into_iter()
+                    .map(|row| format!("  {row}")),
+            );
+        };
+        say("needs", &needs.join(", "));
+        say("this machine", &text::clean_line(&bead.lacks.join("; ")));
+        for machine in &bead.others {
+            say(&text::clean_line(&machine.node), &text::clean_line(&machine.lacks.join("; ")));
+        }
+        for node in &bead.fits {
+            say(&text::clean_line(node), &Paint::Good.on("has all of it"));
+        }
+    }
+    lines
 }
 
 fn row(bead: &Bead, kind: Kind) -> Vec<Painted> {

@@ -1,9 +1,12 @@
 //! Routes on beads: each turns a request into one command and its answer into JSON.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use beadmesh_protocol::bead::{Field, FieldValue, Status};
 use beadmesh_protocol::id::BeadId;
+use beadmesh_protocol::needs;
 use beadmesh_store::command::{Action, Answer, BeadEdit, Command, Filter, NewBead, ProjectContext};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,7 +18,7 @@ use super::model::{
     ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, EditRequest, ResolveRequest, UndepRequest,
     WordsRequest,
 };
-use super::{Api, keyed};
+use super::{Api, keyed, placement};
 
 /// Beads of a page when a query does not say how many.
 pub const PAGE_BEADS: usize = 100;
@@ -75,7 +78,7 @@ async fn create(
     caller: Caller,
     Json(request): Json<CreateRequest>,
 ) -> Result<(StatusCode, Said<BeadBody>), Problem> {
-    let body = bead(&api, caller, Command::Create(Box::new(new_bead(request)))).await?;
+    let body = bead(&api, caller, Command::Create(Box::new(new_bead(request)?))).await?;
     Ok((StatusCode::CREATED, body))
 }
 
@@ -86,11 +89,19 @@ async fn list(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
     page(&api, Command::List(filter(&api, query).await?)).await
 }
 
-/// Lists beads that can be worked on now, in the order in which they are best taken.
+/// Lists beads that can be worked on now, in the order in which they are best taken. Those that need what this machine
+/// lacks are told of apart, so a page may hold fewer than it could.
 #[utoipa::path(get, path = "/v1/ready", tag = "beads", params(ListQuery),
     responses((status = 200, body = model::Answer<BeadPage>)))]
 async fn ready(State(api): State<Api>, query: ListQuery) -> Told<BeadPage> {
-    page(&api, Command::Ready(filter(&api, query).await?)).await
+    let anywhere = query.anywhere;
+    let mut page = match api.core.call(Command::Ready(filter(&api, query).await?)).await? {
+        Answer::Beads(page) => page,
+        other => return Err(super::unexpected(&other)),
+    };
+    let unfit = placement::unfit(&api, &page.beads).await?;
+    page.beads.retain(|bead| anywhere || !unfit.contains_key(&bead.bead.id));
+    Ok(Said(BeadPage { unfit: unfit.into_values().collect(), ..page.into() }))
 }
 
 /// Lists open beads that something holds up.
@@ -119,7 +130,11 @@ async fn edit(
 ) -> Told<BeadBody> {
     let fields = request.set.into_iter().map(|(key, value)| Ok((settable(&key)?, value.into())));
     let fields: Vec<(Field, FieldValue)> = fields.collect::<Result<_, Problem>>()?;
-    act(&api, caller, (name, request.by), Action::Set(fields)).await
+    let action = match request.needs {
+        None => Action::Set(fields),
+        Some(needs) => Action::SetNeeds(fields, read_needs(&needs)?),
+    };
+    act(&api, caller, (name, request.by), action).await
 }
 
 /// Closes a bead.
@@ -263,7 +278,14 @@ pub(super) fn context(request: ProjectRequest) -> ProjectContext {
     ProjectContext { keys: request.keys, prefix: request.prefix }
 }
 
-fn new_bead(request: CreateRequest) -> NewBead {
+/// Reads what a bead needs of a machine.
+fn read_needs(text: &str) -> Result<BTreeMap<String, String>, Problem> {
+    let hint = "write it as gpu:1,vram:40GiB,cpu:8,memory:32GiB,disk:10GiB,label:WORD, as far as it is needed";
+    needs::parse(text).map_err(|error| Problem::invalid("needs", error.to_string(), hint))
+}
+
+fn new_bead(request: CreateRequest) -> Result<NewBead, Problem> {
+    let needs = request.needs.as_deref().map(read_needs).transpose()?.unwrap_or_default();
     let texts = [
         (Field::Title, Some(request.title)),
         (Field::Kind, request.kind),
@@ -279,18 +301,19 @@ fn new_bead(request: CreateRequest) -> NewBead {
     let numbers = [(Field::Priority, request.priority), (Field::EstimateMinutes, request.estimate_minutes)];
     let texts = texts.into_iter().filter_map(|(field, text)| Some((field, FieldValue::Text(text?))));
     let numbers = numbers.into_iter().filter_map(|(field, number)| Some((field, FieldValue::Number(number?))));
-    NewBead {
+    Ok(NewBead {
         project: context(request.project),
         alias: request.alias,
         fields: texts.chain(numbers).collect(),
         labels: request.labels,
         scopes: request.scopes,
         criteria: request.criteria,
+        needs,
         deps: request.deps.into_iter().map(|dep| (dep.kind, dep.on)).collect(),
         blocks: request.blocks,
         parent: request.parent,
         by: request.by,
-    }
+    })
 }
 
 async fn filter(api: &Api, query: ListQuery) -> Result<Filter, Problem> {

@@ -17,8 +17,8 @@ use serde_json::error::Category;
 
 use super::error::Problem;
 use super::model::{
-    AGENT_HEADER, AgentsQuery, Answer, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError,
-    ShowQuery, ThreadQuery,
+    AGENT_HEADER, AgentsQuery, Answer, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, PickQuery, ProjectQuery,
+    QueryError, ShowQuery, ThreadQuery,
 };
 
 /// Bytes of a JSON request: a bead with every text at its limit fits.
@@ -225,7 +225,17 @@ macro_rules! queries {
     )+};
 }
 
-queries!(ListQuery, ProjectQuery, AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery);
+queries!(
+    ListQuery,
+    ProjectQuery,
+    AgentsQuery,
+    ClaimsQuery,
+    InboxQuery,
+    LettersQuery,
+    PickQuery,
+    ShowQuery,
+    ThreadQuery
+);
 
 fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
     let pairs: Result<Query<Vec<(String, String)>>, QueryRejection> = Query::try_from_uri(&parts.uri);

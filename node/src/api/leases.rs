@@ -20,8 +20,7 @@ use super::model::{
     PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, TERM_S_DEFAULT, TERM_S_MAX, VotersBody, VotersRequest,
     WAIT_S_MAX,
 };
-use super::{Api, keyed, project_of, unexpected};
-use crate::home::Home;
+use super::{Api, keyed, members, placement, project_of, unexpected};
 
 /// Ready beads that are tried for one claim, in order, before the caller is told that all are held.
 const READY_TRIED_MAX: usize = 32;
@@ -43,7 +42,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(post, path = "/v1/claims", tag = "leases", request_body = ClaimRequest,
     responses((status = 200, body = model::Answer<ClaimBody>)))]
 async fn claim(State(api): State<Api>, caller: Caller, Json(request): Json<ClaimRequest>) -> Told<ClaimBody> {
+    let placed = request.bead.clone().filter(|_| !request.anywhere);
     let new = new_claim(request)?;
+    if let Some(bead) = placed {
+        placement::check(&api, &bead).await?;
+    }
     let claimed = if new.wait.is_zero() { claimed(&api, caller, new).await } else { waited(api, caller, new).await };
     Ok(said(claimed?))
 }
@@ -110,7 +113,8 @@ async fn check(State(api): State<Api>, caller: Caller, Json(request): Json<Paths
     }
 }
 
-/// Claims the first ready bead that nobody else holds; 409 `held` where others hold the first 32.
+/// Claims the first ready bead that nobody else holds and that this machine has all for; 409 `held` where others hold the
+/// first 32, `needs_unmet` where it lacks what they need.
 #[utoipa::path(post, path = "/v1/ready/claim", tag = "leases", request_body = ReadyClaimRequest,
     responses((status = 200, body = model::Answer<ClaimBody>)))]
 async fn claim_ready(
@@ -119,10 +123,18 @@ async fn claim_ready(
     Json(request): Json<ReadyClaimRequest>,
 ) -> Told<ClaimBody> {
     let term = term(request.term_s)?;
-    let beads = match api.core.call(Command::Ready(ready(request))).await? {
+    let anywhere = request.anywhere;
+    let mut beads = match api.core.call(Command::Ready(ready(request))).await? {
         Answer::Beads(page) => page.beads,
         other => return Err(unexpected(&other)),
     };
+    if !anywhere {
+        let unfit = placement::unfit(&api, &beads).await?;
+        beads.retain(|bead| !unfit.contains_key(&bead.bead.id));
+        if let Some(unfit) = unfit.into_values().next().filter(|_| beads.is_empty()) {
+            return Err(placement::refusal(&unfit));
+        }
+    }
     let beads = beads.into_iter().map(|bead| bead.bead.id.to_string());
     let claimed = first_free(beads, |bead| {
         let (api, caller) = (api.clone(), caller.clone());
@@ -230,7 +242,7 @@ async fn first_free<C: Future<Output = Result<ClaimAnswer, Problem>>>(
 }
 
 fn new_claim(request: ClaimRequest) -> Result<NewClaim, Problem> {
-    let ClaimRequest { bead, project, scopes, shared, term_s, wait_s, offline } = request;
+    let ClaimRequest { bead, project, scopes, shared, term_s, wait_s, offline, anywhere: _ } = request;
     let wait_s = wait_s.unwrap_or(0);
     if wait_s > WAIT_S_MAX {
         let problem = format!("a claim waits {WAIT_S_MAX} s at most, which is an hour");
@@ -264,7 +276,7 @@ fn without_wait() -> NewClaim {
 }
 
 fn ready(request: ReadyClaimRequest) -> Filter {
-    let ReadyClaimRequest { project, labels, priorities, types, parent, term_s: _ } = request;
+    let ReadyClaimRequest { project, labels, priorities, types, parent, term_s: _, anywhere: _ } = request;
     Filter {
         project: project_of(project),
         statuses: Vec::new(),
@@ -289,11 +301,7 @@ fn new_voters(request: VotersRequest) -> Result<NewVoters, Problem> {
         let problem = format!("a mesh has 1, 3, 5 or 7 voters, and not {}", nodes.len());
         return Err(Problem::invalid("nodes", problem, "`beadmesh members` lists the nodes"));
     }
-    let recovery = recovery_key.map(|text| {
-        let hint = "it begins with bmr1 and was shown once, when the mesh was founded";
-        Home::read_recovery(&text).ok_or_else(|| Problem::invalid("recovery_key", "this is no recovery key", hint))
-    });
-    let recovery = recovery.transpose()?.map(|secret| ed25519_dalek::SigningKey::from_bytes(&secret));
+    let recovery = recovery_key.as_ref().map(members::recovery_key).transpose()?;
     Ok(NewVoters { nodes, hold: hold_s.map(Duration::from_secs), recovery })
 }
 

@@ -61,6 +61,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Told<StatusBody> {
         unread,
         digest: status.digest,
         entries_from_future: status.entries_from_future,
+        applicants: status.applicants,
         findings: status.copies.into_iter().map(str::to_owned).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         running: api.network.is_some(),

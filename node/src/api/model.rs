@@ -25,7 +25,8 @@ pub use beadmesh_protocol::project::ProjectKey;
 
 pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{
-    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, Project, ProjectBody, Scalar, StaleClose,
+    Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, MachineLacks, Project, ProjectBody, Scalar,
+    StaleClose, Unfit,
 };
 pub use container::{Container, ContainerNode, ContainersBody};
 pub use doctor::{Check, DoctorBody, Finding, Grade};
@@ -37,14 +38,17 @@ pub use lease::{
 pub use mail::{
     Attachment, AttachmentRequest, BlobBody, Letter, LetterBody, LetterRequest, LettersBody, Receipt, ThreadBody,
 };
-pub use member::{FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite, RemovedBody};
+pub use member::{
+    Applicant, ApplicantsBody, FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite,
+    OwnerRequest, RemovedBody,
+};
 pub use mesh::{
     BAN_S_MAX, Ban, BanRequest, BansBody, Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody,
     Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, SessionBody, StatusBody, UnbanRequest,
 };
 pub use query::{
-    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, ProjectQuery, QueryError, ShowQuery, ThreadQuery,
-    encode_segment,
+    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, PickQuery, ProjectQuery, QueryError, ShowQuery,
+    ThreadQuery, encode_segment,
 };
 pub use request::{
     BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,
@@ -53,8 +57,8 @@ pub use request::{
 };
 
 pub use telemetry::{
-    Battery, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, NodesBody, Pcie, Point,
-    Remapped, Xid,
+    Battery, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, NodesBody, Pcie, PickBody,
+    Point, Remapped, Xid,
 };
 
 /// The version of the JSON that answers carry; it changes only when a field changes its meaning or goes away.

@@ -98,7 +98,7 @@ fn unmeasured(telemetry: &Telemetry, member: &MemberAnswer, metric: Metric) -> P
 }
 
 /// Returns what is known of the machine of each member, this one first.
-async fn machines(api: &Api) -> Result<Vec<Machine>, Problem> {
+pub(super) async fn machines(api: &Api) -> Result<Vec<Machine>, Problem> {
     let telemetry = api.telemetry.as_ref().ok_or_else(Problem::no_node)?;
     let now = clock::mono();
     let mut members = ask_members(api).await?;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use beadmesh_protocol::limits::{NAME_BYTES_MAX, NODE_LABELS_MAX};
+use beadmesh_protocol::needs::is_label;
 use beadmesh_protocol::sample::gpu::Backend;
 
 use super::reader::{Raw, Shown};
@@ -204,6 +205,25 @@ pub(super) fn addresses(raw: &Raw) -> Result<Vec<String>, Wrong> {
         Some(address) => Err(wrong(format!("{address:?} is no address to listen on"), remedy)),
         None => Ok(addresses),
     }
+}
+
+/// Reads the labels of a node: a list in a file, separated by commas in a variable.
+pub(super) fn labels(raw: &Raw) -> Result<Vec<String>, Wrong> {
+    let remedy = "write words of a-z, 0-9, - _ . / such as [\"a100\", \"site/berlin\"]";
+    let mut labels: Vec<String> = match raw {
+        Raw::List(labels) => labels.clone(),
+        Raw::Text(text) => text.split(',').map(|label| label.trim().to_owned()).collect(),
+        other => return Err(wrong(format!("{other} is no list of labels"), remedy)),
+    };
+    if labels.len() > NODE_LABELS_MAX {
+        return Err(wrong(format!("has {} labels, at most {NODE_LABELS_MAX} are possible", labels.len()), remedy));
+    }
+    if let Some(label) = labels.iter().find(|label| !is_label(label)) {
+        return Err(wrong(format!("{label:?} is no label"), remedy));
+    }
+    labels.sort_unstable();
+    labels.dedup();
+    Ok(labels)
 }
 
 /// Reads a span of time with its unit.

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use beadmesh_protocol::clock::{Instant, Now};
+use beadmesh_protocol::clock::{Instant, Now, Wall};
 use beadmesh_protocol::id::{AgentId, EntryId, MeshId};
 use beadmesh_protocol::lease::message::Refusal;
 use beadmesh_protocol::lease::{Answer as Vote, Ask, Attempt, Holder, LaneId, Message};
 use beadmesh_protocol::notice::{News, Notice};
+use beadmesh_protocol::sample;
 use beadmesh_store::replica::{FlushError, Input};
 use tokio::time::timeout;
 
@@ -49,6 +50,13 @@ impl Machine for Witness {
     fn next_wakeup(&self) -> Option<Instant> {
         None
     }
+}
+
+/// What a node says of its machine.
+fn sample(node: NodeId) -> sample::Telemetry {
+    let stamp = sample::Stamp { started: Wall::from_millis(1), counter: 1 };
+    let said = sample::Said::Sample(sample::Sample { interval_ms: 2_000, ..sample::Sample::default() });
+    sample::Telemetry { node, stamp, said }
 }
 
 fn network(seed: u8) -> (Handle, Events) {
@@ -127,7 +135,8 @@ async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
     let home = Arc::new(Home::open(temp.path()).unwrap());
     let blobs = Attachments::new(&home, core.clone(), None).server();
     let telemetry = Telemetry::new(home.dir());
-    let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry };
+    let driver =
+        Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry: telemetry.clone() };
     let run = tokio::spawn(driver.run(events));
     peer.set_topic(notice::topic(MESH));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
@@ -152,16 +161,20 @@ async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
             tokio::task::yield_now().await;
         }
         assert_eq!(links.violations.load(Ordering::Relaxed), 1);
+        peer.publish(Notice::Telemetry(Box::new(sample(from))).encode()).unwrap();
         peer.publish(Notice::News(news(200)).encode()).unwrap();
         loop {
             match told.recv().await {
                 Some(Told::Notice(_, Notice::News(heard))) if heard == news(200) => break,
-                Some(Told::Notice(..)) => {}
+                // What a machine is and does is not the replica's business.
+                Some(Told::Notice(_, Notice::News(_))) => {}
                 other => panic!("{other:?}"),
             }
         }
     };
     timeout(PATIENCE, exchange).await.unwrap();
+    let heard = telemetry.fleet().view(from, crate::clock::mono()).sample.expect("the sample was heard");
+    assert_eq!(heard.interval_ms, 2_000);
     here.shutdown().await;
     timeout(PATIENCE, run).await.unwrap().unwrap();
     peer.shutdown().await;

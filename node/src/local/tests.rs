@@ -71,6 +71,23 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn needs_are_set_in_one_spelling_and_said_anew_as_a_whole() {
+    let bench = bench().await;
+    let wish = json!({"title": "train", "by": "ada", "needs": "VRAM:40960MiB, gpu:2"});
+    let bead = bench.post("/v1/beads", wish).await["bead"].clone();
+    assert_eq!(bead["needs"], json!({"gpu": "2", "vram": "40GiB"}));
+    let path = format!("/v1/beads/{}", bead["alias"].as_str().unwrap());
+    let wish = json!({"by": "ada", "set": {"priority": 0}, "needs": "gpu:1,label:a100"});
+    let (_, changed) = bench.ask(Method::PATCH, &path, wish).await;
+    assert_eq!(changed["bead"]["needs"], json!({"gpu": "1", "label:a100": ""}));
+    assert_eq!(changed["bead"]["priority"], 0);
+    let (_, cleared) = bench.ask(Method::PATCH, &path, json!({"by": "ada", "needs": ""})).await;
+    assert_eq!(cleared["bead"]["needs"], json!({}));
+    let (status, refused) = bench.ask(Method::PATCH, &path, json!({"by": "ada", "needs": "gpu:many"})).await;
+    assert_eq!((status.as_u16(), &refused["error"]["field"]), (422, &json!("needs")));
+}
+
+#[tokio::test]
 async fn what_is_answered_is_there_after_the_home_is_opened_again() {
     let mut bench = bench().await;
     assert!(bench.local.recovery.is_some(), "a mesh was founded");

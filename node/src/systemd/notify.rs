@@ -218,6 +218,7 @@ mod tests {
                 ready: 3,
                 digest: String::new(),
                 entries_from_future: 0,
+                applicants: 0,
                 copies: vec![],
                 peers: vec![],
             };

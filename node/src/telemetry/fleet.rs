@@ -85,7 +85,7 @@ struct Machine {
     sample: Option<(Stamp, Arc<Sample>, Instant)>,
     processes: Option<(Stamp, Arc<Vec<Process>>)>,
     containers: Option<(Stamp, Arc<Containers>)>,
-    taken: Taken,
+    pace: Taken,
 }
 
 impl Default for Fleet {
@@ -103,7 +103,7 @@ impl Fleet {
             return false;
         }
         let machine = machines.entry(node).or_insert_with(Machine::new);
-        if !machine.is_news(&said, stamp) || !machine.taken.take(&PACE, std::time::Instant::now()) {
+        if !machine.is_news(&said, stamp) || !machine.pace.take(&PACE, std::time::Instant::now()) {
             return false;
         }
         match said {
@@ -157,8 +157,8 @@ impl Fleet {
 
 impl Machine {
     fn new() -> Self {
-        let taken = Taken::nothing(std::time::Instant::now());
-        Self { facts: None, sample: None, processes: None, containers: None, taken }
+        let pace = Taken::nothing(std::time::Instant::now());
+        Self { facts: None, sample: None, processes: None, containers: None, pace }
     }
 
     /// Returns whether something was said after the last of its kind.

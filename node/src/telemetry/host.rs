@@ -33,6 +33,8 @@ pub(super) struct Host {
     sys: PathBuf,
     etc: PathBuf,
     home: PathBuf,
+    /// What its owner calls it.
+    labels: Vec<String>,
     facts: Option<Facts>,
     /// What processors had done when they were last looked at.
     spent: Option<Spent>,
@@ -46,13 +48,13 @@ struct Spent {
 }
 
 impl Host {
-    /// Looks at this machine, and at the disk that the home is on.
-    pub(super) fn new(home: &Path) -> Self {
-        Self::at("/proc".into(), "/sys".into(), "/etc".into(), home.to_owned())
+    /// Looks at this machine, which bears these labels, and at the disk that the home is on.
+    pub(super) fn new(home: &Path, labels: Vec<String>) -> Self {
+        Self { labels, ..Self::at("/proc".into(), "/sys".into(), "/etc".into(), home.to_owned()) }
     }
 
     fn at(proc: PathBuf, sys: PathBuf, etc: PathBuf, home: PathBuf) -> Self {
-        Self { proc, sys, etc, home, facts: None, spent: None }
+        Self { proc, sys, etc, home, labels: Vec::new(), facts: None, spent: None }
     }
 
     fn facts(&self) -> Facts {
@@ -67,6 +69,7 @@ impl Host {
             cores: std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()),
             memory_total: memory.and_then(|file| memory_of(&file, "MemTotal")),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            labels: self.labels.clone(),
         }
     }
 

@@ -81,8 +81,9 @@ pub struct Succession {
     owner: NodeId,
     recovery: [u8; 32],
     first: Epoch,
-    /// What the owner proposed, by the number of the epoch; of several the one with the lowest name counts.
-    proposals: BTreeMap<u64, BTreeMap<[u8; 32], Epoch>>,
+    /// What was proposed, by the number of the epoch and who did; of several of the owner's the one with the lowest name
+    /// counts.
+    proposals: BTreeMap<u64, BTreeMap<(NodeId, [u8; 32]), Epoch>>,
     /// What was handed over, by the epoch that ends and the name of its successor.
     handed: BTreeMap<u64, BTreeMap<[u8; 32], Estate>>,
     recoveries: BTreeMap<(u64, [u8; 32]), Epoch>,
@@ -122,11 +123,21 @@ impl Succession {
         Self { mesh, owner, recovery, first, proposals, handed, recoveries }
     }
 
-    /// Takes what somebody proposes: it counts if the owner does.
+    /// Returns whose proposals count.
+    pub fn owner(&self) -> NodeId {
+        self.owner
+    }
+
+    /// Takes note of who owns the mesh: the proposals of others do not count, whenever they came.
+    pub fn set_owner(&mut self, owner: NodeId) {
+        self.owner = owner;
+    }
+
+    /// Takes what somebody proposes: it counts while that one owns the mesh.
     pub fn on_proposal(&mut self, author: NodeId, proposal: Proposal) {
         let epoch = proposal.epoch;
-        if author == self.owner && epoch.is_sound() {
-            self.proposals.entry(epoch.number).or_default().insert(epoch.name(), epoch);
+        if epoch.is_sound() {
+            self.proposals.entry(epoch.number).or_default().insert((author, epoch.name()), epoch);
         }
     }
 
@@ -167,7 +178,8 @@ impl Succession {
 
     /// Returns the epoch that the owner proposes to follow the one in force.
     pub fn proposed(&self, current: &Epoch) -> Option<&Epoch> {
-        self.proposals.get(&current.number.checked_add(1)?)?.values().next()
+        let next = self.proposals.get(&current.number.checked_add(1)?)?;
+        next.range((self.owner, [0; 32])..=(self.owner, [u8::MAX; 32])).next().map(|(_, epoch)| epoch)
     }
 
     /// Returns the voters of the epoch in force that have handed over, whichever the successor.

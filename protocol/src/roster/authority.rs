@@ -1,21 +1,23 @@
 //! Which acts have effect: who had authority over whom, where in the causal order each act stands.
 //!
-//! Nodes with authority are judged in the order of their rank: the owner first, then admins in the order of their first
-//! admission as such. Only a higher rank can take authority away, so when a node's turn comes all is known that was done
-//! about it, and no two removals can wait for each other.
+//! What owners did while they owned the mesh is judged first: it rests on nothing else (`ownership`). Then nodes with
+//! authority are judged in the order of their rank: the founder, then admins in the order of their first admission as
+//! such. Only a higher rank can take authority away, so when a node's turn comes all is known that was done about it, and
+//! no two removals can wait for each other.
 
 use std::collections::BTreeMap;
 
 use super::history::{Act, History};
+use super::ownership::Owners;
 use crate::id::NodeId;
-use crate::limits::LEAVES_MAX;
+use crate::limits::{LEAVES_MAX, OWN_NAMES_MAX};
 use crate::op::{Naming, Removal, Role};
 use crate::planted::{self, Bug};
 
 /// The acts with effect, by the node that they are about.
 pub(super) struct Rulings<'h, 'a> {
     history: &'h History<'a>,
-    owner: NodeId,
+    owners: &'h Owners,
     /// The nodes that ever had authority, the owner first.
     pub(super) ranks: BTreeMap<NodeId, usize>,
     pub(super) grants: BTreeMap<NodeId, Vec<Grant>>,
@@ -50,11 +52,11 @@ impl Taking<'_> {
 
 impl<'h, 'a> Rulings<'h, 'a> {
     /// Judges all acts of a history.
-    pub(super) fn of(history: &'h History<'a>, owner: NodeId) -> Self {
+    pub(super) fn of(history: &'h History<'a>, owners: &'h Owners) -> Self {
         let count = history.vertices().len();
         let mut rulings = Self {
             history,
-            owner,
+            owners,
             ranks: BTreeMap::new(),
             grants: BTreeMap::new(),
             takings: BTreeMap::new(),
@@ -69,7 +71,14 @@ impl<'h, 'a> Rulings<'h, 'a> {
                 acts.entry(vertex.author()).or_default().push(at);
             }
         }
-        let mut next = Some(owner);
+        for reign in owners.reigns() {
+            rulings.crown(reign.owner, reign.from);
+        }
+        for reign in owners.reigns() {
+            let acts = acts.get(&reign.owner).into_iter().flatten().copied();
+            acts.filter(|at| reign.rules[*at]).for_each(|at| rulings.give_effect(reign.owner, at));
+        }
+        let mut next = owners.reigns().first().map(|founder| founder.owner);
         while let Some(node) = next {
             rulings.ranks.insert(node, rulings.ranks.len());
             let acts = acts.remove(&node).unwrap_or_default();
@@ -83,7 +92,22 @@ impl<'h, 'a> Rulings<'h, 'a> {
                 acts.into_iter().for_each(|at| rulings.give_effect(node, at));
             }
         }
+        rulings.rank_owner();
         rulings
+    }
+
+    /// Makes a node an admin by what makes it the owner.
+    fn crown(&mut self, owner: NodeId, at: usize) {
+        self.grant(at, owner, Role::Admin);
+        (self.has_effect[at], self.has_authority[at]) = (true, true);
+    }
+
+    /// Puts the owner before all others; they keep their order.
+    fn rank_owner(&mut self) {
+        let owner = self.owners.last().owner;
+        let Some(before) = self.ranks.insert(owner, 0) else { return };
+        let passed = self.ranks.iter_mut().filter(|(node, rank)| **node != owner && **rank < before);
+        passed.for_each(|(_, rank)| *rank += 1);
     }
 
     /// Returns the node that is next in rank: of those that were made admins by higher ranks the first.
@@ -107,24 +131,30 @@ impl<'h, 'a> Rulings<'h, 'a> {
             return;
         }
         let stood = self.standing(node, Role::Observer);
-        let mut leaves = 0;
+        let (mut leaves, mut names) = (0, Vec::new());
         for at in own.into_iter().filter(|at| stood[*at]) {
             for act in &self.history.vertex(at).acts {
                 match act {
-                    Act::Take(removal) if removal.node == node && node != self.owner && leaves < LEAVES_MAX => {
+                    Act::Take(removal) if removal.node == node && leaves < LEAVES_MAX => {
+                        if self.owners.shields(node, at) {
+                            continue;
+                        }
                         leaves += 1;
                         self.take(at, removal);
                         // Heads are what those with authority did: nobody else can crowd them out.
                         self.has_authority[at] = self.ranks.contains_key(&node);
                     }
                     Act::Name(naming) if naming.node == node => {
-                        self.names.entry(node).or_default().push((at, naming));
+                        names.push((at, *naming));
                         self.has_effect[at] = true;
                     }
                     _ => {}
                 }
             }
         }
+        // Names that did not see each other are weighed one against all others.
+        let latest = names.len().saturating_sub(OWN_NAMES_MAX);
+        self.names.entry(node).or_default().extend(names.drain(latest..));
     }
 
     /// Gives effect to what an admin does about lower ranks, where it had authority.
@@ -133,16 +163,21 @@ impl<'h, 'a> Rulings<'h, 'a> {
             return;
         }
         let had = self.standing(node, Role::Admin);
-        acts.iter().filter(|at| had[**at]).for_each(|at| self.give_effect(node, *at));
+        let done = |at: &&usize| had[**at] && !self.owners.rules(node, **at);
+        let acts: Vec<usize> = acts.iter().filter(done).copied().collect();
+        acts.into_iter().for_each(|at| self.give_effect(node, at));
     }
 
     fn give_effect(&mut self, author: NodeId, at: usize) {
         for act in &self.history.vertex(at).acts {
             // Those of a rank by now rank higher, or are the author.
-            if self.ranks.contains_key(&act.node()) || act.node() == author {
+            let is_out_of_reach = self.ranks.contains_key(&act.node()) || act.node() == author;
+            if is_out_of_reach || self.owners.shields(act.node(), at) {
                 continue;
             }
             match act {
+                // It has its effect, or none, by the chain of owners alone.
+                Act::Own(_) => continue,
                 Act::Grant(node, role) => self.grant(at, *node, *role),
                 Act::Take(removal) => self.take(at, removal),
                 Act::Name(naming) => self.names.entry(naming.node).or_default().push((at, naming)),
@@ -168,16 +203,19 @@ impl<'h, 'a> Rulings<'h, 'a> {
     /// A place counts if a grant is in its past, and each removal either has the place in its own past, or is in the past
     /// of a grant that is in the place's. What is concurrent with a removal does not count.
     fn standing(&self, node: NodeId, role: Role) -> Vec<bool> {
-        if node == self.owner {
-            return vec![true; self.history.vertices().len()];
-        }
         let grants = self.grants.get(&node).into_iter().flatten().filter(|grant| grant.role >= role);
         let grants: Vec<usize> = grants.map(|grant| grant.at).collect();
+        if grants.is_empty() {
+            return vec![false; self.history.vertices().len()];
+        }
         let mut stood = self.history.after(&grants);
         for taking in self.takings.get(&node).into_iter().flatten() {
             let before = self.history.before(taking.at);
             let after = self.history.after(&self.later(&grants, taking.at));
             stood.iter_mut().zip(before).zip(after).for_each(|((stood, before), after)| *stood &= before || after);
+        }
+        for reign in self.owners.reigns().iter().filter(|reign| reign.owner == node) {
+            stood.iter_mut().zip(&reign.rules).for_each(|(stood, rules)| *stood |= rules);
         }
         stood
     }
@@ -231,3 +269,6 @@ pub(super) enum Which {
     /// Those that end what the node writes.
     Cuts,
 }
+
+#[cfg(test)]
+mod tests;

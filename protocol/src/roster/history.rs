@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ownership::Ownership;
 use crate::entry::{Entry, Set};
 use crate::id::{EntryId, MeshId, NodeId};
 use crate::op::{Naming, Op, Removal, Role};
@@ -20,6 +21,8 @@ pub(super) struct Vertex<'a> {
     pub(super) entry: &'a Entry,
     /// What it does about nodes.
     pub(super) acts: Vec<Act<'a>>,
+    /// Whom it makes the owner of the mesh.
+    pub(super) ownership: Option<&'a Ownership>,
     /// Whether its author says something of itself.
     pub(super) is_facts: bool,
     /// The entries it names as seen, as far as they are held.
@@ -37,6 +40,8 @@ pub(super) enum Act<'a> {
     Take(&'a Removal),
     /// Gives it a name.
     Name(&'a Naming),
+    /// Gives it the mesh.
+    Own(&'a Ownership),
 }
 
 impl Act<'_> {
@@ -46,6 +51,7 @@ impl Act<'_> {
             Self::Grant(node, _) => *node,
             Self::Take(removal) => removal.node,
             Self::Name(naming) => naming.node,
+            Self::Own(ownership) => ownership.node,
         }
     }
 }
@@ -82,6 +88,11 @@ impl<'a> History<'a> {
     /// Returns the entries whose whole past is held, each after its past.
     pub(super) fn order(&self) -> &[usize] {
         &self.order
+    }
+
+    /// Returns whether the whole past of an entry is held.
+    pub(super) fn is_whole(&self, at: usize) -> bool {
+        self.places[at].is_some()
     }
 
     /// Returns those that wait for entries in their past.
@@ -157,7 +168,7 @@ impl<'a> Vertex<'a> {
     fn of(entry: &'a Entry, index: &BTreeMap<EntryId, usize>) -> Self {
         let mut acts = Vec::new();
         let mut seen: BTreeSet<&EntryId> = BTreeSet::new();
-        let mut is_facts = false;
+        let (mut is_facts, mut ownership) = (false, None);
         for op in entry.control_ops() {
             match op {
                 Op::Admit(admit) => {
@@ -172,6 +183,12 @@ impl<'a> Vertex<'a> {
                     acts.push(Act::Name(naming));
                     seen.extend(&naming.seen);
                 }
+                // One entry gives the mesh away once.
+                Op::Own(given) if ownership.is_none() => {
+                    ownership = Some(given);
+                    acts.push(Act::Own(given));
+                    seen.extend(given.seen.iter().chain([&given.before]));
+                }
                 Op::Node(facts) => {
                     is_facts = true;
                     seen.extend(&facts.seen);
@@ -185,7 +202,7 @@ impl<'a> Vertex<'a> {
         }
         let parents: Vec<usize> = seen.iter().filter_map(|&id| index.get(id).copied()).collect();
         let is_torn = parents.len() < seen.len();
-        Self { entry, acts, is_facts, parents, is_torn }
+        Self { entry, acts, ownership, is_facts, parents, is_torn }
     }
 
     pub(super) fn author(&self) -> NodeId {

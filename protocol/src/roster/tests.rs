@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use super::*;
 use crate::clock::Wall;
 use crate::id::InstanceId;
-use crate::limits::LEAVES_MAX;
+use crate::limits::{LEAVES_MAX, OWN_NAMES_MAX};
 use crate::op::{Admit, CutEnd, Found, Naming, NodeFacts, ProjectKeys, Removal};
 use crate::testing::{Author, MeshFixture};
 
@@ -337,198 +337,6 @@ proptest! {
     }
 }
 
-/// One act of a table: who, about whom, what, and the acts that it saw, by their places from 1; 0 is the founding.
-type Step = (u8, u8, What, &'static [usize]);
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Admin,
-    Member,
-    Remove,
-    Observe,
-}
-
-/// Returns the roster of a table, and which of its acts have effect.
-fn table(steps: &[Step]) -> (Roster, Vec<bool>) {
-    let mut mesh = MeshFixture::founded();
-    for (at, (by, node, what, seen)) in steps.iter().enumerate() {
-        let seen: Vec<EntryId> = seen.iter().map(|at| mesh.entries[*at].id()).collect();
-        let (name, node) = (format!("node {node}"), Author::seeded(*node).node());
-        let op = match what {
-            Admin => Op::Admit(Admit { seen, node, name, role: Role::Admin, invite: None }),
-            Member => Op::Admit(Admit { seen, node, name, role: Role::Member, invite: None }),
-            Remove => Op::Remove(Removal { seen, node, stays: None, cut: vec![] }),
-            Observe => Op::Remove(Removal { seen, node, stays: Some(Role::Observer), cut: vec![] }),
-        };
-        // Clocks run backwards: nothing of the verdict may rest on them.
-        mesh.push(&Author::seeded(*by), 1_700_000_000_000 - at as u64, op);
-    }
-    let roster = mesh.roster();
-    let effects = mesh.entries[1..].iter().map(|entry| !roster.void.contains_key(&entry.id())).collect();
-    (roster, effects)
-}
-
-use What::{Admin, Member, Observe, Remove};
-
-/// What a row says, its acts, which of them have effect, and who is a member besides the owner.
-type Row = (&'static str, &'static [Step], &'static [bool], &'static [(u8, Role)]);
-
-/// The table: node 1 owns the mesh. Published in docs/decisions/0015-removal.md.
-const ROWS: &[Row] = &[
-    (
-        "an admin removes a member",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (2, 3, Remove, &[2])],
-        &[true, true, true],
-        &[(2, Role::Admin)],
-    ),
-    (
-        "a member removes nobody but itself",
-        &[(1, 2, Member, &[0]), (1, 3, Member, &[1]), (2, 3, Remove, &[2]), (2, 2, Remove, &[2])],
-        &[true, true, false, true],
-        &[(3, Role::Member)],
-    ),
-    (
-        "nobody removes the owner, not even itself",
-        &[(1, 2, Admin, &[0]), (2, 1, Remove, &[1]), (1, 1, Remove, &[1])],
-        &[true, false, false],
-        &[(2, Role::Admin)],
-    ),
-    (
-        "of two admins that remove each other the older stays",
-        &[(1, 2, Admin, &[0]), (1, 3, Admin, &[1]), (3, 2, Remove, &[2]), (2, 3, Remove, &[2])],
-        &[true, true, false, true],
-        &[(2, Role::Admin)],
-    ),
-    (
-        "of three in a ring the oldest has its way, and who is removed removes nobody",
-        &[
-            (1, 2, Admin, &[0]),
-            (1, 3, Admin, &[1]),
-            (1, 4, Admin, &[2]),
-            (2, 4, Remove, &[3]),
-            (4, 3, Remove, &[3]),
-            (3, 2, Remove, &[3]),
-        ],
-        &[true, true, true, true, false, false],
-        &[(2, Role::Admin), (3, Role::Admin)],
-    ),
-    (
-        "of three in a ring the other way round the removal by the oldest alone counts",
-        &[
-            (1, 2, Admin, &[0]),
-            (1, 3, Admin, &[1]),
-            (1, 4, Admin, &[2]),
-            (2, 3, Remove, &[3]),
-            (3, 4, Remove, &[3]),
-            (4, 2, Remove, &[3]),
-        ],
-        &[true, true, true, true, false, false],
-        &[(2, Role::Admin), (4, Role::Admin)],
-    ),
-    (
-        "what an admin did before its removal stands",
-        &[(1, 2, Admin, &[0]), (2, 3, Member, &[1]), (1, 2, Remove, &[2])],
-        &[true, true, true],
-        &[(3, Role::Member)],
-    ),
-    (
-        "what it does meanwhile is void, however it is dated",
-        &[(1, 2, Admin, &[0]), (1, 2, Remove, &[1]), (2, 3, Member, &[1])],
-        &[true, true, false],
-        &[],
-    ),
-    (
-        "what it does afterwards is void",
-        &[(1, 2, Admin, &[0]), (1, 2, Remove, &[1]), (2, 3, Member, &[2])],
-        &[true, true, false],
-        &[],
-    ),
-    (
-        "who had not heard of a removal brings nobody back",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (1, 3, Remove, &[2]), (2, 3, Member, &[2])],
-        &[true, true, true, true],
-        &[(2, Role::Admin)],
-    ),
-    (
-        "who had, does",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (1, 3, Remove, &[2]), (2, 3, Member, &[3])],
-        &[true, true, true, true],
-        &[(2, Role::Admin), (3, Role::Member)],
-    ),
-    (
-        "an admission must have seen every removal",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (1, 3, Remove, &[2]), (2, 3, Remove, &[2]), (2, 3, Member, &[4])],
-        &[true, true, true, true, true],
-        &[(2, Role::Admin)],
-    ),
-    (
-        "a removal by who was removed meanwhile is void",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (1, 2, Remove, &[2]), (2, 3, Remove, &[2])],
-        &[true, true, true, false],
-        &[(3, Role::Member)],
-    ),
-    (
-        "an admin that was let in again acts again",
-        &[(1, 2, Admin, &[0]), (1, 2, Remove, &[1]), (1, 2, Admin, &[2]), (2, 3, Member, &[3])],
-        &[true, true, true, true],
-        &[(2, Role::Admin), (3, Role::Member)],
-    ),
-    (
-        "and keeps its rank",
-        &[(1, 2, Admin, &[0]), (1, 3, Admin, &[1]), (1, 2, Remove, &[2]), (1, 2, Admin, &[3]), (3, 2, Remove, &[4])],
-        &[true, true, true, true, false],
-        &[(2, Role::Admin), (3, Role::Admin)],
-    ),
-    (
-        "who is let in again as a member acts no more",
-        &[(1, 2, Admin, &[0]), (1, 2, Remove, &[1]), (1, 2, Member, &[2]), (2, 3, Member, &[3])],
-        &[true, true, true, false],
-        &[(2, Role::Member)],
-    ),
-    (
-        "a lower rank gives a higher one no other role",
-        &[(1, 2, Admin, &[0]), (1, 3, Admin, &[1]), (3, 2, Member, &[2]), (3, 2, Observe, &[2])],
-        &[true, true, false, false],
-        &[(2, Role::Admin), (3, Role::Admin)],
-    ),
-    (
-        "a lesser role takes authority away where it stands, and not before",
-        &[(1, 2, Admin, &[0]), (2, 3, Member, &[1]), (1, 2, Observe, &[2]), (2, 4, Member, &[1]), (2, 4, Member, &[3])],
-        &[true, true, true, false, false],
-        &[(2, Role::Observer), (3, Role::Member)],
-    ),
-    (
-        "an admin that leaves can not go on elsewhere",
-        &[(1, 2, Admin, &[0]), (2, 2, Remove, &[1]), (2, 3, Member, &[1])],
-        &[true, true, false],
-        &[],
-    ),
-    (
-        "who was removed does not leave once more",
-        &[(1, 2, Member, &[0]), (1, 2, Remove, &[1]), (2, 2, Remove, &[1]), (1, 2, Member, &[2])],
-        &[true, true, false, true],
-        &[(2, Role::Member)],
-    ),
-    (
-        "a lesser role and a removal apart from each other: it is removed",
-        &[(1, 2, Admin, &[0]), (1, 3, Member, &[1]), (1, 3, Observe, &[2]), (2, 3, Remove, &[2])],
-        &[true, true, true, true],
-        &[(2, Role::Admin)],
-    ),
-];
-
-#[test]
-fn removals_are_judged_by_rank_and_causal_position() {
-    for (name, steps, effects, members) in ROWS {
-        let (roster, found) = table(steps);
-        assert_eq!(found, *effects, "{name}: effects");
-        let roles: BTreeMap<NodeId, Role> = roster.members.iter().map(|(node, member)| (*node, member.role)).collect();
-        let owner = (Author::seeded(1).node(), Role::Admin);
-        let expected = members.iter().map(|(node, role)| (Author::seeded(*node).node(), *role)).chain([owner]);
-        assert_eq!(roles, expected.collect(), "{name}: members");
-    }
-}
-
 #[test]
 fn who_is_removed_has_a_standing_and_who_is_let_in_again_goes_on_elsewhere() {
     let mut mesh = MeshFixture::founded();
@@ -590,4 +398,31 @@ fn a_member_that_leaves_over_and_over_crowds_nobody_out() {
     let seen = roster.seen_about(founder.node(), bob.node());
     mesh.admit_seeing(&founder, &bob, Role::Member, seen);
     assert_eq!(mesh.roster().role(bob.node()), Some(Role::Member));
+}
+
+#[test]
+fn a_node_that_gives_itself_names_over_and_over_is_called_by_one_of_the_latest() {
+    let mut mesh = MeshFixture::founded();
+    let (founder, bob) = (mesh.founder.clone(), Author::seeded(2));
+    let admission = mesh.admit(&founder, &bob, Role::Member);
+    // None saw another, and the first has the highest clock.
+    for at in 0..=OWN_NAMES_MAX as u64 {
+        let naming = Naming { seen: vec![admission], node: bob.node(), name: format!("name {at}") };
+        mesh.push(&bob, 1_800_000_000_000 + at, Op::Name(naming));
+    }
+    assert_eq!(mesh.roster().display_name(bob.node()), format!("name {OWN_NAMES_MAX}"));
+    let naming = Naming { seen: mesh.roster().seen_about(bob.node(), bob.node()), node: bob.node(), name: "x".into() };
+    mesh.push(&bob, 1_800_000_000_999, Op::Name(naming));
+    assert_eq!(mesh.roster().display_name(bob.node()), "x");
+}
+
+#[test]
+fn what_a_removed_node_calls_itself_afterwards_is_shown_to_nobody() {
+    let mut mesh = MeshFixture::founded();
+    let (founder, bob) = (mesh.founder.clone(), Author::seeded(2));
+    mesh.admit(&founder, &bob, Role::Member);
+    mesh.facts(&bob, "before", 1_600_000_000_500);
+    mesh.remove(&founder, &bob, vec![]);
+    mesh.facts(&bob, "after", 1_800_000_000_000);
+    assert_eq!(mesh.roster().display_name(bob.node()), "before");
 }

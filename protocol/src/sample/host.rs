@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SampleError, number, text};
+use super::{SampleError, bounded_text, count, number, order, text};
+use crate::limits::{NODE_LABEL_BYTES_MAX, NODE_LABELS_MAX};
 
 /// The most of a thousand parts.
 const PERMILLE_MAX: u64 = 1_000;
@@ -27,6 +28,8 @@ pub struct Facts {
     pub memory_total: Option<u64>,
     /// The version of this program.
     pub version: String,
+    /// The words that its owner gives it, in order, for beads that need a machine with one.
+    pub labels: Vec<String>,
 }
 
 /// What was measured on a machine.
@@ -67,7 +70,10 @@ impl Facts {
         text("kernel", self.kernel.as_deref().unwrap_or_default())?;
         text("architecture", &self.arch)?;
         text("processor", self.cpu.as_deref().unwrap_or_default())?;
-        text("version", &self.version)
+        text("version", &self.version)?;
+        count("labels", self.labels.len(), NODE_LABELS_MAX)?;
+        order("labels", self.labels.iter())?;
+        self.labels.iter().try_for_each(|label| bounded_text("label", label, NODE_LABEL_BYTES_MAX))
     }
 }
 

@@ -115,6 +115,7 @@ fn facts(count: u8) -> Facts {
             cores: Some(224),
             memory_total: Some(1 << 41),
             version: "0.1.0".to_owned(),
+            labels: vec!["a100".to_owned()],
         },
         driver: gpu::Driver {
             backend: gpu::Backend::Nvml,

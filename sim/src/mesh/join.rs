@@ -146,7 +146,8 @@ impl Mesh<'_> {
             let mut stream = Stream::keyed(self.plan.seed, "invite", node.into(), self.now_us);
             // It is gone before anybody asks by it.
             let ttl = if stream.chance(30) { INVITE_TTL_SHORT } else { INVITE_TTL };
-            self.ask(inviter, Command::Invite(NewInvite { ttl, ..invite(role) }), Purpose::Invite(node));
+            let new = NewInvite { ttl, approval: stream.chance(300), ..invite(role) };
+            self.ask(inviter, Command::Invite(new), Purpose::Invite(node));
         }
     }
 
@@ -196,6 +197,8 @@ impl Mesh<'_> {
                 let Some(control) = self.open_all(joiner, ticket.mesh, control) else { return };
                 self.ask(joiner, Command::Enter(ticket.mesh, control), Purpose::Enter);
             }
+            // It asks again by and by.
+            Ok(JoinAnswer::Refused(JoinRefusal::Pending)) => {}
             Ok(JoinAnswer::Refused(refusal)) => {
                 sometimes!(self.coverage, "join-refused", true);
                 self.tell(Some(joiner), format!("was not let in: {refusal}"));
@@ -232,7 +235,7 @@ impl Mesh<'_> {
 }
 
 pub(super) fn invite(role: Role) -> NewInvite {
-    NewInvite { ttl: INVITE_TTL, uses: 1, role, addresses: vec!["/ip4/10.0.0.1/tcp/4001".to_owned()] }
+    NewInvite { ttl: INVITE_TTL, uses: 1, role, approval: false, addresses: vec!["/ip4/10.0.0.1/tcp/4001".to_owned()] }
 }
 
 pub(super) fn request(ticket: &Ticket, id: beadmesh_protocol::id::NodeId, place: u32) -> JoinRequest {

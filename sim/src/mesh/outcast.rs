@@ -2,7 +2,7 @@
 //!
 //! What such a machine wrote before it was removed stays; what the rogue writes with its key afterwards must have no
 //! effect anywhere, however it is dated and numbered, and though the rogue, as an admin that had not heard, lets it in
-//! once more.
+//! once more. The rogue makes itself the owner of the mesh, too, which has no effect either.
 
 use beadmesh_protocol::bead::document::Document;
 use beadmesh_protocol::clock::{Timestamp, Wall};
@@ -10,6 +10,7 @@ use beadmesh_protocol::entry::{Content, Entry};
 use beadmesh_protocol::id::{EntryId, InstanceId, NodeId};
 use beadmesh_protocol::notice::{News, Notice};
 use beadmesh_protocol::op::{Admit, BeadChange, Op, Role};
+use beadmesh_protocol::roster::Ownership;
 use beadmesh_protocol::wire::Frame;
 use beadmesh_store::command::{Answer, Command, MemberWish};
 use beadmesh_store::replica::{Input, LinkId};
@@ -63,12 +64,23 @@ impl Mesh<'_> {
             let admit = Admit { seen, node: outcast, name, role: Role::Member, invite: None };
             entries.push(hand.sign(vec![Op::Admit(admit).encode()]));
         }
+        entries.extend(self.crown_itself(node, hand));
         for entry in &entries {
             self.publish(node, Notice::News(News { entries: vec![entry.clone()], ids: Vec::new() }).encode());
         }
         links.iter().for_each(|link| {
             self.send(node, *link, Frame::Entries(entries.clone()).encode(), crate::network::Load::Rogue);
         });
+    }
+
+    /// Gives the mesh to the rogue, which does not own it, and takes it with a key of its own.
+    fn crown_itself(&mut self, node: u32, hand: &mut Hand) -> [Entry; 2] {
+        let (rogue, key) = (self.nodes[at(node)].id, SigningKey::from_bytes(&hand.stream.bytes()));
+        let before = EntryId::from_bytes(*hand.mesh.as_bytes());
+        let given = Ownership { seen: Vec::new(), before, node: rogue, recovery: None };
+        let taken = Ownership::taken(Vec::new(), before, rogue, (hand.mesh, &key));
+        sometimes!(self.coverage, "owner-usurped", true);
+        [given, taken].map(|ownership| hand.sign(vec![Op::Own(ownership).encode()]))
     }
 
     /// Has the founder make the rogue an admin, unless it is an observer; returns the entry that did.

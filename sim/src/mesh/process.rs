@@ -187,6 +187,9 @@ impl Mesh<'_> {
                     self.spread.heard(*bead, self.now_us, members);
                 }
             }
+            Change::Applicant { fingerprint, .. } => {
+                self.ask(node, Command::Approve(fingerprint.clone()), Purpose::Approve);
+            }
             Change::Roster => self.ask(node, Command::Membership, Purpose::Membership),
             Change::Agents => self.ask(node, Command::AgentList { all: false }, Purpose::Agents),
             Change::Letter { letter, to, .. } => {
@@ -220,7 +223,10 @@ impl Mesh<'_> {
                 self.on_join_decided(node, joiner, decision);
             }
             (Purpose::Enter, Ok(Answer::Joined { .. })) => self.on_entered(node),
-            (Purpose::Announce, _) => {}
+            (Purpose::Approve, Ok(Answer::Member(_))) => sometimes!(self.coverage, "join-approved", true),
+            // By the time it is approved the invite has run out, or who made it is an admin no more.
+            (Purpose::Approve, Err(CommandError::Conflict { .. } | CommandError::Refused { .. }))
+            | (Purpose::Announce, _) => {}
             (purpose, Err(error)) => {
                 self.violate("refusal", Some(node), format!("{purpose:?} was refused: {error}"));
             }

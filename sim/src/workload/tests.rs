@@ -195,7 +195,13 @@ fn now(mono: Instant) -> Now {
 
 /// Lets the second into the mesh of the first.
 fn join(first: &mut Alone, second: &mut Alone) {
-    let new = NewInvite { ttl: Duration::from_secs(3_600), uses: 1, role: Role::Member, addresses: Vec::new() };
+    let new = NewInvite {
+        ttl: Duration::from_secs(3_600),
+        uses: 1,
+        role: Role::Member,
+        approval: false,
+        addresses: Vec::new(),
+    };
     let Ok(Answer::Invited(ticket)) = first.ask(Command::Invite(new)) else { panic!("a ticket") };
     let joiner = second.author.node();
     let proof = ticket.secret.prove(ticket.mesh, ticket.inviter, joiner);

@@ -6,18 +6,16 @@ use beadmesh_protocol::alias::{FindError, Reference};
 use beadmesh_protocol::bead::edit::EditError;
 use beadmesh_protocol::entry::{Entry, RawOp};
 use beadmesh_protocol::id::{BeadId, InstanceId, MeshId, NodeId, ProjectId};
-use beadmesh_protocol::invite::{JoinRequest, Secret};
 use beadmesh_protocol::jsonl;
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::roster::cut::instance_after;
 use beadmesh_protocol::roster::storable;
 
 use super::entries::{Entries, Identity};
-use super::mesh::{Mesh, Named, Welcome};
+use super::mesh::{Mesh, Named};
 use super::{Event, Failure, Output, Replica, RequestId, random};
 use crate::command::{
-    Answer, Command, CommandError, Credential, Filter, MemberAnswer, NewInvite, Page, PeerAnswer, ProjectContext,
-    StatusAnswer,
+    Answer, Command, CommandError, Credential, Filter, MemberAnswer, Page, PeerAnswer, ProjectContext, StatusAnswer,
 };
 use crate::keys;
 use crate::membership::Membership;
@@ -29,6 +27,7 @@ mod check;
 mod claim;
 mod edit;
 mod import;
+mod invites;
 mod mail;
 mod measure;
 mod members;
@@ -55,9 +54,15 @@ impl Replica {
         match command {
             Command::As(given, inner) => self.obey_as(Some(&given), *inner),
             Command::Status => self.status(),
-            Command::Members | Command::Member(_) | Command::Invites | Command::RevokeInvite(_) => {
-                self.obey_on_members(command)
-            }
+            Command::Members => Ok(Answer::Members(self.members(), self.former())),
+            Command::Member(wish) => self.obey_on_member(wish),
+            Command::Invite(_)
+            | Command::Invites
+            | Command::RevokeInvite(_)
+            | Command::Welcome(..)
+            | Command::Applicants
+            | Command::Approve(_)
+            | Command::Deny(_) => self.obey_on_invites(command),
             Command::Project(context) => {
                 self.mesh.project(&context).map_err(Failure::from).and_then(|it| self.know(it))
             }
@@ -71,8 +76,6 @@ impl Replica {
             Command::Import(records) => self.import(records),
             Command::ExportIndex(context) => self.export_index(context.as_ref()),
             Command::ExportLines(ids) => self.export_lines(&ids),
-            Command::Invite(new) => self.invite(new),
-            Command::Welcome(joiner, request) => self.welcome(joiner, &request),
             Command::Enter(mesh, control) => self.enter(mesh, control),
             Command::Membership => Ok(Answer::Membership(self.membership())),
             Command::Announce(addresses) => self.announce(addresses),
@@ -80,17 +83,13 @@ impl Replica {
             Command::AgentList { all } => self.agents_answer(all),
             Command::AgentRotate(name) => self.rotate(&name),
             Command::AgentRetire(name) => self.retire(&name),
-            Command::MailSend(new) => self.authenticate(credential).and_then(|agent| self.send(agent, *new)),
-            Command::MailInbox(filter) => self.authenticate(credential).and_then(|agent| self.inbox(agent, &filter)),
-            Command::MailShow { letter, peek } => {
-                self.authenticate(credential).and_then(|agent| self.show_letter(agent, &letter, peek))
-            }
-            Command::MailThread(query) => self.authenticate(credential).and_then(|agent| self.thread(agent, &query)),
-            Command::MailAck(letter) => {
-                self.authenticate(credential).and_then(|agent| self.acknowledge(agent, &letter))
-            }
-            Command::MailSearch(query) => self.authenticate(credential).and_then(|agent| self.search(agent, &query)),
-            Command::MailUnread => self.authenticate(credential).and_then(|agent| self.unread(agent)),
+            Command::MailSend(_)
+            | Command::MailInbox(_)
+            | Command::MailShow { .. }
+            | Command::MailThread(_)
+            | Command::MailAck(_)
+            | Command::MailSearch(_)
+            | Command::MailUnread => self.authenticate(credential).and_then(|agent| self.obey_on_mail(agent, command)),
             Command::Claim(_)
             | Command::Unclaim(_)
             | Command::Renew(..)
@@ -144,13 +143,6 @@ impl Replica {
         Ok(Answer::ExportIndex(ids))
     }
 
-    fn invite(&mut self, new: NewInvite) -> Result<Answer, Failure> {
-        let secret = Secret::from_bytes(random(&mut self.rng));
-        let ticket = self.mesh.invite(&mut self.stage, self.now.wall, secret, new)?;
-        self.update_join_open()?;
-        Ok(Answer::Invited(ticket))
-    }
-
     fn announce(&mut self, addresses: Vec<String>) -> Result<Answer, Failure> {
         let name = self.config.node_name.clone();
         if let Some(op) = self.mesh.announce(&name, addresses) {
@@ -165,7 +157,7 @@ impl Replica {
         let mut digest = blake3::Hasher::new();
         digest.update(&hello.control.sum).update(&hello.data.sum);
         let peers = self.peers(total)?;
-        let wall = self.now.wall;
+        let (wall, applicants) = (self.now.wall, count(self.waiting()?.len()));
         let index = self.beads.index(&self.stage, &self.mesh)?;
         let (beads, ready) = (count(index.rows.len()), count(index.graph.ready_count(wall)));
         let (roster, node) = (self.mesh.roster(), self.entries.node());
@@ -182,6 +174,7 @@ impl Replica {
             ready,
             digest: digest.finalize().to_hex().to_string(),
             entries_from_future: self.entries.future_count(),
+            applicants,
             copies: self.copies_found(),
             peers,
         })))
@@ -317,29 +310,6 @@ impl Replica {
             lines.push(jsonl::write(&record.bead, &alias, target));
         }
         Ok(Answer::Lines(lines))
-    }
-
-    /// Lets a stranger in who proves an invite; first it is seen that its admission has effect and fits the answer.
-    fn welcome(&mut self, joiner: NodeId, request: &JoinRequest) -> Result<Answer, Failure> {
-        let wall = self.now.wall;
-        let decision = self.mesh.welcome(&self.stage, wall, joiner, request)?;
-        let (mut invite, op) = match decision {
-            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
-            Ok(Welcome::Again(control)) => return Ok(Answer::JoinDecision(Ok(control))),
-            Ok(Welcome::First(invite, op)) => (invite, op),
-        };
-        let entry = self.entries.draft(wall, vec![op.encode()]);
-        let control = match self.mesh.admit(joiner, &entry) {
-            Err(refusal) => return Ok(Answer::JoinDecision(Err(refusal))),
-            Ok(control) => control,
-        };
-        invite.take(joiner, wall);
-        self.stage.put_record(keys::invite(request.invite), &invite);
-        self.entries.keep(&mut self.stage, wall, &entry)?;
-        self.mesh.note(&mut self.stage, &entry);
-        self.authored.push(entry.id());
-        self.learn(vec![entry])?;
-        Ok(Answer::JoinDecision(Ok(control)))
     }
 
     /// Leaves a mesh of one and enters another, taking beads and projects along.

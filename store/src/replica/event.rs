@@ -47,6 +47,13 @@ pub enum Event {
     Voters,
     /// Agents were registered, retired or changed.
     Agents,
+    /// A node waits to be approved.
+    Applicant {
+        /// What it wants to be called.
+        name: String,
+        /// What a person compares before approving it.
+        fingerprint: String,
+    },
     /// The roster changed.
     Roster,
     /// A link came up.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use beadmesh_protocol::entry::{Entry, RawOp, Set};
 use beadmesh_protocol::id::{EntryId, NodeId};
-use beadmesh_protocol::invite::Invite;
+use beadmesh_protocol::invite::{Invite, JoinRefusal};
 use beadmesh_protocol::op::Op;
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::roster::Roster;
@@ -175,7 +175,8 @@ impl Replica {
         let roster = self.mesh.roster();
         for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
             for node in roster.former.keys() {
-                self.stage.put(keys::barred(invite.secret.invite(), *node), Vec::new());
+                let key = keys::barred(invite.secret.invite(), *node);
+                self.stage.put_record(key, &JoinRefusal::Removed);
             }
         }
         let here = self.entries.node();

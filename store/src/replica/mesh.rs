@@ -1,34 +1,25 @@
-//! The mesh as this node knows it: control entries, the roster and projects they fold to, and the invites opened here.
+//! The mesh as this node knows it: control entries, the roster and projects they fold to; `invites` let others in.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use beadmesh_protocol::agent::Directory;
 use beadmesh_protocol::alias;
-use beadmesh_protocol::clock::Wall;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{AgentId, EntryId, MeshId, NodeId, ProjectId};
-use beadmesh_protocol::invite::{Invite, JoinAnswer, JoinRefusal, JoinRequest, Secret, Ticket};
 use beadmesh_protocol::lease::{Epoch, Start, Succession};
-use beadmesh_protocol::limits::{JOIN_MESSAGE_BYTES_MAX, NODES_MAX};
-use beadmesh_protocol::op::{Admit, CutEnd, NodeFacts, Op, ProjectKeys, Role};
+use beadmesh_protocol::op::{CutEnd, NodeFacts, Op, ProjectKeys};
 use beadmesh_protocol::project::{ProjectKey, Projects};
 use beadmesh_protocol::reconcile::Summary;
-use beadmesh_protocol::roster::{Introduction, Roster};
+use beadmesh_protocol::roster::Roster;
 
 use super::cuts::Cuts;
 use super::entries::Entries;
-use crate::command::{CommandError, NewInvite, ProjectAnswer, ProjectContext};
+use crate::command::{CommandError, ProjectAnswer, ProjectContext};
 use crate::folds::Folds;
-use crate::keys;
 use crate::stage::{Stage, StoreError};
 
-/// How long after its expiry or last use an invite still gets a plain answer rather than a closed door.
-const EXPIRED_GRACE: Duration = Duration::from_secs(600);
-
-/// Bytes of an answer to a join apart from its entries: the variant and their count.
-const ANSWER_BYTES: usize = 16;
+pub(crate) mod invites;
 
 /// The project of beads made outside every repository.
 const DEFAULT_PROJECT: &str = "name:default";
@@ -97,6 +88,9 @@ impl Control {
                 take(Arc::make_mut(&mut succession), entry.content().author, op);
             }
         }
+        if succession.owner() != roster.owner {
+            Arc::make_mut(&mut succession).set_owner(roster.owner);
+        }
         let epoch = succession.current();
         let has_void = !roster.standings.is_empty() || roster.known.iter().any(|node| !roster.may_write(*node));
         Self { entries, set, void, has_void, roster, projects, directory, succession, epoch }
@@ -106,15 +100,6 @@ impl Control {
     pub(crate) fn sets(&self) -> (Summary, Summary) {
         (self.set, self.void)
     }
-}
-
-/// How a stranger with a good ticket is let in.
-#[derive(Debug)]
-pub(crate) enum Welcome {
-    /// By counting a use of the invite and writing the operation.
-    First(Invite, Op),
-    /// It is in already and only lost the answer.
-    Again(Vec<Sealed>),
 }
 
 /// A project as a context names it.
@@ -423,89 +408,6 @@ impl Mesh {
             ),
         })
     }
-
-    /// Opens an invite and returns its ticket.
-    pub(crate) fn invite(
-        &self,
-        stage: &mut Stage,
-        wall: Wall,
-        secret: Secret,
-        wanted: NewInvite,
-    ) -> Result<Ticket, CommandError> {
-        if self.roster().role(self.node) != Some(Role::Admin) {
-            let owner = self.roster().display_name(self.roster().owner);
-            return Err(CommandError::Refused {
-                problem: "only admins let nodes in, and this node is none".to_owned(),
-                hint: format!("run `beadmesh invite` on {owner}"),
-            });
-        }
-        let expires = wall.after(wanted.ttl);
-        let invite =
-            Invite { secret: secret.clone(), expires, uses_left: wanted.uses, used_by: Vec::new(), role: wanted.role };
-        stage.put_record(keys::invite(secret.invite()), &invite);
-        let mesh = self.roster().mesh;
-        Ok(Ticket { mesh, inviter: self.node, addresses: wanted.addresses, secret, expires })
-    }
-
-    /// Decides whether a stranger is let in; nothing is written yet.
-    pub(crate) fn welcome(
-        &self,
-        stage: &Stage,
-        wall: Wall,
-        joiner: NodeId,
-        request: &JoinRequest,
-    ) -> Result<Result<Welcome, JoinRefusal>, StoreError> {
-        let Some(invite) = stage.record::<Invite>(&keys::invite(request.invite))? else {
-            return Ok(Err(JoinRefusal::UnknownTicket));
-        };
-        if let Err(refusal) = invite.check(self.roster().mesh, self.node, joiner, request, wall) {
-            return Ok(Err(refusal));
-        }
-        if self.roster().members.contains_key(&joiner) {
-            let introduction = self.roster().introduction(joiner, &self.control.entries);
-            return Ok(introduction.ok_or(JoinRefusal::NotAdmin).and_then(welcome_of).map(Welcome::Again));
-        }
-        if stage.get(&keys::barred(request.invite, joiner))?.is_some() {
-            return Ok(Err(JoinRefusal::Removed));
-        }
-        if !self.roster().may_act_on(self.node, joiner) {
-            return Ok(Err(JoinRefusal::NotAdmin));
-        }
-        if self.roster().members.len() >= NODES_MAX {
-            return Ok(Err(JoinRefusal::MeshFull));
-        }
-        let admit = Admit {
-            seen: self.roster().seen_about(self.node, joiner),
-            node: joiner,
-            name: request.name.clone(),
-            role: invite.role,
-            invite: Some(request.invite),
-        };
-        Ok(Ok(Welcome::First(invite, Op::Admit(admit))))
-    }
-
-    /// Returns what a node is given that `admission` would let in, if it has that effect and the answer is not too long.
-    pub(crate) fn admit(&self, joiner: NodeId, admission: &Entry) -> Result<Vec<Sealed>, JoinRefusal> {
-        let control = || self.control.entries.iter().chain([admission]);
-        let roster = Roster::fold(self.roster().mesh, control()).expect("the founding entry is still there");
-        welcome_of(roster.introduction(joiner, control()).ok_or(JoinRefusal::NotAdmin)?)
-    }
-
-    /// Returns whether an invite is open, or closed so lately that its holder deserves an answer; forgets older ones.
-    pub(crate) fn join_open(&self, stage: &mut Stage, wall: Wall) -> Result<bool, StoreError> {
-        let mut open = false;
-        for (key, invite) in stage.records::<Invite>(keys::INVITES)? {
-            if wall <= invite.expires.after(EXPIRED_GRACE) {
-                open = true;
-            } else {
-                for barred in stage.keys(&keys::barred_from(invite.secret.invite()))? {
-                    stage.delete(barred);
-                }
-                stage.delete(key);
-            }
-        }
-        Ok(open)
-    }
 }
 
 /// Returns the members other than a node, each with where it says it can be reached.
@@ -532,20 +434,6 @@ fn unnamed(problem: String) -> CommandError {
         problem,
         hint: "name it as host/path, root:<commit> or name:<word>".to_owned(),
     }
-}
-
-/// Returns as many of the control entries that a node needs as one answer takes.
-fn welcome_of(introduction: Introduction<'_>) -> Result<Vec<Sealed>, JoinRefusal> {
-    let mut bytes = ANSWER_BYTES;
-    let mut fits = |entry: &&Entry| {
-        bytes += JoinAnswer::entry_bytes(entry);
-        bytes <= JOIN_MESSAGE_BYTES_MAX
-    };
-    if !introduction.needed.iter().all(&mut fits) {
-        return Err(JoinRefusal::TooLong);
-    }
-    let helpful = introduction.helpful.into_iter().take_while(fits);
-    Ok(introduction.needed.into_iter().chain(helpful).map(Entry::seal).collect())
 }
 
 /// Takes an operation on voters; what is not sound changes nothing.

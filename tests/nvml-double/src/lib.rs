@@ -228,7 +228,8 @@ extern "C" fn nvmlDeviceGetPciInfo_v3(handle: Handle, place: *mut Pci) -> c_uint
 extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: Handle, place: *mut Memory) -> c_uint {
     const GIB: c_ulonglong = 1 << 30;
     let total = if handle as usize >= SLICES { 10 * GIB } else { 80 * GIB };
-    let (used, reserved) = (total / 4, GIB / 2);
+    let used = if Machine::now().is_full() { total - GIB } else { total / 4 };
+    let reserved = GIB / 2;
     let memory = Memory { version: 0, total, reserved, free: total - used - reserved, used };
     code(card(handle).map(|_| put(place, memory)))
 }

@@ -68,6 +68,11 @@ impl Machine {
         }
     }
 
+    /// Returns whether little of any card's memory is free.
+    pub(crate) fn is_full(&self) -> bool {
+        self.name == "full"
+    }
+
     /// Returns a card, unless there is none or it fell off the bus: of a machine that loses one, the last.
     pub(crate) fn card(&self, index: usize) -> Result<Card, Code> {
         if index >= self.count() {

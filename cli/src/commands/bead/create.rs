@@ -56,6 +56,7 @@ fn request(args: CreateArgs, project: &Project) -> Result<CreateRequest, Failure
         labels: args.labels,
         scopes: args.scopes,
         criteria: args.criteria,
+        needs: args.needs,
         deps,
         blocks: args.blocks,
         parent: args.parent,

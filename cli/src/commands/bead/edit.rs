@@ -19,9 +19,10 @@ use crate::output::text;
 /// Sets fields of a bead.
 pub(super) async fn update(context: &mut Context, args: UpdateArgs) -> Result<(), Failure> {
     let path = path(&args.id, "")?;
+    let needs = args.needs.clone();
     let set = fields(args)?;
     let (mut client, by) = context.acting_client().await?;
-    let wish = EditRequest { by, set };
+    let wish = EditRequest { by, set, needs };
     let body: BeadBody = client.patch(&path, &wish).await?;
     changed(&mut context.printer, &body, |name| format!("Updated {name}."))
 }
@@ -53,7 +54,7 @@ fn fields(args: UpdateArgs) -> Result<BTreeMap<String, Scalar>, Failure> {
         ("alias", args.alias),
     ];
     let set: BTreeMap<_, _> = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    if set.is_empty() {
+    if set.is_empty() && args.needs.is_none() {
         let failure = Failure::usage("nothing is said about what to change");
         return Err(failure.hint("name a field, such as --status in_progress; an empty value clears one"));
     }

@@ -17,6 +17,7 @@ const SHOWN_DEFAULT: usize = 50;
 pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Result<(), Failure> {
     let project = context.project()?;
     let limit = args.filter.limit.unwrap_or(if context.printer.json { 0 } else { SHOWN_DEFAULT });
+    let why = args.why;
     let query = query(args, &project, limit);
     let path = match kind {
         Kind::All => "/v1/beads",
@@ -29,16 +30,36 @@ pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Re
     if printer.json {
         return printer.answer(&body);
     }
+    if why {
+        for line in list::unfit(&body.unfit, printer.text_columns()) {
+            printer.line(line)?;
+        }
+        return if body.unfit.is_empty() {
+            printer.note("Nothing that is ready needs what this machine lacks.")
+        } else {
+            Ok(())
+        };
+    }
     if body.beads.is_empty() {
-        return printer.note(none(kind, &query));
+        printer.note(none(kind, &query))?;
+        return left_out(&body, &query).map_or(Ok(()), |sentence| printer.note(sentence));
     }
     for line in list::lines(&body.beads, kind, printer.columns) {
         printer.line(line)?;
     }
-    match shown(&body) {
-        Some(sentence) => printer.note(sentence),
-        None => Ok(()),
-    }
+    let sentences = [shown(&body), left_out(&body, &query)];
+    sentences.into_iter().flatten().try_for_each(|sentence| printer.note(sentence))
+}
+
+/// Says how many beads are left out because this machine lacks what they need.
+fn left_out(body: &BeadPage, query: &ListQuery) -> Option<String> {
+    let count = match body.unfit.len() {
+        0 => return None,
+        1 => "1 bead needs".to_owned(),
+        count => format!("{count} beads need"),
+    };
+    let shown = if query.anywhere { "" } else { ", and --anywhere lists them" };
+    Some(format!("{count} what this machine lacks: --why tells what{shown}."))
 }
 
 /// Asks for pages until there are as many beads as are wanted, or all for 0: the node bounds each page.
@@ -50,13 +71,14 @@ async fn pages(client: &mut Client, path: &str, query: &ListQuery) -> Result<Bea
         let query = ListQuery { after: all.next.take(), limit, ..query.clone() };
         let page: BeadPage = client.get(&format!("{path}{}", query.to_query())).await?;
         all.beads.extend(page.beads);
+        all.unfit.extend(page.unfit);
         all.next = page.next;
     }
     Ok(all)
 }
 
 fn query(args: ListArgs, project: &Project, limit: usize) -> ListQuery {
-    let ListArgs { status, parent, all, filter } = args;
+    let ListArgs { status, parent, all, anywhere, why: _, filter } = args;
     ListQuery {
         project: project.for_reading(),
         status,
@@ -67,6 +89,7 @@ fn query(args: ListArgs, project: &Project, limit: usize) -> ListQuery {
         assignee: filter.assignee,
         parent,
         after: filter.after,
+        anywhere,
         limit: Some(limit),
     }
 }
@@ -111,7 +134,7 @@ mod tests {
     fn a_page_that_is_cut_says_how_to_go_on() {
         let page = |total, next: Option<&str>| {
             let beads = vec![sample::bead()];
-            shown(&BeadPage { beads, total, next: next.map(str::to_owned) }).unwrap_or_default()
+            shown(&BeadPage { beads, total, next: next.map(str::to_owned), unfit: vec![] }).unwrap_or_default()
         };
         insta::assert_snapshot!(
             page(Some(311), Some("x")),

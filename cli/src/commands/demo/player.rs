@@ -114,7 +114,7 @@ impl Player {
     pub(super) async fn set(&self, fleet: &Fleet, bead: &str, fields: &[(&str, &str)]) -> Result<Bead, Failure> {
         let set: BTreeMap<String, Scalar> =
             fields.iter().map(|(field, value)| ((*field).to_owned(), Scalar::Text((*value).to_owned()))).collect();
-        let wish = EditRequest { by: self.name.clone(), set };
+        let wish = EditRequest { by: self.name.clone(), set, needs: None };
         let body: BeadBody = self.client(fleet)?.patch(&path(bead, ""), &wish).await?;
         Ok(body.bead)
     }

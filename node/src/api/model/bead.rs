@@ -178,6 +178,38 @@ pub struct BeadPage {
     /// The id to continue after, as `after`; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Of a page of ready beads, those that need what this machine lacks; unless `anywhere` was asked for they are not
+    /// among the beads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<Unfit>,
+}
+
+/// A bead that needs what this machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unfit {
+    /// The bead.
+    pub id: String,
+    /// What people call it.
+    pub alias: String,
+    /// Its title.
+    pub title: String,
+    /// What it needs.
+    pub needs: Vec<String>,
+    /// What this machine lacks of that, in words.
+    pub lacks: Vec<String>,
+    /// The nodes whose machines have all of it.
+    pub fits: Vec<String>,
+    /// What the others lack.
+    pub others: Vec<MachineLacks>,
+}
+
+/// What one machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachineLacks {
+    /// The name of its node.
+    pub node: String,
+    /// What it lacks, in words.
+    pub lacks: Vec<String>,
 }
 
 /// A project.
@@ -316,7 +348,7 @@ impl From<Scalar> for FieldValue {
 impl From<Page> for BeadPage {
     fn from(page: Page) -> Self {
         let beads = page.beads.into_iter().map(Bead::from).collect();
-        Self { beads, total: page.total, next: page.next.map(|id| id.to_string()) }
+        Self { beads, total: page.total, next: page.next.map(|id| id.to_string()), unfit: Vec::new() }
     }
 }
 

@@ -52,6 +52,9 @@ pub struct ClaimRequest {
     /// Whether not to ask the voters: the claim is tentative.
     #[serde(default)]
     pub offline: bool,
+    /// Whether the bead may need what this machine lacks.
+    #[serde(default)]
+    pub anywhere: bool,
 }
 
 /// Asks for a claim on the first ready bead that nobody holds.
@@ -76,6 +79,9 @@ pub struct ReadyClaimRequest {
     /// How long to hold it, in seconds; an hour when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term_s: Option<u64>,
+    /// Whether the bead may need what this machine lacks.
+    #[serde(default)]
+    pub anywhere: bool,
 }
 
 /// Lets a claim run on.

@@ -1,9 +1,12 @@
 //! Members and invites as the API shows them, and what may be asked about them.
 
+use beadmesh_protocol::invite::fingerprint;
 use beadmesh_protocol::op::Role;
-use beadmesh_store::command::{FormerAnswer, MemberAnswer, OpenInviteAnswer};
+use beadmesh_store::command::{ApplicantAnswer, FormerAnswer, MemberAnswer, OpenInviteAnswer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::SecretText;
 
 /// A member of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -77,6 +80,19 @@ pub struct MemberRequest {
     pub name: Option<String>,
 }
 
+/// Who is to own the mesh: one of the two is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerRequest {
+    /// The member that this node, which owns the mesh, gives it to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The recovery key, by which this node takes the mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub recovery_key: Option<SecretText>,
+}
+
 /// An invite of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenInvite {
@@ -85,6 +101,9 @@ pub struct OpenInvite {
     /// What those who come by it may do.
     #[schema(value_type = String)]
     pub role: Role,
+    /// Whether an admin has to approve each of those who come.
+    #[serde(default)]
+    pub approval: bool,
     /// Until when it is good; once its last use is taken, when that was.
     pub expires_at: String,
     /// How many nodes may still come by it.
@@ -98,6 +117,33 @@ pub struct OpenInvite {
 pub struct InvitesBody {
     /// The invites, the first to expire first.
     pub invites: Vec<OpenInvite>,
+}
+
+/// A node that waits to be approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Applicant {
+    /// Its id.
+    pub id: String,
+    /// What to compare with what that machine shows.
+    pub fingerprint: String,
+    /// What it wants to be called; whoever asks chooses that.
+    pub name: String,
+    /// When it first asked.
+    pub since: String,
+}
+
+/// The nodes that wait to be approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApplicantsBody {
+    /// The nodes, those that have waited longest first.
+    pub applicants: Vec<Applicant>,
+}
+
+impl From<ApplicantAnswer> for Applicant {
+    fn from(answer: ApplicantAnswer) -> Self {
+        let ApplicantAnswer { node, name, since } = answer;
+        Self { id: node.to_string(), fingerprint: fingerprint(node), name, since: since.to_string() }
+    }
 }
 
 impl From<MemberAnswer> for Member {
@@ -117,7 +163,7 @@ impl From<FormerAnswer> for FormerMember {
 
 impl From<OpenInviteAnswer> for OpenInvite {
     fn from(answer: OpenInviteAnswer) -> Self {
-        let OpenInviteAnswer { invite, role, expires, uses_left, used_by } = answer;
-        Self { id: invite.to_string(), role, expires_at: expires.to_string(), uses_left, used_by }
+        let OpenInviteAnswer { invite, role, approval, expires, uses_left, used_by } = answer;
+        Self { id: invite.to_string(), role, approval, expires_at: expires.to_string(), uses_left, used_by }
     }
 }

@@ -46,6 +46,9 @@ pub struct StatusBody {
     pub digest: String,
     /// Entries whose timestamp lies far ahead of the clock here.
     pub entries_from_future: u64,
+    /// Nodes that wait here to be approved.
+    #[serde(default)]
+    pub applicants: u64,
     /// The version of the program that answers.
     pub version: String,
     /// Whether a node with a network answers, rather than a single command.
@@ -236,6 +239,9 @@ pub struct InviteBody {
     /// What they may do.
     #[schema(value_type = String)]
     pub role: Role,
+    /// Whether an admin has to approve each of them.
+    #[serde(default)]
+    pub approval: bool,
 }
 
 /// Where a browser logs in to the API.
@@ -349,6 +355,13 @@ pub enum Event {
     Voters,
     /// Agents were registered, retired or changed.
     Agents,
+    /// A node waits to be approved.
+    Applicant {
+        /// What it wants to be called; whoever asks chooses that.
+        name: String,
+        /// What to compare with what that machine shows.
+        fingerprint: String,
+    },
     /// The roster changed.
     Roster,
     /// A link came up.
@@ -407,6 +420,7 @@ impl Event {
             Self::Claim { .. } => "claim",
             Self::Voters => "voters",
             Self::Agents => "agents",
+            Self::Applicant { .. } => "applicant",
             Self::Roster => "roster",
             Self::PeerUp { .. } => "peer_up",
             Self::PeerDown { .. } => "peer_down",
@@ -439,6 +453,7 @@ impl From<replica::Event> for Event {
             }
             replica::Event::Voters => Self::Voters,
             replica::Event::Agents => Self::Agents,
+            replica::Event::Applicant { name, fingerprint } => Self::Applicant { name, fingerprint },
             replica::Event::Roster => Self::Roster,
             replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },
             replica::Event::PeerDown(node) => Self::PeerDown { node: node.to_string() },

@@ -5,9 +5,11 @@ use utoipa::IntoParams;
 
 mod lease;
 mod mail;
+mod pick;
 
 pub use lease::ClaimsQuery;
 pub use mail::{AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery};
+pub use pick::PickQuery;
 
 /// Which beads to list, and which page of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -38,6 +40,9 @@ pub struct ListQuery {
     pub parent: Option<String>,
     /// The bead that the page before ended with: its id, its alias or another name of it.
     pub after: Option<String>,
+    /// Of ready beads also those that need what this machine lacks.
+    #[serde(default)]
+    pub anywhere: bool,
     /// How many to list, 100 when absent; 0 or more than 1,000 lists 1,000.
     pub limit: Option<usize>,
 }
@@ -107,6 +112,7 @@ impl ListQuery {
                 "assignee" => once(&mut query.assignee, &key, value)?,
                 "parent" => once(&mut query.parent, &key, value)?,
                 "after" => once(&mut query.after, &key, value)?,
+                "anywhere" => query.anywhere = flag(&key, &value)?,
                 "limit" => once(&mut query.limit, &key, number(&key, &value)?)?,
                 _ => return Err(QueryError::UnknownKey { key }),
             }
@@ -126,6 +132,7 @@ impl ListQuery {
         pairs.extend(self.assignee.iter().map(|value| ("assignee", value.clone())));
         pairs.extend(self.parent.iter().map(|value| ("parent", value.clone())));
         pairs.extend(self.after.iter().map(|value| ("after", value.clone())));
+        pairs.extend(self.anywhere.then(|| ("anywhere", "true".to_owned())));
         pairs.extend(self.limit.iter().map(|value| ("limit", value.to_string())));
         write(&pairs)
     }

@@ -74,6 +74,9 @@ pub struct CreateRequest {
     /// Single acceptance criteria, in order.
     #[serde(default)]
     pub criteria: Vec<String>,
+    /// What it needs of a machine, such as `gpu:1,vram:40GiB,label:a100`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
     /// What it depends on.
     #[serde(default)]
     pub deps: Vec<NewDep>,
@@ -105,7 +108,11 @@ pub struct EditRequest {
     /// Who changes it.
     pub by: String,
     /// The fields to set, by name; null clears one.
+    #[serde(default)]
     pub set: BTreeMap<String, Scalar>,
+    /// What it needs of a machine, in place of what it needed; an empty text clears that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
 }
 
 /// A wish that needs no more than a name.
@@ -210,11 +217,14 @@ pub struct InviteRequest {
     #[serde(default = "role_default")]
     #[schema(value_type = String)]
     pub role: Role,
+    /// Whether an admin has to approve each of them.
+    #[serde(default)]
+    pub approval: bool,
 }
 
 impl Default for InviteRequest {
     fn default() -> Self {
-        Self { ttl_s: ttl_default(), uses: uses_default(), role: role_default() }
+        Self { ttl_s: ttl_default(), uses: uses_default(), role: role_default(), approval: false }
     }
 }
 

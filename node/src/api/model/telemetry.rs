@@ -18,6 +18,15 @@ pub struct GpusBody {
     pub nodes: Vec<GpuNode>,
 }
 
+/// A card that is free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PickBody {
+    /// The card, the least busy of those that will do.
+    pub gpu: Gpu,
+    /// How many will do.
+    pub of: usize,
+}
+
 /// All machines of the mesh.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodesBody {
@@ -88,6 +97,9 @@ pub struct Host {
     /// The version of this program there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The words that its owner gives it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// How busy all processors are together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<f64>,
@@ -361,6 +373,7 @@ impl Host {
             cpu: facts.cpu,
             cores: facts.cores,
             version: said(facts.version),
+            labels: facts.labels,
             cpu_percent: sample.cpu_permille.map(|permille| f64::from(permille) / 10.0),
             load: sample.load_centi.map(|(one, five, fifteen)| [one, five, fifteen].map(hundredths)),
             memory_total_bytes: facts.memory_total,

@@ -83,14 +83,16 @@ impl Journal {
 
     fn append_to(&mut self, day: u64, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(name(day));
+        fs::create_dir_all(&self.dir)?;
         let known = self.sound.take().filter(|(known, _)| *known == day).map(|(_, sound)| sound);
         if known.is_none() {
-            fs::create_dir_all(&self.dir)?;
             self.remove_old(day);
         }
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let sound = match known {
+        // Somebody may have removed or cut the file meanwhile.
+        let length = file.metadata()?.len();
+        let sound = match known.filter(|sound| *sound <= length) {
             Some(sound) => sound,
             None => sound_bytes(&read_bounded(&mut file)?, |_| {}),
         };
@@ -232,6 +234,21 @@ mod tests {
             let rows = read(dir.path(), end());
             assert!([row(1), row(2), row(3)].starts_with(&rows) && rows.len() < 3, "{at}");
         }
+    }
+
+    #[test]
+    fn what_somebody_removes_or_cuts_while_it_is_written_costs_no_more_than_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("telemetry");
+        let mut journal = Journal::at(folder.clone());
+        journal.append(&[row(1)]).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        journal.append(&[row(2), row(3)]).unwrap();
+        assert_eq!(read(&folder, end()), [row(2), row(3)]);
+        let file = OpenOptions::new().write(true).open(folder.join(name(DAY))).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        journal.append(&[row(4)]).unwrap();
+        assert_eq!(read(&folder, end()), [row(2), row(4)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Creating and changing beads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use beadmesh_protocol::alias;
 use beadmesh_protocol::bead::{Bead, Comment, Criterion, Dep, DepKey, Edit, Field, FieldValue, Status, Target};
@@ -89,6 +89,7 @@ impl Replica {
         }
         edits.extend(labels(&new.labels)?);
         edits.extend(scopes(&new.scopes)?.into_iter().map(Edit::AddScope));
+        edits.extend(needs(&new.needs));
         for (order, text) in (0..).zip(&new.criteria) {
             edits.push(Edit::AddCriterion(Criterion { order, text: text.clone() }));
         }
@@ -177,11 +178,12 @@ impl Replica {
     fn edits_of(&mut self, present: &BeadRecord, edit: &BeadEdit) -> Result<Vec<Edit>, Failure> {
         let (wall, bead) = (self.now.wall.to_string(), &present.bead);
         match &edit.action {
-            Action::Set(fields) => {
-                let mut edits = Vec::new();
-                for (field, value) in fields {
-                    edits.extend(self.set_field(bead, *field, value)?);
-                }
+            Action::Set(fields) => self.set_fields(bead, fields),
+            Action::SetNeeds(fields, needs) => {
+                let mut edits = self.set_fields(bead, fields)?;
+                let gone = bead.needs.keys().filter(|key| !needs.contains_key(*key));
+                edits.extend(gone.map(|key| Edit::Need(key.clone(), None)));
+                edits.extend(self::needs(needs));
                 Ok(edits)
             }
             Action::Close(reason) => Ok(closing(bead, &wall, reason.as_deref())),
@@ -205,7 +207,7 @@ impl Replica {
                     author: edit.by.clone(),
                     created_at: Some(wall),
                     text: text.clone(),
-                    extra: std::collections::BTreeMap::new(),
+                    extra: BTreeMap::new(),
                 };
                 Ok(vec![Edit::AddComment(comment)])
             }
@@ -216,6 +218,14 @@ impl Replica {
             }
             Action::RemoveDep(kind, target) => self.dep_removals(bead, kind.as_deref(), target),
         }
+    }
+
+    fn set_fields(&mut self, bead: &Bead, fields: &[(Field, FieldValue)]) -> Result<Vec<Edit>, Failure> {
+        let mut edits = Vec::new();
+        for (field, value) in fields {
+            edits.extend(self.set_field(bead, *field, value)?);
+        }
+        Ok(edits)
     }
 
     fn set_field(&mut self, bead: &Bead, field: Field, value: &FieldValue) -> Result<Vec<Edit>, Failure> {
@@ -340,6 +350,10 @@ fn deleting(bead: &Bead, wall: &str, (by, reason): (&str, Option<&str>)) -> Vec<
 
 fn text_or_absent(text: Option<&str>) -> FieldValue {
     text.filter(|text| !text.is_empty()).map_or(FieldValue::Absent, |text| FieldValue::Text(text.to_owned()))
+}
+
+fn needs(needs: &BTreeMap<String, String>) -> impl Iterator<Item = Edit> {
+    needs.iter().map(|(key, amount)| Edit::Need(key.clone(), Some(amount.clone())))
 }
 
 fn labels(words: &[String]) -> Result<Vec<Edit>, CommandError> {

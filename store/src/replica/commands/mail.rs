@@ -9,7 +9,7 @@ use super::super::mail::{FindLetterError, LetterRecord, Reader, read_at, receipt
 use super::agent::refused;
 use super::{Failure, Replica};
 use crate::command::{
-    Answer, CommandError, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, Party, ReceiptAnswer,
+    Answer, Command, CommandError, InboxFilter, LetterAnswer, LetterHead, LetterPage, MailQuery, Party, ReceiptAnswer,
     ThreadAnswer, ThreadQuery,
 };
 
@@ -23,15 +23,28 @@ mod system;
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 impl Replica {
+    /// Carries out a command on the mail of an agent that has proved who it is.
+    pub(super) fn obey_on_mail(&mut self, agent: AgentId, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::MailSend(new) => self.send(agent, *new),
+            Command::MailInbox(filter) => self.inbox(agent, &filter),
+            Command::MailShow { letter, peek } => self.show_letter(agent, &letter, peek),
+            Command::MailThread(query) => self.thread(agent, &query),
+            Command::MailAck(letter) => self.acknowledge(agent, &letter),
+            Command::MailSearch(query) => self.search(agent, &query),
+            _ => self.unread(agent),
+        }
+    }
+
     /// Lists the letters that have come to an agent.
-    pub(super) fn inbox(&mut self, agent: AgentId, filter: &InboxFilter) -> Result<Answer, Failure> {
+    fn inbox(&mut self, agent: AgentId, filter: &InboxFilter) -> Result<Answer, Failure> {
         let (ids, next) = self.mail.inbox(&self.stage, agent, filter)?;
         let (settling, truncated) = (self.mail.is_reviewing(), false);
         Ok(Answer::Letters(LetterPage { letters: self.heads(agent, &ids)?, next, settling, truncated }))
     }
 
     /// Finds letters by their words.
-    pub(super) fn search(&mut self, agent: AgentId, query: &MailQuery) -> Result<Answer, Failure> {
+    fn search(&mut self, agent: AgentId, query: &MailQuery) -> Result<Answer, Failure> {
         if query.query.len() > LETTER_BODY_BYTES_MAX {
             let problem = format!("it has {} bytes, at most {LETTER_BODY_BYTES_MAX} are allowed", query.query.len());
             return Err(super::value::invalid("query", &problem, "look for fewer words").into());
@@ -44,7 +57,7 @@ impl Replica {
     }
 
     /// Counts the letters that an agent has not read.
-    pub(super) fn unread(&mut self, agent: AgentId) -> Result<Answer, Failure> {
+    fn unread(&mut self, agent: AgentId) -> Result<Answer, Failure> {
         Ok(Answer::Unread(self.mail.unread(&self.stage, agent)?))
     }
 
@@ -56,7 +69,7 @@ impl Replica {
     }
 
     /// Shows a letter, and notes that a recipient has read it.
-    pub(super) fn show_letter(&mut self, agent: AgentId, letter: &str, peek: bool) -> Result<Answer, Failure> {
+    fn show_letter(&mut self, agent: AgentId, letter: &str, peek: bool) -> Result<Answer, Failure> {
         let id = self.find_either(letter)?;
         let is_read = read_at(&self.stage, &self.mesh, id, agent)?.is_some();
         if !peek && !is_read && self.is_recipient(id, agent)? {
@@ -67,7 +80,7 @@ impl Replica {
     }
 
     /// Acknowledges a letter, once.
-    pub(super) fn acknowledge(&mut self, agent: AgentId, letter: &str) -> Result<Answer, Failure> {
+    fn acknowledge(&mut self, agent: AgentId, letter: &str) -> Result<Answer, Failure> {
         let hint = "`beadmesh mail show` notes that it was read, which is enough";
         let (id, record) = self.find_letter(letter, ("nobody waits for it to be acknowledged", hint))?;
         if !record.letter.recipients().contains(&agent) {
@@ -82,7 +95,7 @@ impl Replica {
     }
 
     /// Shows a thread.
-    pub(super) fn thread(&mut self, agent: AgentId, query: &ThreadQuery) -> Result<Answer, Failure> {
+    fn thread(&mut self, agent: AgentId, query: &ThreadQuery) -> Result<Answer, Failure> {
         let mut thread = query.thread.trim().to_owned();
         if !self.mail.is_thread(&self.stage, &thread, agent)? {
             let id = self.find_either(&thread).map_err(|error| match error {

@@ -1,32 +1,24 @@
-//! Commands on members: removing them, giving them roles and names, leaving, and the invites by which they come.
+//! Commands on members: removing them, giving them roles and names, leaving, and who owns the mesh.
 
-use beadmesh_protocol::id::{InviteId, NodeId};
-use beadmesh_protocol::invite::Invite;
+use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits::NAME_BYTES_MAX;
 use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
+use beadmesh_protocol::roster::Ownership;
+use ed25519_dalek::SigningKey;
 
 use super::super::{Failure, Replica};
-use crate::command::{Answer, Command, CommandError, FormerAnswer, MemberAnswer, MemberWish, OpenInviteAnswer};
-use crate::keys;
+use crate::command::{Answer, CommandError, FormerAnswer, MemberAnswer, MemberWish};
 
 impl Replica {
-    /// Carries out a command on members or invites.
-    pub(super) fn obey_on_members(&mut self, command: Command) -> Result<Answer, Failure> {
-        match command {
-            Command::Member(wish) => self.obey_on_member(wish),
-            Command::Invites => self.invites(),
-            Command::RevokeInvite(name) => self.revoke_invite(&name),
-            _ => Ok(Answer::Members(self.members(), self.former())),
-        }
-    }
-
     /// Carries out a wish about a member.
-    fn obey_on_member(&mut self, wish: MemberWish) -> Result<Answer, Failure> {
+    pub(super) fn obey_on_member(&mut self, wish: MemberWish) -> Result<Answer, Failure> {
         match wish {
             MemberWish::Remove(name) => self.remove_member(&name),
             MemberWish::Role(name, role) => self.set_role(&name, role),
             MemberWish::Rename(name, new) => self.rename_member(&name, &new),
             MemberWish::Leave => self.leave_mesh(),
+            MemberWish::Give(name) => self.give_mesh(&name),
+            MemberWish::Take(key) => self.take_mesh(&key),
         }
     }
 
@@ -54,12 +46,57 @@ impl Replica {
         }
         if roster.owner == here {
             let problem = "this node owns the mesh, and the owner does not leave it".to_owned();
-            return Err(refused(problem, "stop it with `beadmesh down`; the mesh goes on without it"));
+            return Err(refused(problem, "give it to another first: `beadmesh members owner NODE`"));
         }
         self.check_no_voter(here)?;
         self.take_from(here, None)?;
         let former = self.former().into_iter().find(|former| former.node == here);
         former.map(|former| Answer::Removed(Box::new(former))).ok_or_else(no_effect)
+    }
+
+    /// Gives the mesh to another member.
+    fn give_mesh(&mut self, name: &str) -> Result<Answer, Failure> {
+        let (node, here) = (self.member_called(name)?, self.entries.node());
+        let roster = self.mesh.roster();
+        let owner = roster.display_name(roster.owner);
+        if roster.owner == node {
+            let problem = format!("{owner} owns the mesh already");
+            return Err(CommandError::Conflict { problem, hint: "there is nothing to do".to_owned() }.into());
+        }
+        if roster.owner != here {
+            let problem = "only the owner gives the mesh to another".to_owned();
+            let hint = format!("run it on {owner}; if that is lost, `beadmesh recovery take` takes the mesh");
+            return Err(refused(problem, &hint));
+        }
+        // Voters that have handed over for one successor do not do so for another.
+        if self.mesh.succession().proposed(self.mesh.epoch().0).is_some() {
+            let problem = "other voters have been chosen, and those before have not handed over yet".to_owned();
+            let hint = "wait until `beadmesh voters list` shows them".to_owned();
+            return Err(CommandError::Conflict { problem, hint }.into());
+        }
+        let (seen, before) = (roster.seen_about(here, node), roster.ownership);
+        self.own(Ownership { seen, before, node, recovery: None })
+    }
+
+    /// Takes the mesh for this node, whoever owns it.
+    fn take_mesh(&mut self, key: &SigningKey) -> Result<Answer, Failure> {
+        let (roster, node) = (self.mesh.roster(), self.entries.node());
+        if key.verifying_key().to_bytes() != roster.recovery {
+            let problem = "this is not the recovery key of this mesh".to_owned();
+            return Err(refused(problem, "it was shown once, when the mesh was founded"));
+        }
+        if roster.owner == node {
+            let problem = "this node owns the mesh already".to_owned();
+            return Err(CommandError::Conflict { problem, hint: "there is nothing to do".to_owned() }.into());
+        }
+        let (seen, before) = (roster.seen_about(node, node), roster.ownership);
+        self.own(Ownership::taken(seen, before, node, (roster.mesh, key)))
+    }
+
+    fn own(&mut self, ownership: Ownership) -> Result<Answer, Failure> {
+        let node = ownership.node;
+        self.author(vec![Op::Own(ownership).encode()])?;
+        if self.mesh.roster().owner == node { self.member_answer(node) } else { Err(no_effect()) }
     }
 
     fn set_role(&mut self, name: &str, role: Role) -> Result<Answer, Failure> {
@@ -105,49 +142,6 @@ impl Replica {
         let naming = Naming { seen: self.mesh.roster().seen_about(here, node), node, name: new.to_owned() };
         self.author(vec![Op::Name(naming).encode()])?;
         self.member_answer(node)
-    }
-
-    /// Lists the invites that this node has opened, the first to expire first.
-    fn invites(&self) -> Result<Answer, Failure> {
-        let roster = self.mesh.roster();
-        let answer = |invite: Invite| OpenInviteAnswer {
-            invite: invite.secret.invite(),
-            role: invite.role,
-            expires: invite.expires,
-            uses_left: invite.uses_left,
-            used_by: invite.used_by.iter().map(|node| roster.display_name(*node)).collect(),
-        };
-        let mut invites: Vec<OpenInviteAnswer> =
-            self.stage.records(keys::INVITES)?.into_iter().map(|(_, invite)| answer(invite)).collect();
-        invites.sort_by_key(|invite| (invite.expires, invite.invite));
-        Ok(Answer::Invites(invites))
-    }
-
-    /// Closes an invite, which a person names by its id or the start of it.
-    fn revoke_invite(&mut self, name: &str) -> Result<Answer, Failure> {
-        let wanted = name.trim().to_ascii_lowercase();
-        let mut found: Vec<InviteId> = Vec::new();
-        for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
-            let id = invite.secret.invite();
-            if !wanted.is_empty() && id.to_string().starts_with(&wanted) {
-                found.push(id);
-            }
-        }
-        let shown: String = name.chars().take(80).collect();
-        let id = match found[..] {
-            [id] => id,
-            [] => return Err(CommandError::NotFound { what: "invite", name: shown }.into()),
-            _ => {
-                let candidates = found.iter().take(10).map(ToString::to_string).collect();
-                return Err(CommandError::Ambiguous { name: shown, candidates }.into());
-            }
-        };
-        self.stage.delete(keys::invite(id));
-        for barred in self.stage.keys(&keys::barred_from(id))? {
-            self.stage.delete(barred);
-        }
-        self.update_join_open()?;
-        Ok(Answer::Done)
     }
 
     /// Describes those who were members.
@@ -219,7 +213,7 @@ impl Replica {
         Ok(())
     }
 
-    fn member_answer(&self, node: NodeId) -> Result<Answer, Failure> {
+    pub(super) fn member_answer(&self, node: NodeId) -> Result<Answer, Failure> {
         let member: Option<MemberAnswer> = self.members().into_iter().find(|member| member.node == node);
         member.map(|member| Answer::Member(Box::new(member))).ok_or_else(no_effect)
     }

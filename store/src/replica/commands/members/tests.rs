@@ -11,7 +11,7 @@ use beadmesh_protocol::scope::Mode;
 use beadmesh_protocol::testing::Author;
 
 use super::*;
-use crate::command::{ClaimFilter, NewClaim, NewLetter, ProjectContext};
+use crate::command::{ClaimFilter, Command, NewClaim, NewLetter, ProjectContext};
 use crate::testing::{Net, create, opened};
 
 fn remove(net: &mut Net, at: usize, node: usize) -> Result<Answer, CommandError> {
@@ -345,4 +345,69 @@ fn a_claim_of_a_removed_node_holds_nothing_up() {
     net.settle();
     assert_eq!(claims(&mut net), 0);
     is_what_entries_say(&mut net, 0);
+}
+
+fn owner(net: &Net, at: usize) -> NodeId {
+    net.peers[at].replica.mesh.roster().owner
+}
+
+#[test]
+fn the_owner_gives_the_mesh_and_who_has_it_chooses_voters_and_removes_the_founder() {
+    let mut net = Net::joined(3);
+    for other in [1, 2] {
+        net.link(0, other);
+    }
+    net.settle();
+    net.link(1, 2);
+    net.settle();
+    let give = |net: &mut Net, at: usize, to: usize| {
+        let name = net.node(to).to_string();
+        net.ask(at, Command::Member(MemberWish::Give(name)))
+    };
+    let (one, two) = (net.node(1), net.node(2));
+    assert!(matches!(give(&mut net, 1, 2), Err(CommandError::Refused { .. })));
+    assert!(matches!(give(&mut net, 0, 0), Err(CommandError::Conflict { .. })));
+    give(&mut net, 0, 1).unwrap();
+    net.settle_now();
+    assert_eq!([0, 1, 2].map(|at| owner(&net, at)), [one; 3]);
+    assert!(matches!(give(&mut net, 0, 2), Err(CommandError::Refused { .. })), "it is not its to give any more");
+    // The founder votes alone yet, so it can not be removed before others are chosen.
+    let founder = net.node(0);
+    assert!(matches!(remove(&mut net, 1, 0), Err(CommandError::Refused { .. })));
+    let choice = crate::command::NewVoters { nodes: vec![one.to_string()], hold: None, recovery: None };
+    let refused = net.ask(0, Command::SetVoters(choice.clone()));
+    assert!(matches!(refused, Err(CommandError::Refused { .. })), "{refused:?}");
+    let asked = net.begin(1, Command::SetVoters(choice));
+    net.settle_now();
+    assert!(matches!(net.reply(asked), Some(Ok(Answer::Voters(_)))));
+    remove(&mut net, 1, 0).unwrap();
+    net.settle_now();
+    let members: Vec<NodeId> = net.peers[2].replica.mesh.roster().members.keys().copied().collect();
+    assert_eq!(members, std::collections::BTreeSet::from([one, two]).into_iter().collect::<Vec<_>>());
+    assert!(net.peers[2].replica.mesh.roster().former.contains_key(&founder));
+}
+
+#[test]
+fn the_recovery_key_takes_the_mesh_from_an_owner_that_is_lost() {
+    let mut net = Net::joined(3);
+    let links = [1, 2].map(|other| net.link(0, other));
+    net.settle();
+    links.into_iter().for_each(|link| net.cut(link));
+    net.link(1, 2);
+    net.settle();
+    let key = net.peers[0].recovery.clone().unwrap();
+    let wrong = SigningKey::from_bytes(&[1; 32]);
+    let refused = net.ask(1, Command::Member(MemberWish::Take(wrong)));
+    assert!(matches!(refused, Err(CommandError::Refused { .. })), "{refused:?}");
+    net.ask(1, Command::Member(MemberWish::Take(key))).unwrap();
+    net.settle_now();
+    assert_eq!([1, 2].map(|at| owner(&net, at)), [net.node(1); 2]);
+    // The owner comes back, and had given the mesh to another meanwhile.
+    let name = net.node(2).to_string();
+    net.ask(0, Command::Member(MemberWish::Give(name))).unwrap();
+    net.link(0, 2);
+    net.settle_now();
+    assert_eq!([0, 1, 2].map(|at| owner(&net, at)), [net.node(1); 3]);
+    net.settle();
+    assert_eq!(net.status(0).digest, net.status(1).digest);
 }

@@ -1,0 +1,263 @@
+//! Tests of who owns the mesh, and of what that does to authority.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::Index;
+
+use super::super::Roster;
+use super::*;
+use crate::op::{Admit, Op, Removal, Role};
+use crate::testing::{Author, MeshFixture};
+
+const KEY: [u8; 32] = [9; 32];
+
+/// One act of a table: who, about whom, what, and the acts that it saw, by their places from 1; 0 is the founding.
+type Step = (u8, u8, What, &'static [usize]);
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Admin,
+    Member,
+    Remove,
+    /// Gives the mesh, which was come to own by the act at that place.
+    Give(usize),
+    /// Takes it with the recovery key.
+    Take(usize),
+    /// Takes it with another key.
+    Forge(usize),
+}
+
+use What::{Admin, Forge, Give, Member, Remove, Take};
+
+fn op(mesh: &MeshFixture, (node, what, seen): (NodeId, What, Vec<EntryId>)) -> Op {
+    let signed = |key: &[u8; 32], before: usize, seen: Vec<EntryId>| {
+        let key = SigningKey::from_bytes(key);
+        Op::Own(Ownership::taken(seen, mesh.entries[before].id(), node, (mesh.mesh, &key)))
+    };
+    let name = String::from("n");
+    match what {
+        Admin => Op::Admit(Admit { seen, node, name, role: Role::Admin, invite: None }),
+        Member => Op::Admit(Admit { seen, node, name, role: Role::Member, invite: None }),
+        Remove => Op::Remove(Removal { seen, node, stays: None, cut: vec![] }),
+        Give(before) => Op::Own(Ownership { seen, before: mesh.entries[before].id(), node, recovery: None }),
+        Take(before) => signed(&KEY, before, seen),
+        Forge(before) => signed(&[8; 32], before, seen),
+    }
+}
+
+fn founded() -> MeshFixture {
+    MeshFixture::recoverable(SigningKey::from_bytes(&KEY).verifying_key().to_bytes())
+}
+
+/// What a row says, its acts, which of them have effect, who owns the mesh, and who is a member besides.
+type Row = (&'static str, &'static [Step], &'static [bool], u8, &'static [(u8, Role)]);
+
+/// The table: node 1 founds the mesh. Published in docs/decisions/0021-ownership.md.
+const ROWS: &[Row] = &[
+    (
+        "the owner gives the mesh to a member, and stays an admin",
+        &[(1, 2, Member, &[0]), (1, 2, Give(0), &[1])],
+        &[true, true],
+        2,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "nobody else gives it",
+        &[(1, 2, Admin, &[0]), (2, 2, Give(0), &[1]), (2, 3, Give(0), &[1])],
+        &[true, false, false],
+        1,
+        &[(2, Role::Admin)],
+    ),
+    (
+        "who owns it removes who did",
+        &[(1, 2, Member, &[0]), (1, 2, Give(0), &[1]), (2, 1, Remove, &[2])],
+        &[true, true, true],
+        2,
+        &[],
+    ),
+    (
+        "who did removes nobody who does, neither afterwards nor meanwhile",
+        &[(1, 2, Member, &[0]), (1, 2, Give(0), &[1]), (1, 2, Remove, &[2]), (1, 2, Remove, &[1])],
+        &[true, true, false, false],
+        2,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "what the founder does afterwards counts as an admin's, the first of them",
+        &[(1, 2, Admin, &[0]), (1, 3, Admin, &[1]), (1, 3, Give(0), &[2]), (1, 2, Remove, &[3]), (2, 1, Remove, &[3])],
+        &[true, true, true, true, false],
+        3,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "what the new owner did before counts as it did",
+        &[(1, 2, Admin, &[0]), (2, 3, Member, &[1]), (1, 2, Give(0), &[2]), (2, 3, Remove, &[3])],
+        &[true, true, true, true],
+        2,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "an admin that had not heard does not remove the new owner",
+        &[(1, 2, Admin, &[0]), (1, 3, Admin, &[1]), (1, 3, Give(0), &[2]), (2, 3, Remove, &[2])],
+        &[true, true, true, false],
+        3,
+        &[(1, Role::Admin), (2, Role::Admin)],
+    ),
+    (
+        "who was removed before it is given the mesh is in it again",
+        &[(1, 2, Admin, &[0]), (1, 2, Remove, &[1]), (1, 2, Give(0), &[2])],
+        &[true, true, true],
+        2,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "a mesh given away is not given again, whatever the clocks say",
+        &[(1, 2, Member, &[0]), (1, 3, Member, &[1]), (1, 2, Give(0), &[2]), (1, 3, Give(0), &[3])],
+        &[true, true, true, false],
+        2,
+        &[(1, Role::Admin), (3, Role::Member)],
+    ),
+    (
+        "of two gifts that know nothing of each other the first by the clock counts",
+        &[(1, 2, Member, &[0]), (1, 3, Member, &[1]), (1, 2, Give(0), &[2]), (1, 3, Give(0), &[2])],
+        &[true, true, false, true],
+        3,
+        &[(1, Role::Admin), (2, Role::Member)],
+    ),
+    (
+        "it is given on, and back",
+        &[(1, 2, Member, &[0]), (1, 2, Give(0), &[1]), (2, 1, Give(2), &[2]), (1, 2, Remove, &[3])],
+        &[true, true, true, true],
+        1,
+        &[],
+    ),
+    (
+        "the recovery key takes it, whoever gives it meanwhile",
+        &[(1, 2, Member, &[0]), (1, 3, Member, &[1]), (3, 3, Take(0), &[2]), (1, 2, Give(0), &[2])],
+        &[true, true, true, false],
+        3,
+        &[(1, Role::Admin), (2, Role::Member)],
+    ),
+    (
+        "also from whom it was given, and from there the other has no say",
+        &[
+            (1, 2, Member, &[0]),
+            (1, 2, Give(0), &[1]),
+            (1, 1, Take(2), &[2]),
+            (2, 1, Remove, &[3]),
+            (1, 2, Remove, &[3]),
+        ],
+        &[true, true, true, false, true],
+        1,
+        &[],
+    ),
+    (
+        "with another key nothing is taken",
+        &[(1, 2, Admin, &[0]), (2, 2, Forge(0), &[1]), (1, 2, Remove, &[1])],
+        &[true, false, true],
+        1,
+        &[],
+    ),
+    (
+        "who owns the mesh does not leave it, who did may",
+        &[
+            (1, 2, Member, &[0]),
+            (1, 1, Remove, &[1]),
+            (1, 2, Give(0), &[1]),
+            (1, 1, Remove, &[3]),
+            (2, 2, Remove, &[3]),
+        ],
+        &[true, false, true, true, false],
+        2,
+        &[],
+    ),
+    (
+        "with the key of a founder that lost the mesh nobody lets anybody in meanwhile once it is removed",
+        &[(1, 2, Member, &[0]), (2, 2, Take(0), &[1]), (2, 1, Remove, &[2]), (1, 3, Member, &[1])],
+        &[true, true, true, false],
+        2,
+        &[],
+    ),
+];
+
+#[test]
+fn authority_follows_the_chain_of_owners() {
+    for (name, steps, effects, owner, members) in ROWS {
+        let mut mesh = founded();
+        for (at, (by, node, what, seen)) in steps.iter().enumerate() {
+            let seen: Vec<EntryId> = seen.iter().map(|at| mesh.entries[*at].id()).collect();
+            let op = op(&mesh, (Author::seeded(*node).node(), *what, seen));
+            // Clocks run backwards.
+            mesh.push(&Author::seeded(*by), 1_700_000_000_000 - at as u64, op);
+        }
+        let roster = mesh.roster();
+        let found = mesh.entries[1..].iter().map(|entry| !roster.void.contains_key(&entry.id()));
+        assert_eq!(found.collect::<Vec<_>>(), *effects, "{name}: effects");
+        assert_eq!(roster.owner, Author::seeded(*owner).node(), "{name}: owner");
+        let roles: BTreeMap<NodeId, Role> = roster.members.iter().map(|(node, member)| (*node, member.role)).collect();
+        let expected = members.iter().copied().chain([(*owner, Role::Admin)]);
+        let expected = expected.map(|(node, role)| (Author::seeded(node).node(), role));
+        assert_eq!(roles, expected.collect(), "{name}: members");
+        mesh.entries.reverse();
+        assert_eq!(mesh.roster(), roster, "{name}: order");
+    }
+}
+
+#[test]
+fn the_owner_goes_before_all_ranks_and_the_others_keep_theirs() {
+    let mut mesh = founded();
+    let [one, two, three, four] = [1, 2, 3, 4].map(|seed| Author::seeded(seed).node());
+    for (at, node) in [two, three, four].into_iter().enumerate() {
+        let seen = vec![mesh.entries[at].id()];
+        let op = op(&mesh, (node, Admin, seen));
+        mesh.push(&Author::seeded(1), 1_700_000_000_000, op);
+    }
+    let seen = vec![mesh.entries[3].id()];
+    let give = op(&mesh, (three, Give(0), seen));
+    mesh.push(&Author::seeded(1), 1_700_000_000_000, give);
+    let roster = mesh.roster();
+    assert_eq!(roster.ranks, BTreeMap::from([(three, 0), (one, 1), (two, 2), (four, 3)]));
+    assert!(roster.may_act_on(three, one) && roster.may_act_on(one, two) && !roster.may_act_on(one, three));
+}
+
+proptest! {
+    #[test]
+    fn there_is_one_owner_an_admin_whatever_is_said_in_whatever_order(
+        steps in vec((1..5_u8, 1..5_u8, 0..8_u8, any::<Index>(), vec(any::<Index>(), 0..3), 0..9_u64), 1..20),
+    ) {
+        let mut mesh = founded();
+        for (by, node, what, before, seen, millis) in steps {
+            let count = mesh.entries.len();
+            let seen = seen.iter().map(|at| mesh.entries[at.index(count)].id()).collect();
+            let before = before.index(count);
+            let what = match what {
+                0 => Admin,
+                1 => Member,
+                2 => Remove,
+                3..6 => Give(before),
+                6 => Take(before),
+                _ => Forge(before),
+            };
+            let op = op(&mesh, (Author::seeded(node).node(), what, seen));
+            mesh.push(&Author::seeded(by), 1_700_000_000_000 + millis, op);
+        }
+        let roster = mesh.roster();
+        prop_assert_eq!(roster.role(roster.owner), Some(Role::Admin));
+        prop_assert_eq!(roster.ranks[&roster.owner], 0);
+        let link = mesh.entries.iter().find(|entry| entry.id() == roster.ownership).unwrap();
+        let made = link.control_ops().iter().find_map(|op| match op {
+            Op::Own(ownership) => Some(ownership.node),
+            _ => None,
+        });
+        prop_assert_eq!(made.unwrap_or_else(|| mesh.founder.node()), roster.owner);
+        prop_assert!(!roster.void.contains_key(&roster.ownership));
+        let mut ranks: Vec<usize> = roster.ranks.values().copied().collect();
+        ranks.sort_unstable();
+        prop_assert_eq!(ranks, (0..roster.ranks.len()).collect::<Vec<_>>());
+        mesh.entries.reverse();
+        prop_assert_eq!(Roster::fold(mesh.mesh, &mesh.entries).unwrap(), roster);
+    }
+}
