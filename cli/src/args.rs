@@ -30,7 +30,7 @@ pub(crate) use lease::{
     CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
     VotersCommand,
 };
-pub(crate) use machine::{GpuArgs, GpuCommand, HistoryArgs, PickArgs};
+pub(crate) use machine::{ContainersArgs, ContainersCommand, GpuArgs, GpuCommand, HistoryArgs, PickArgs};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
@@ -173,6 +173,8 @@ pub(crate) enum Command {
     Nodes,
     /// List the cards of all machines.
     Gpu(GpuArgs),
+    /// List the containers of all machines that tell of theirs.
+    Containers(ContainersArgs),
     /// Show how a number fared on a machine: the last quarter of an hour, and the last week.
     History(HistoryArgs),
     /// The key that can take the mesh over when its owner is lost.

@@ -14,6 +14,7 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) mod bead;
 pub(crate) mod chart;
+pub(crate) mod container;
 pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod list;

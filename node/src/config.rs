@@ -122,6 +122,12 @@ const GPU_BACKEND: Key = Key {
     flag: "--gpu-backend",
     about: "where readings of cards come from: auto (their driver), demo (made up, and called so), off",
 };
+const CONTAINERS: Key = Key {
+    name: "containers.watch",
+    variables: &["BEADMESH_CONTAINERS"],
+    flag: "--containers",
+    about: "tell the mesh of the containers of this machine; whoever may ask their engine is as good as root",
+};
 const LOG_FILTER: Key = Key {
     name: "log.filter",
     variables: &[logs::LOG_VARIABLE, "RUST_LOG"],
@@ -136,7 +142,7 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 15] = [
     NODE_NAME,
     NODE_LABELS,
     MESH_NAME,
@@ -149,6 +155,7 @@ pub const KEYS: [Key; 14] = [
     API_TCP,
     FETCHED_MAX,
     GPU_BACKEND,
+    CONTAINERS,
     LOG_FILTER,
     LOG_FORMAT,
 ];
@@ -180,6 +187,8 @@ pub struct Config {
     pub fetched_max: ByteSize,
     /// Where readings of cards come from.
     pub gpu_backend: GpuBackend,
+    /// Whether the containers of this machine are looked at.
+    pub containers: bool,
     /// What is logged.
     pub log_filter: String,
     /// How it is logged.
@@ -207,6 +216,8 @@ pub struct Flags {
     pub api_tcp: Option<SocketAddr>,
     /// Where readings of cards come from.
     pub gpu_backend: Option<GpuBackend>,
+    /// Whether the containers of this machine are looked at.
+    pub containers: Option<bool>,
 }
 
 impl Config {
@@ -261,6 +272,7 @@ impl Config {
                 || ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ),
             gpu_backend: reader.read(&GPU_BACKEND, value::gpu_backend, GpuBackend::default),
+            containers: reader.read(&CONTAINERS, value::switch, || false),
             log_filter: reader.read(&LOG_FILTER, value::log_filter, || logs::FILTER.to_owned()),
             log_format: reader.read(&LOG_FORMAT, value::log_format, LogFormat::default),
             rows: Vec::new(),
@@ -281,7 +293,8 @@ impl Flags {
         let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
         let api = self.api_tcp.map(|address| (API_TCP.name, Raw::Text(address.to_string())));
         let gpu = self.gpu_backend.map(|backend| (GPU_BACKEND.name, Raw::Text(backend.as_str().to_owned())));
-        [listen, mdns, ticket, relaying, external, api, gpu].into_iter().flatten().collect()
+        let containers = self.containers.map(|containers| (CONTAINERS.name, Raw::Switch(containers)));
+        [listen, mdns, ticket, relaying, external, api, gpu, containers].into_iter().flatten().collect()
     }
 }
 

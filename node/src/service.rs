@@ -25,12 +25,13 @@ use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
 use crate::config::{ByteSize, Config, GpuBackend};
+use crate::containers::{self, Watcher};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, HomeError, Names};
 use crate::human;
 use crate::metrics::Metrics;
-use crate::net::{self, Listen, NetError, Relaying};
+use crate::net::{self, Handle, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
 use crate::refusals::Refusals;
@@ -68,6 +69,8 @@ pub struct Options {
     pub ticket_file: Option<PathBuf>,
     /// Where readings of cards come from.
     pub gpu_backend: GpuBackend,
+    /// Whether the containers of this machine are looked at.
+    pub containers: bool,
     /// Words that beads can ask a machine for.
     pub labels: Vec<String>,
 }
@@ -86,6 +89,7 @@ impl Options {
             fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ticket_file: None,
             gpu_backend: GpuBackend::default(),
+            containers: false,
             labels: Vec::new(),
         }
     }
@@ -108,7 +112,8 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, labels, .. } = config;
+        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, containers, labels, .. } =
+            config;
         let (external, api_tcp, fetched_max) =
             (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
         Self {
@@ -122,6 +127,7 @@ impl From<Config> for Options {
             fetched_max,
             ticket_file,
             gpu_backend,
+            containers,
             labels,
         }
     }
@@ -256,8 +262,7 @@ impl Service {
         let stop = CancellationToken::new();
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
-        let said = (options.gpu_backend.into(), options.labels);
-        let teller = Teller::start(core.clone(), handle.clone(), home.dir(), said).map_err(OpeningError::Thread)?;
+        let teller = start_teller(&core, handle.clone(), &home, &options, &stop)?;
         let telemetry = teller.known().clone();
         let api = Api {
             metrics: Arc::new(Metrics::new(core.meter())),
@@ -406,6 +411,25 @@ impl Running {
             }
         }
     }
+}
+
+/// Starts to read this machine, and its containers where that is wanted.
+fn start_teller(
+    core: &Core,
+    handle: Handle,
+    home: &Home,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Result<Teller, ServiceError> {
+    let said = (options.gpu_backend.into(), options.labels.clone());
+    let teller = Teller::start(core.clone(), handle, home.dir(), said);
+    let mut teller = teller.map_err(OpeningError::Thread)?;
+    if options.containers {
+        let (watcher, seen) = Watcher::new(|name| std::env::var_os(name), containers::Timing::default());
+        teller.watch_containers(seen);
+        tokio::spawn(watcher.run(stop.clone()));
+    }
+    Ok(teller)
 }
 
 /// Keeps beside the store what the mesh is found again by, whenever the roster changes, until the node stops.

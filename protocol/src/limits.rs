@@ -37,6 +37,12 @@ pub const SLICES_MAX: usize = 7 * GPUS_MAX;
 /// Processes on the cards of one machine that are told of: some of each card.
 pub const PROCESSES_MAX: usize = 64;
 
+/// Containers of one machine that are told of: 64 of them at their longest fit a notice.
+pub const CONTAINERS_MAX: usize = 64;
+
+/// Processor time of a container, in hundredths of one core: that of 1,024 cores.
+pub const CONTAINER_CPU_MAX: u32 = 102_400;
+
 /// Bytes of a text that says what something in a machine is, such as a card.
 pub const SAMPLE_TEXT_BYTES_MAX: usize = 96;
 
