@@ -111,7 +111,7 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Show how this node and its mesh stand.
     Status,
-    /// List the members of the mesh, remove one, or give one another role or name.
+    /// List the members of the mesh, remove one, approve those that wait, give one another role or name, or the mesh.
     Members(MembersArgs),
     /// List the other nodes, and how far each is behind; or have nothing to do with one.
     Peers {

@@ -144,8 +144,8 @@ const LOG_FORMAT: Key = Key {
 /// Everything that can be set, in the order in which it is listed.
 pub const KEYS: [Key; 15] = [
     NODE_NAME,
-    NODE_LABELS,
     MESH_NAME,
+    NODE_LABELS,
     TICKET_FILE,
     LISTEN,
     MDNS,

@@ -163,6 +163,7 @@ impl Sample {
         order("cards", self.gpus.iter().map(|gpu| gpu.index))?;
         order("parts of cards", self.slices.iter().map(|slice| (slice.gpu, slice.slice)))?;
         self.host.check()?;
+        self.slices.iter().try_for_each(gpu::SliceSample::check)?;
         self.gpus.iter().try_for_each(gpu::Sample::check)
     }
 }

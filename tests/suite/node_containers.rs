@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::support::{Node, granted, settle, until};
+use super::support::{Node, granted, left_out, settle, until};
 
 /// What runs in the containers: one program that waits, checks itself, fails, or fills its memory.
 const PROGRAM: &str = r#"
@@ -50,9 +50,14 @@ struct Engine {
 }
 
 impl Engine {
-    /// Makes the image, where an engine answers and a program can be built without libraries.
+    /// Returns whether an engine answers. It is no privilege that can be asked for: where none runs, no run fails for it.
+    fn is_there() -> bool {
+        let asked = run("docker", &["version", "--format", "{{.Server.Version}}"]);
+        asked.inspect_err(|error| left_out(error)).is_ok()
+    }
+
+    /// Makes the image, where a program can be built without libraries.
     fn new(folder: &Path) -> Result<Self, String> {
-        run("docker", &["version", "--format", "{{.Server.Version}}"])?;
         let (source, program): (PathBuf, PathBuf) = (folder.join("program.rs"), folder.join("program"));
         fs::write(&source, PROGRAM).unwrap();
         let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
@@ -100,6 +105,9 @@ fn seen(node: &Node, name: &str) -> Value {
 
 #[test]
 fn containers_of_one_machine_are_seen_on_another_as_they_stand() {
+    if !Engine::is_there() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let Some(engine) = granted(Engine::new(folder.path())) else { return };
     let (mut ada, bob) = (Node::new("ada"), Node::running("bob"));

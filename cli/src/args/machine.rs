@@ -57,8 +57,8 @@ pub(crate) struct PickArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) vram: Option<String>,
     /// How busy it may be, in percent.
-    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = value::percent)]
-    pub(crate) max_util: u8,
+    #[arg(long, alias = "max-util", value_name = "PERCENT", default_value = "100", value_parser = value::percent)]
+    pub(crate) max_busy: u8,
     /// A label that its machine must bear.
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,

@@ -169,7 +169,7 @@ pub(crate) enum MembersCommand {
         #[arg(value_enum)]
         role: RoleArg,
     },
-    /// Give the mesh to another machine: its owner chooses voters, and nobody removes it.
+    /// Give the mesh to another machine, which then chooses voters and can not be removed.
     Owner {
         /// The machine: its name or id.
         node: String,
