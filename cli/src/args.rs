@@ -16,6 +16,7 @@ mod mail;
 mod mesh;
 mod service;
 mod sim;
+mod top;
 mod value;
 
 pub(crate) use agent::{AgentCommand, AgentListArgs, RegisterArgs, RetireArgs, RotateArgs};
@@ -41,6 +42,7 @@ pub(crate) use mesh::{
 };
 pub(crate) use service::{ServiceArgs, ServiceCommand};
 pub(crate) use sim::{LeasesArgs, PlannedArgs, ReplayArgs, RunArgs, ShownArgs, ShrinkArgs, SimCommand, SweepArgs};
+pub(crate) use top::TopArgs;
 pub(crate) use value::{minutes_field, priority_field, text_field};
 
 /// The whole command line.
@@ -177,6 +179,8 @@ pub(crate) enum Command {
     Containers(ContainersArgs),
     /// Show how a number fared on a machine: the last quarter of an hour, and the last week.
     History(HistoryArgs),
+    /// Watch the mesh on one screen: machines, cards, beads, leases, letters and links, as they change.
+    Top(TopArgs),
     /// The key that can take the mesh over when its owner is lost.
     Recovery {
         /// What to do with it.

@@ -40,6 +40,7 @@ mod service;
 mod sim;
 mod status;
 mod target;
+mod top;
 mod up;
 mod voters;
 
@@ -83,6 +84,13 @@ impl Context {
         let Some(local) = self.held.take() else { return Ok(()) };
         let closed = local.close().await;
         closed.map_err(|error| Failure::new(Exit::Failed, error.code(), error.to_string()).hint(error.hint()))
+    }
+
+    /// Returns the running node, told who acts where that can be proved: what is shown to anybody is shown without that.
+    async fn watched_node(&self) -> Result<(Client, Option<Failure>), Failure> {
+        let mut client = self.node().await?;
+        let proven = self.identity().and_then(|identity| identity.proven().and_then(|()| client.act_as(&identity)));
+        Ok((client, proven.err()))
     }
 
     /// Returns the running node.
@@ -180,6 +188,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Gpu(args) => gpu::run(context, args).await,
         Command::Containers(args) => containers::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
+        Command::Top(args) => top::run(context, args).await,
         Command::Recovery { command } => recovery::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,

@@ -20,6 +20,7 @@ mod failure;
 mod identity;
 mod output;
 mod project;
+mod top;
 
 /// Carries out the command line of this process.
 pub fn run() -> ExitCode {

@@ -21,6 +21,7 @@ pub(crate) mod letter;
 pub(crate) mod list;
 pub(crate) mod machine;
 pub(crate) mod paint;
+pub(crate) mod peer;
 pub(crate) mod progress;
 mod report;
 pub(crate) mod table;
@@ -79,6 +80,17 @@ impl Printer {
     /// Returns the columns that running text may take: few enough to read well.
     pub(crate) fn text_columns(&self) -> usize {
         usize::from(self.columns.unwrap_or(PIPE_COLUMNS).clamp(20, 100))
+    }
+
+    /// Returns the lines of the terminal, if there is one; `LINES` overrides what it says.
+    pub(crate) fn rows(&self) -> Option<u16> {
+        let given = std::env::var("LINES").ok().and_then(|text| text.parse().ok());
+        given.or_else(|| terminal_size(&io::stdout()).map(|size| size.ws_row)).filter(|rows| *rows > 0)
+    }
+
+    /// Returns whether what was asked for may be coloured.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.out.get_ref().current_choice() != ColorChoice::Never
     }
 
     /// Returns whether a person sees what goes to stderr.
@@ -154,8 +166,12 @@ fn columns(out: &io::Stdout) -> Option<u16> {
 
 /// Returns the columns of a stream that is a terminal.
 fn terminal_columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
-    let size = if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None };
-    size.map(|size| size.ws_col).filter(|columns| *columns > 0)
+    terminal_size(stream).map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Returns columns and lines of a stream that is a terminal.
+fn terminal_size(stream: &(impl AsFd + IsTerminal)) -> Option<rustix::termios::Winsize> {
+    if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None }
 }
 
 /// Says why nothing more can be printed.

@@ -8,6 +8,7 @@ mod cli_demo;
 mod cli_guard;
 mod cli_mail;
 mod cli_pages;
+mod cli_top;
 mod lab_link_cut;
 mod lab_nat;
 mod mesh_agents;

@@ -14,6 +14,10 @@ use beadmesh_sim::scenario::Scenario;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
+/// Cells that a frame is wide or high: from one that holds something to more than any terminal has.
+const FRAME_CELLS_MIN: u16 = 10;
+const FRAME_CELLS_MAX: u16 = 1_000;
+
 /// The priority that counts least.
 const PRIORITY_MAX: u8 = 4;
 
@@ -167,6 +171,12 @@ pub(crate) fn simulated(text: &str) -> Result<Duration, String> {
         return Err(format!("a simulated mesh lives {}d at most", SPAN_MS_MAX / 86_400_000));
     }
     Ok(span)
+}
+
+/// Reads how wide or high a frame is.
+pub(crate) fn frame(text: &str) -> Result<u16, String> {
+    let cells = text.parse().ok().filter(|cells| (FRAME_CELLS_MIN..=FRAME_CELLS_MAX).contains(cells));
+    cells.ok_or_else(|| format!("write a whole number from {FRAME_CELLS_MIN} to {FRAME_CELLS_MAX}"))
 }
 
 /// Reads how many there are, of which there is at least one.

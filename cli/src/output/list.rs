@@ -19,6 +19,27 @@ pub(crate) enum Kind {
 
 /// Returns the lines of a list of beads.
 pub(crate) fn lines(beads: &[Bead], kind: Kind, columns: Option<u16>) -> Vec<String> {
+    let rows: Vec<Vec<Painted>> = beads.iter().map(|bead| row(bead, kind)).collect();
+    table::lines(&layout(kind), &rows, columns)
+}
+
+/// Returns the lines of a list of all sorts of beads, with what can be worked on and what waits beside each other.
+pub(crate) fn watched(beads: &[Bead], columns: Option<u16>) -> Vec<String> {
+    let mut layout = layout(Kind::All);
+    let place = layout.len() - 1;
+    layout.insert(place, Column::new("NEXT").spare(2));
+    let rows: Vec<Vec<Painted>> = beads
+        .iter()
+        .map(|bead| {
+            let mut row = row(bead, Kind::All);
+            row.insert(place, next(bead));
+            row
+        })
+        .collect();
+    table::lines(&layout, &rows, columns)
+}
+
+fn layout(kind: Kind) -> Vec<Column> {
     let mut layout = vec![Column::new("ID"), Column::new("PRI"), Column::new("TYPE").spare(3)];
     if kind != Kind::Ready {
         layout.push(Column::new("STATUS").spare(if kind == Kind::Blocked { 2 } else { 1 }));
@@ -28,8 +49,7 @@ pub(crate) fn lines(beads: &[Bead], kind: Kind, columns: Option<u16>) -> Vec<Str
         layout.push(Column::new("WAITS FOR").spare(1));
     }
     layout.push(Column::new("ASSIGNEE").spare(4));
-    let rows: Vec<Vec<Painted>> = beads.iter().map(|bead| row(bead, kind)).collect();
-    table::lines(&layout, &rows, columns)
+    layout
 }
 
 /// Returns for each bead what it needs, what this machine lacks of that, and how it stands with the others.
@@ -87,6 +107,15 @@ fn row(bead: &Bead, kind: Kind) -> Vec<Painted> {
 fn status(bead: &Bead) -> String {
     let mark = if bead.conflicts.is_empty() { "" } else { " (!)" };
     format!("{}{mark}", bead.status)
+}
+
+/// Says whether a bead can be worked on now, or what it waits for.
+fn next(bead: &Bead) -> Painted {
+    match bead.ready {
+        true => (Paint::Good, "ready".to_owned()),
+        false if bead.blocked_by.is_empty() => (Paint::Plain, String::new()),
+        false => (Paint::Slow, format!("after {}", waits_for(&bead.blocked_by))),
+    }
 }
 
 /// Returns the first beads that hold one up, and how many more there are.

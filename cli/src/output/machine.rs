@@ -118,6 +118,21 @@ pub(crate) fn nodes(nodes: &[Machine], columns: Option<u16>) -> Vec<String> {
     table::lines(&NODES, &rows, columns)
 }
 
+/// Returns the same with how each machine stands beside its name.
+pub(crate) fn fleet(nodes: &[(Machine, Painted)], columns: Option<u16>) -> Vec<String> {
+    let mut layout = NODES.to_vec();
+    layout.insert(1, Column::new("STATE"));
+    let rows: Vec<Vec<Painted>> = nodes
+        .iter()
+        .map(|(machine, state)| {
+            let mut row = node(machine);
+            row.insert(1, state.clone());
+            row
+        })
+        .collect();
+    table::lines(&layout, &rows, columns)
+}
+
 fn node(machine: &Machine) -> Vec<Painted> {
     let Machine { standing, host, gpus } = machine;
     let plain = |text: Option<String>| (Paint::Plain, text.unwrap_or_else(|| UNKNOWN.to_owned()));
@@ -145,16 +160,18 @@ fn node(machine: &Machine) -> Vec<Painted> {
     ]
 }
 
-fn memory_used(host: &Host) -> Option<u64> {
+/// Returns how much memory is in use.
+pub(crate) fn memory_used(host: &Host) -> Option<u64> {
     Some(host.memory_total_bytes?.saturating_sub(host.memory_available_bytes?))
 }
 
-fn disk_used(host: &Host) -> Option<u64> {
+/// Returns how much of the disk is in use.
+pub(crate) fn disk_used(host: &Host) -> Option<u64> {
     Some(host.disk_total_bytes?.saturating_sub(host.disk_free_bytes?))
 }
 
 /// Says how long ago a machine was heard.
-fn age(node: &GpuNode) -> String {
+pub(crate) fn age(node: &GpuNode) -> String {
     let seconds = node.age_s.unwrap_or_default();
     match seconds {
         minutes if minutes >= 120.0 => format!("{:.0} min", seconds / 60.0),
@@ -163,7 +180,7 @@ fn age(node: &GpuNode) -> String {
 }
 
 /// Says how much of how much, in GiB.
-fn of(used: Option<u64>, total: Option<u64>) -> Option<String> {
+pub(crate) fn of(used: Option<u64>, total: Option<u64>) -> Option<String> {
     match (used, total) {
         (Some(used), Some(total)) => Some(format!("{}/{} GiB", gibibytes(used), gibibytes(total))),
         (None, Some(total)) => Some(format!("{UNKNOWN}/{} GiB", gibibytes(total))),
