@@ -31,7 +31,7 @@ pub(crate) use lease::{
     CheckArgs, ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, RecoverArgs, RenewArgs, SetArgs, TakeArgs,
     VotersCommand,
 };
-pub(crate) use machine::{GpuArgs, GpuCommand, HistoryArgs, PickArgs};
+pub(crate) use machine::{ContainersArgs, ContainersCommand, GpuArgs, GpuCommand, HistoryArgs, PickArgs};
 pub(crate) use mail::{
     AckArgs, AttachmentArgs, InboxArgs, LetterArgs, MailCommand, PageArgs, ReplyArgs, SearchArgs, SendArgs, ShowArgs,
     ThreadArgs, WaitArgs,
@@ -113,7 +113,7 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Show how this node and its mesh stand.
     Status,
-    /// List the members of the mesh, remove one, or give one another role or name.
+    /// List the members of the mesh, remove one, approve those that wait, give one another role or name, or the mesh.
     Members(MembersArgs),
     /// List the other nodes, and how far each is behind; or have nothing to do with one.
     Peers {
@@ -175,6 +175,8 @@ pub(crate) enum Command {
     Nodes,
     /// List the cards of all machines.
     Gpu(GpuArgs),
+    /// List the containers of all machines that tell of theirs.
+    Containers(ContainersArgs),
     /// Show how a number fared on a machine: the last quarter of an hour, and the last week.
     History(HistoryArgs),
     /// Watch the mesh on one screen: machines, cards, beads, leases, letters and links, as they change.

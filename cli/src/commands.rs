@@ -18,6 +18,7 @@ mod bans;
 mod bead;
 mod completions;
 mod config;
+pub(crate) mod containers;
 mod demo;
 mod doctor;
 mod down;
@@ -185,6 +186,7 @@ async fn dispatch(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Guard { command } => guard::run(context, command).await,
         Command::Nodes => nodes::run(context).await,
         Command::Gpu(args) => gpu::run(context, args).await,
+        Command::Containers(args) => containers::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Top(args) => top::run(context, args).await,
         Command::Recovery { command } => recovery::run(context, command).await,

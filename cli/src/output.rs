@@ -5,6 +5,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use beadmesh_node::api::model::Answer;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) mod bead;
 pub(crate) mod chart;
+pub(crate) mod container;
 pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod list;
@@ -28,6 +30,13 @@ pub(crate) mod time;
 
 /// Columns of text that is not written to a terminal.
 const PIPE_COLUMNS: u16 = 80;
+
+/// Returns whether a stream is to have colours, where nobody says so: a pipe has none, also in a build on a server, which
+/// `anstream` takes for somebody who looks.
+fn choice(stream: &impl RawStream) -> ColorChoice {
+    let is_forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
+    if stream.is_terminal() || is_forced { AutoStream::choice(stream) } else { ColorChoice::Never }
+}
 
 /// Prints for one command.
 pub(crate) struct Printer {
@@ -53,7 +62,7 @@ impl Printer {
     pub(crate) fn for_flags(json: bool, quiet: bool, color: Color) -> Self {
         let (out, err) = (io::stdout(), io::stderr());
         let (out_choice, err_choice) = match color {
-            Color::Auto => (AutoStream::choice(&out), AutoStream::choice(&err)),
+            Color::Auto => (choice(&out), choice(&err)),
             Color::Always => (ColorChoice::AlwaysAnsi, ColorChoice::AlwaysAnsi),
             Color::Never => (ColorChoice::Never, ColorChoice::Never),
         };

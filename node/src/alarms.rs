@@ -66,7 +66,7 @@ impl Watched {
 }
 
 /// Looks for alarms.
-pub(crate) struct Watcher {
+pub(crate) struct Lookout {
     node: NodeId,
     core: Core,
     home: Arc<Home>,
@@ -77,7 +77,7 @@ pub(crate) struct Watcher {
     kept_at: Instant,
 }
 
-impl Watcher {
+impl Lookout {
     /// Begins to watch what its user wants watched; goes on with what was spent before.
     pub(crate) fn new(teller: &Teller, home: Arc<Home>, watching: Watching) -> Self {
         let now = clock::mono();

@@ -30,6 +30,7 @@ mod attachments;
 mod backup;
 mod bans;
 mod beads;
+mod containers;
 pub mod error;
 mod events;
 mod export;
@@ -135,6 +136,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(telemetry::routes())
         .merge(events::routes())
         .merge(metrics::routes())
+        .merge(containers::routes())
 }
 
 /// Returns the router as it answers over TCP.

@@ -151,6 +151,12 @@ const STOP_COMMAND: Key = Key {
     flag: "",
     about: "what to run, without a shell, when all cards are used by nobody or the budget is spent",
 };
+const CONTAINERS: Key = Key {
+    name: "containers.watch",
+    variables: &["BEADMESH_CONTAINERS"],
+    flag: "--containers",
+    about: "tell the mesh of the containers of this machine; whoever may ask their engine is as good as root",
+};
 const LOG_FILTER: Key = Key {
     name: "log.filter",
     variables: &[logs::LOG_VARIABLE, "RUST_LOG"],
@@ -165,10 +171,10 @@ const LOG_FORMAT: Key = Key {
 };
 
 /// Everything that can be set, in the order in which it is listed.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 19] = [
     NODE_NAME,
-    NODE_LABELS,
     MESH_NAME,
+    NODE_LABELS,
     TICKET_FILE,
     LISTEN,
     MDNS,
@@ -182,6 +188,7 @@ pub const KEYS: [Key; 18] = [
     COST_PER_HOUR,
     BUDGET,
     STOP_COMMAND,
+    CONTAINERS,
     LOG_FILTER,
     LOG_FORMAT,
 ];
@@ -215,6 +222,8 @@ pub struct Config {
     pub gpu_backend: GpuBackend,
     /// Of what there are alarms.
     pub watching: Watching,
+    /// Whether the containers of this machine are looked at.
+    pub containers: bool,
     /// What is logged.
     pub log_filter: String,
     /// How it is logged.
@@ -242,6 +251,8 @@ pub struct Flags {
     pub api_tcp: Option<SocketAddr>,
     /// Where readings of cards come from.
     pub gpu_backend: Option<GpuBackend>,
+    /// Whether the containers of this machine are looked at.
+    pub containers: Option<bool>,
 }
 
 impl Config {
@@ -302,6 +313,7 @@ impl Config {
                 budget: reader.read_optional(&BUDGET, watching::amount),
                 stop_command: reader.read_optional(&STOP_COMMAND, watching::stop_command),
             },
+            containers: reader.read(&CONTAINERS, value::switch, || false),
             log_filter: reader.read(&LOG_FILTER, value::log_filter, || logs::FILTER.to_owned()),
             log_format: reader.read(&LOG_FORMAT, value::log_format, LogFormat::default),
             rows: Vec::new(),
@@ -322,7 +334,8 @@ impl Flags {
         let external = self.external.clone().map(|addresses| (EXTERNAL.name, Raw::List(addresses)));
         let api = self.api_tcp.map(|address| (API_TCP.name, Raw::Text(address.to_string())));
         let gpu = self.gpu_backend.map(|backend| (GPU_BACKEND.name, Raw::Text(backend.as_str().to_owned())));
-        [listen, mdns, ticket, relaying, external, api, gpu].into_iter().flatten().collect()
+        let containers = self.containers.map(|containers| (CONTAINERS.name, Raw::Switch(containers)));
+        [listen, mdns, ticket, relaying, external, api, gpu, containers].into_iter().flatten().collect()
     }
 }
 

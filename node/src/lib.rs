@@ -8,6 +8,7 @@ mod attachments;
 mod bans;
 pub mod clock;
 pub mod config;
+mod containers;
 pub mod core;
 pub mod doctor;
 mod driver;

@@ -99,7 +99,7 @@ impl Metrics {
                 ClaimState::Tentative { .. } | ClaimState::Asking => "tentative",
                 ClaimState::Lapsed { .. } | ClaimState::Ended { .. } => "lost",
             },
-            Err(problem) if problem.info.code == "held" => "refused",
+            Err(problem) if matches!(&*problem.info.code, "held" | "needs_unmet") => "refused",
             Err(_) => "failed",
         };
         self.claims.get_or_create(&[("outcome", outcome.to_owned())]).inc();

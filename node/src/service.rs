@@ -20,18 +20,19 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::alarms::Watcher;
+use crate::alarms::Lookout;
 use crate::api::loopback::{self, Listener, Loopback, Patience, Tokens};
 use crate::api::{self, Api};
 use crate::attachments::Attachments;
 use crate::bans::Bans;
 use crate::config::{ByteSize, Config, GpuBackend, Watching};
+use crate::containers::{self, Watcher};
 use crate::core::{Core, Queue, State};
 use crate::driver::{self, Driver, Links};
 use crate::home::{Home, HomeError, Names};
 use crate::human;
 use crate::metrics::Metrics;
-use crate::net::{self, Listen, NetError, Relaying};
+use crate::net::{self, Handle, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
 use crate::refusals::Refusals;
@@ -69,6 +70,8 @@ pub struct Options {
     pub ticket_file: Option<PathBuf>,
     /// Where readings of cards come from.
     pub gpu_backend: GpuBackend,
+    /// Whether the containers of this machine are looked at.
+    pub containers: bool,
     /// Words that beads can ask a machine for.
     pub labels: Vec<String>,
     /// Of what there are alarms.
@@ -89,6 +92,7 @@ impl Options {
             fetched_max: ByteSize::bytes(beadmesh_store::blobs::Config::default().fetched_bytes_max),
             ticket_file: None,
             gpu_backend: GpuBackend::default(),
+            containers: false,
             labels: Vec::new(),
             watching: Watching::default(),
         }
@@ -112,7 +116,8 @@ impl Options {
 
 impl From<Config> for Options {
     fn from(config: Config) -> Self {
-        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, labels, .. } = config;
+        let Config { names, ticket_file, listen, mdns, relaying, retry_max, gpu_backend, containers, labels, .. } =
+            config;
         let (external, api_tcp, fetched_max) =
             (config.external.unwrap_or_default(), config.api_tcp, config.fetched_max);
         let watching = config.watching;
@@ -127,6 +132,7 @@ impl From<Config> for Options {
             fetched_max,
             ticket_file,
             gpu_backend,
+            containers,
             labels,
             watching,
         }
@@ -262,8 +268,7 @@ impl Service {
         let stop = CancellationToken::new();
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
-        let said = (options.gpu_backend.into(), options.labels);
-        let teller = Teller::start(core.clone(), handle.clone(), home.dir(), said).map_err(OpeningError::Thread)?;
+        let teller = start_teller(&core, handle.clone(), &home, &options, &stop)?;
         let telemetry = teller.known().clone();
         let api = Api {
             metrics: Arc::new(Metrics::new(core.meter())),
@@ -323,8 +328,8 @@ async fn ready(core: &Core, home: &Home, human: &str, lost: bool) -> Result<Unix
 
 /// Tells of this machine, and watches it as its user wants, until the node is to stop.
 async fn tell(teller: Teller, home: Arc<Home>, watching: Watching, stop: CancellationToken) {
-    let watcher = Watcher::new(&teller, home, watching);
-    tokio::join!(teller.run(stop.clone()), watcher.run(stop));
+    let lookout = Lookout::new(&teller, home, watching);
+    tokio::join!(teller.run(stop.clone()), lookout.run(stop));
 }
 
 impl Running {
@@ -418,6 +423,25 @@ impl Running {
             }
         }
     }
+}
+
+/// Starts to read this machine, and its containers where that is wanted.
+fn start_teller(
+    core: &Core,
+    handle: Handle,
+    home: &Home,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Result<Teller, ServiceError> {
+    let said = (options.gpu_backend.into(), options.labels.clone());
+    let teller = Teller::start(core.clone(), handle, home.dir(), said);
+    let mut teller = teller.map_err(OpeningError::Thread)?;
+    if options.containers {
+        let (watcher, seen) = Watcher::new(|name| std::env::var_os(name), containers::Timing::default());
+        teller.watch_containers(seen);
+        tokio::spawn(watcher.run(stop.clone()));
+    }
+    Ok(teller)
 }
 
 /// Keeps beside the store what the mesh is found again by, whenever the roster changes, until the node stops.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use beadmesh_protocol::clock::{Instant, Wall};
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::notice::Notice;
+use beadmesh_protocol::sample::container::Containers;
 use beadmesh_protocol::sample::gpu::{Backend, Process, State};
 use beadmesh_protocol::sample::{Facts, Said, Sample, Stamp, Telemetry as Told};
 use beadmesh_store::command::{Answer, Command};
@@ -24,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use crate::alarms::Watched;
 use crate::clock;
+use crate::containers::Seen;
 use crate::core::Core;
 use crate::net::Handle;
 
@@ -127,6 +129,9 @@ pub(crate) struct Teller {
     interval: Duration,
     facts: Word<Facts>,
     processes: Word<Vec<Process>>,
+    /// The containers as last seen, where they are looked at.
+    seen: Option<Seen>,
+    containers: Word<Containers>,
     sample_due: Instant,
     members_due: Instant,
     state: Option<State>,
@@ -177,6 +182,8 @@ impl Teller {
             interval: READ_INTERVAL,
             facts: Word { told: None, due: now.mono },
             processes: Word { told: None, due: now.mono },
+            seen: None,
+            containers: Word { told: None, due: now.mono },
             sample_due: now.mono,
             members_due: now.mono,
             state: None,
@@ -197,6 +204,11 @@ impl Teller {
     /// Returns the replica of its node.
     pub(crate) fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Has the containers told of that somebody looks at.
+    pub(crate) fn watch_containers(&mut self, seen: Seen) {
+        self.seen = Some(seen);
     }
 
     /// Tells until the node is to stop.
@@ -239,6 +251,7 @@ impl Teller {
     fn repeat(&mut self, due: Instant) {
         self.facts.due = self.facts.due.min(due);
         self.processes.due = self.processes.due.min(due);
+        self.containers.due = self.containers.due.min(due);
     }
 
     /// Keeps nothing of former members, and the pace that so many members can bear.
@@ -280,6 +293,10 @@ impl Teller {
         }
         if let Some(processes) = self.processes.say(processes, now) {
             self.say(Said::Processes(processes), Loud::Yes);
+        }
+        let seen = self.seen.as_ref().and_then(|seen| seen.borrow().clone());
+        if let Some(containers) = seen.and_then(|seen| self.containers.say(seen, now)) {
+            self.say(Said::Containers(containers), Loud::Yes);
         }
         let is_due = self.sample_due <= now;
         if is_due {

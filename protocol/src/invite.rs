@@ -315,7 +315,8 @@ impl Invite {
         }
         self.used_by.push(joiner);
         self.uses_left = self.uses_left.saturating_sub(1);
-        if self.uses_left == 0 {
+        // Whoever was approved comes to hear of it later.
+        if self.uses_left == 0 && !self.approval {
             self.expires = self.expires.min(wall);
         }
     }

@@ -37,6 +37,12 @@ pub const SLICES_MAX: usize = 7 * GPUS_MAX;
 /// Processes on the cards of one machine that are told of: some of each card.
 pub const PROCESSES_MAX: usize = 64;
 
+/// Containers of one machine that are told of: 64 of them at their longest fit a notice.
+pub const CONTAINERS_MAX: usize = 64;
+
+/// Processor time of a container, in hundredths of one core: that of 1,024 cores.
+pub const CONTAINER_CPU_MAX: u32 = 102_400;
+
 /// Bytes of a text that says what something in a machine is, such as a card.
 pub const SAMPLE_TEXT_BYTES_MAX: usize = 96;
 
@@ -156,12 +162,12 @@ pub const CUT_ENDS_MAX: usize = 1_024;
 /// Removals of itself by one node that count: leaving once is enough, and each costs every fold some time.
 pub const LEAVES_MAX: usize = 16;
 
-/// Nodes that may wait for approval at one inviter: a fleet that is set up at once; each costs some 100 bytes.
+/// Nodes that may wait for approval by one invite: a fleet that is set up at once; each costs some 100 bytes.
 pub const APPLICANTS_MAX: usize = 64;
 
 /// Attempts of one node to take a mesh with the recovery key of which the signature is checked, for each owner: one is
 /// enough, and each costs every fold 50 µs.
-pub const OWNERSHIPS_TRIED_MAX: usize = 16;
+pub const OWNERSHIPS_TRIED_MAX: usize = 2;
 
 /// Names a node gives itself that are weighed against each other, the latest: one that saw the others would do.
 pub const OWN_NAMES_MAX: usize = 64;

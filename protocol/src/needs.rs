@@ -90,8 +90,10 @@ pub enum NeedsError {
 pub enum Lack {
     /// It has not said how it stands with it, or not lately.
     Unheard(Need),
-    /// Its cards are made up, or can not be used.
-    Cards(&'static str),
+    /// Its cards are made up.
+    MadeUp,
+    /// It stands so with its cards that none can be used.
+    Unusable(State),
     /// Fewer of its cards have so much memory free than are needed.
     Free {
         /// How many cards are needed.
@@ -137,13 +139,16 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, NeedsError> {
     if needs.len() > NEEDS_MAX { Err(NeedsError::TooMany(needs.len())) } else { Ok(needs) }
 }
 
-/// Reads the needs of a bead, whoever wrote them.
+/// Reads the needs of a bead, whoever wrote them; more than may be set are understood by nobody.
 pub fn of(needs: &BTreeMap<String, String>) -> Vec<Need> {
     let read = |(key, amount): (&String, &String)| {
         let label = key.strip_prefix(LABEL).map(|label| Need::read("label", label));
         let need = label.unwrap_or_else(|| Need::read(&key.to_ascii_lowercase(), amount));
         need.unwrap_or_else(|_| Need::Unknown(cut(&format!("{key}:{amount}"))))
     };
+    if needs.len() > NEEDS_MAX {
+        return vec![Need::Unknown(format!("of {} things", needs.len()))];
+    }
     needs.iter().map(read).collect()
 }
 
@@ -192,29 +197,42 @@ impl Machine<'_> {
         let unheard = || Lack::Unheard(if bytes > 0 { Need::Vram(bytes) } else { Need::Gpu(cards) });
         let (Some(facts), Some(sample)) = (self.facts, self.sample) else { return Some(unheard()) };
         if facts.driver.backend == Backend::Demo {
-            return Some(Lack::Cards("its cards are made up"));
+            return Some(Lack::MadeUp);
         }
         if !matches!(sample.state, State::Ok | State::Lost) {
-            return Some(Lack::Cards("it has no cards that can be used"));
+            return Some(Lack::Unusable(sample.state));
         }
         let free = free_of(facts, sample);
-        let has = free.iter().filter(|free| **free >= bytes).count();
-        let most = free.into_iter().max().unwrap_or(0);
+        let has = free.iter().filter(|part| part.bytes >= bytes).count();
+        let most = free.into_iter().map(|part| part.bytes).max().unwrap_or(0);
         (has < usize::from(cards)).then_some(Lack::Free { cards, bytes, has, most })
     }
 }
 
-/// Returns the bytes that are free on each card, or on each part of one that is split.
-fn free_of(facts: &Facts, sample: &Sample) -> Vec<u64> {
+/// Memory that is free on a card, or on a part of one that is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// The index of the card.
+    pub gpu: u8,
+    /// The number of the part; none for a card that is whole.
+    pub slice: Option<u8>,
+    /// How much is free.
+    pub bytes: u64,
+}
+
+/// Returns what is free on each healthy card, or on each part of one that is split.
+pub fn free_of(facts: &Facts, sample: &Sample) -> Vec<Free> {
     let bytes = |mib: u32| u64::from(mib) * MIB;
     let is_split = |gpu: u8| facts.slices.iter().any(|slice| slice.gpu == gpu);
     let healthy = sample.gpus.iter().filter(|gpu| gpu.health == Health::Ok);
-    let whole = healthy.clone().filter(|gpu| !is_split(gpu.index)).map(|gpu| gpu.memory_free_mib.map_or(0, bytes));
+    let whole = healthy.clone().filter(|gpu| !is_split(gpu.index));
+    let whole = whole.map(|gpu| Free { gpu: gpu.index, slice: None, bytes: gpu.memory_free_mib.map_or(0, bytes) });
     let parts = facts.slices.iter().filter(|slice| healthy.clone().any(|gpu| gpu.index == slice.gpu));
     let parts = parts.map(|part| {
         let measured = sample.slices.iter().find(|known| (known.gpu, known.slice) == (part.gpu, part.slice));
         let used = measured.and_then(|known| known.memory_used_mib);
-        part.memory_mib.zip(used).map_or(0, |(all, used)| bytes(all.saturating_sub(used)))
+        let free = part.memory_mib.zip(used).map_or(0, |(all, used)| bytes(all.saturating_sub(used)));
+        Free { gpu: part.gpu, slice: Some(part.slice), bytes: free }
     });
     whole.chain(parts).collect()
 }
@@ -285,11 +303,13 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unheard(need) => write!(f, "it has not said whether it has {need}"),
-            Self::Cards(why) => f.write_str(why),
-            Self::Free { bytes: 0, cards, has, .. } => write!(f, "it has {has} cards of the {cards} that are needed"),
+            Self::MadeUp => f.write_str("its cards are made up"),
+            Self::Unusable(State::Absent | State::NoDevices) => f.write_str("it has no cards"),
+            Self::Unusable(state) => write!(f, "it has no cards that can be used: {state}"),
+            Self::Free { bytes: 0, cards, has, .. } => write!(f, "it has {has} of {cards} cards"),
             Self::Free { cards, bytes, has, most } => write!(
                 f,
-                "{has} of its cards have {} free, {cards} are needed; the most free on one is {}",
+                "it has {has} of {cards} cards with {} free: the most on one is {}",
                 show_bytes(*bytes),
                 near_bytes(*most)
             ),
@@ -303,8 +323,8 @@ impl fmt::Display for Lack {
     }
 }
 
-/// Reads a whole number of bytes with its unit.
-fn read_bytes(text: &str) -> Option<u64> {
+/// Reads a whole number of bytes with its unit, such as 40GiB; at least one.
+pub fn read_bytes(text: &str) -> Option<u64> {
     let split = text.find(|char: char| !char.is_ascii_digit())?;
     let (number, unit) = text.split_at(split);
     let (_, size) = UNITS.iter().find(|(known, _)| known.eq_ignore_ascii_case(unit.trim()))?;

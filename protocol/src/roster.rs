@@ -34,6 +34,10 @@ pub struct Roster {
     pub owner: NodeId,
     /// How that came to be: the founding entry, or the last that made another node the owner.
     pub ownership: EntryId,
+    /// The last entry that took the mesh with the recovery key, or the founding entry.
+    pub taking: EntryId,
+    /// The node that founded the mesh.
+    pub founder: NodeId,
     /// The public half of the recovery key.
     pub recovery: [u8; 32],
     /// The members, the owner included.
@@ -126,6 +130,8 @@ impl Roster {
             name: found.name.clone(),
             owner: owners.last().owner,
             ownership: history.vertex(owners.last().from).entry.id(),
+            taking: history.vertex(owners.root()).entry.id(),
+            founder,
             recovery: found.recovery,
             members: BTreeMap::new(),
             former: BTreeMap::new(),
@@ -411,8 +417,10 @@ pub fn storable(mesh: MeshId, entries: impl IntoIterator<Item = Entry>) -> Vec<E
     while let Some(author) = open.pop() {
         let Some(entries) = by_author.remove(&author) else { continue };
         for op in entries.iter().flat_map(Entry::control_ops) {
-            if let Op::Admit(admit) = op {
-                open.push(admit.node);
+            match op {
+                Op::Admit(admit) => open.push(admit.node),
+                Op::Own(ownership) => open.push(ownership.node),
+                _ => {}
             }
         }
         storable.extend(entries);

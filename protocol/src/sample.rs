@@ -14,6 +14,7 @@ use crate::limits::{
     SLICES_MAX,
 };
 
+pub mod container;
 pub mod gpu;
 pub mod host;
 
@@ -46,6 +47,8 @@ pub enum Said {
     Sample(Sample),
     /// Who uses the cards, by card and process id. Said like facts.
     Processes(Vec<gpu::Process>),
+    /// The containers. Said like facts.
+    Containers(container::Containers),
 }
 
 /// What stays as it is on a machine.
@@ -131,6 +134,7 @@ impl Telemetry {
                 order("processes", processes.iter().map(|process| (process.gpu, process.pid)))?;
                 processes.iter().try_for_each(gpu::Process::check)
             }
+            Said::Containers(containers) => containers.check(),
         }
     }
 }
@@ -159,6 +163,7 @@ impl Sample {
         order("cards", self.gpus.iter().map(|gpu| gpu.index))?;
         order("parts of cards", self.slices.iter().map(|slice| (slice.gpu, slice.slice)))?;
         self.host.check()?;
+        self.slices.iter().try_for_each(gpu::SliceSample::check)?;
         self.gpus.iter().try_for_each(gpu::Sample::check)
     }
 }

@@ -30,3 +30,12 @@ fn a_list_of_all_is_whole_though_the_node_bounds_its_pages() {
         assert!(names(&most).len() == 1_050 && most["next"].is_string(), "{what}");
     }
 }
+
+#[test]
+fn a_pipe_has_no_colours_on_a_build_server_either() {
+    let node = Node::new("ada");
+    node.create(&["A bead"]);
+    let listed = |color: &str| node.run_with_env(&["bead", "list", "--color", color], &[("CI", "true")]).stdout;
+    assert!(!listed("auto").contains(&0x1b));
+    assert!(listed("always").contains(&0x1b));
+}

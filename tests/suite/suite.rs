@@ -27,6 +27,7 @@ mod mesh_voters;
 mod node_api_tcp;
 mod node_backup;
 mod node_clone;
+mod node_containers;
 mod node_disk;
 mod node_doctor;
 mod node_gpu;

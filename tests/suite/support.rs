@@ -423,13 +423,18 @@ impl Drop for Process {
 ///
 /// # Panics
 /// When it is denied under `CI=true`, where no test may be left out.
-#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn granted<T>(wish: Result<T, String>) -> Option<T> {
     wish.inspect_err(|error| {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
-        eprintln!("This test is left out: {error}");
+        left_out(error);
     })
     .ok()
+}
+
+/// Says why a test is left out.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+pub(crate) fn left_out(why: &str) {
+    eprintln!("This test is left out: {why}");
 }
 
 /// Returns how a check of the doctor went.

@@ -239,7 +239,7 @@ pub(crate) struct ReadyArgs {
     /// Also those that need what this machine lacks.
     #[arg(long)]
     pub(crate) anywhere: bool,
-    /// Tell of those that need what this machine lacks what each machine lacks for them.
+    /// Show instead the beads that this machine lacks something for, and what each machine lacks.
     #[arg(long, conflicts_with = "claim")]
     pub(crate) why: bool,
     /// Which of them.

@@ -1,4 +1,4 @@
-//! Arguments of `gpu` and `history`: machines, their cards, and how they fared.
+//! Arguments of `gpu`, `containers` and `history`: machines, their cards and containers, and how they fared.
 
 use std::path::PathBuf;
 
@@ -21,6 +21,28 @@ pub(crate) struct GpuArgs {
     pub(crate) node: Option<String>,
 }
 
+/// Arguments of `containers`.
+#[derive(Debug, Args)]
+pub(crate) struct ContainersArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub(crate) command: Option<ContainersCommand>,
+    /// Only those of this node, by its name or id.
+    #[arg(long, value_name = "NODE", global = true)]
+    pub(crate) node: Option<String>,
+}
+
+/// What to do with containers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainersCommand {
+    /// Say how many of those that should run do, and which do not; ends with 1 if any does not.
+    Expect {
+        /// A container each line: NAME or NAME@NODE, and then running (or nothing), healthy or done.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
 /// What to do with cards.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GpuCommand {
@@ -35,8 +57,8 @@ pub(crate) struct PickArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) vram: Option<String>,
     /// How busy it may be, in percent.
-    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = value::percent)]
-    pub(crate) max_util: u8,
+    #[arg(long, alias = "max-util", value_name = "PERCENT", default_value = "100", value_parser = value::percent)]
+    pub(crate) max_busy: u8,
     /// A label that its machine must bear.
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,

@@ -51,6 +51,9 @@ pub(crate) struct SetFlags {
     /// Where readings of cards come from: auto, which is their driver; demo, which makes cards up and calls them so; or off.
     #[arg(long, value_name = "WHERE")]
     pub(crate) gpu_backend: Option<GpuBackend>,
+    /// Tell the mesh of the containers of this machine: asks Docker or Podman, which is as good as being root.
+    #[arg(long)]
+    pub(crate) containers: bool,
 }
 
 impl SetFlags {
@@ -67,6 +70,7 @@ impl SetFlags {
             ticket_file: self.ticket_file.as_ref().map(absolute),
             api_tcp: self.api_tcp,
             gpu_backend: self.gpu_backend,
+            containers: self.containers.then_some(true),
         }
     }
 }
@@ -165,7 +169,7 @@ pub(crate) enum MembersCommand {
         #[arg(value_enum)]
         role: RoleArg,
     },
-    /// Give the mesh to another machine: its owner chooses voters, and nobody removes it.
+    /// Give the mesh to another machine, which then chooses voters and can not be removed.
     Owner {
         /// The machine: its name or id.
         node: String,

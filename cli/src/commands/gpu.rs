@@ -44,8 +44,8 @@ pub(super) async fn run(context: &mut Context, args: GpuArgs) -> Result<(), Fail
 
 /// Names a card that is free.
 async fn pick(context: &mut Context, client: &mut Client, args: PickArgs) -> Result<(), Failure> {
-    let PickArgs { vram, max_util, label } = args;
-    let query = PickQuery { vram, max_busy: Some(max_util), label };
+    let PickArgs { vram, max_busy, label } = args;
+    let query = PickQuery { vram, max_busy: Some(max_busy), label };
     let body: PickBody = client.get(&format!("/v1/gpus/pick{}", query.to_query())).await?;
     let printer = &mut context.printer;
     if printer.json {

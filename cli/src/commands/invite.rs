@@ -65,7 +65,12 @@ pub(super) async fn run(context: &mut Context, args: InviteArgs) -> Result<(), F
     };
     printer.note(format!("Good for {machines} until {until}. {trust}"))?;
     match &args.output {
-        _ if args.approve => printer.note("There, run `beadmesh up`, then `beadmesh join --request -` and paste it."),
+        Some(_) if args.approve => {
+            printer.note("There, run `beadmesh up --ticket-file FILE` with it, which asks until it is let in.")
+        }
+        None if args.approve => {
+            printer.note("There, run `beadmesh up`, then `beadmesh join --request -` and paste it.")
+        }
         Some(_) => printer.note("There, run `beadmesh up --ticket-file FILE` with it, or `beadmesh join - < FILE`."),
         None => printer.note("There, run `beadmesh up`, then `beadmesh join -` and paste it."),
     }

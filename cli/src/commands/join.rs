@@ -17,6 +17,10 @@ use crate::output::text;
 /// to come.
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Asks in a row that find nobody, after which whoever made the ticket counts as gone: half an hour of those that wait
+/// half a minute each.
+const SILENT_MAX: u32 = 60;
+
 /// Joins a mesh.
 pub(super) async fn run(context: &mut Context, args: JoinArgs) -> Result<(), Failure> {
     let ticket = Input::default().text(args.ticket)?;
@@ -40,12 +44,13 @@ async fn ask(context: &mut Context, wish: &JoinRequest) -> Result<JoinBody, Fail
     context.node().await?.post("/v1/join", wish).await
 }
 
-/// Asks again and again while nobody has approved this machine; the inviter refuses once the ticket has expired.
+/// Asks again and again while nobody has approved this machine; it ends with the ticket, or with the inviter.
 async fn approved(context: &mut Context, wish: &JoinRequest) -> Result<JoinBody, Failure> {
-    let mut is_told = false;
+    let (mut is_told, mut silent) = (false, 0);
     loop {
         match ask(context, wish).await {
-            Err(failure) if &*failure.code == APPROVAL_PENDING && !is_told => {
+            Err(failure) if &*failure.code == APPROVAL_PENDING && is_told => silent = 0,
+            Err(failure) if &*failure.code == APPROVAL_PENDING => {
                 is_told = true;
                 let message = failure.message;
                 context.printer.urgent(&format!(
@@ -53,7 +58,7 @@ async fn approved(context: &mut Context, wish: &JoinRequest) -> Result<JoinBody,
                 ))?;
             }
             // The inviter may sleep or be on its way to another network meanwhile.
-            Err(failure) if &*failure.code == APPROVAL_PENDING || (is_told && failure.exit == Exit::Timeout) => {}
+            Err(failure) if is_told && failure.exit == Exit::Timeout && silent < SILENT_MAX => silent += 1,
             asked => return asked,
         }
         sleep(ASK_INTERVAL).await;

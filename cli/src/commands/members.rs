@@ -24,8 +24,12 @@ const LAYOUT: [Column; 5] = [
 ];
 
 /// The columns of the list of machines that wait.
-const WAITING: [Column; 3] =
-    [Column::new("FINGERPRINT"), Column::new("SINCE").spare(2), Column::new("CALLS ITSELF").flexible()];
+const WAITING: [Column; 4] = [
+    Column::new("FINGERPRINT"),
+    Column::new("TO BE"),
+    Column::new("SINCE").spare(2),
+    Column::new("CALLS ITSELF").flexible(),
+];
 
 /// Carries out what is to be done with members.
 pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), Failure> {
@@ -102,6 +106,7 @@ async fn requests(context: &mut Context) -> Result<(), Failure> {
         let since = time::minute(&applicant.since);
         vec![
             (Paint::Strong, applicant.fingerprint.clone()),
+            (Paint::Plain, role(applicant.role).to_owned()),
             (Paint::Plain, since),
             (Paint::Plain, text::clean_line(&applicant.name)),
         ]

@@ -56,8 +56,14 @@ fn layout(kind: Kind) -> Vec<Column> {
 pub(crate) fn unfit(beads: &[Unfit], columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for bead in beads {
-        let name = Paint::Name.on(&text::clean_line(&bead.alias));
-        lines.extend(text::wrap(&format!("{name}  {}", text::clean_line(&bead.title)), columns));
+        let name = text::clean_line(&bead.alias);
+        let rows = text::wrap(&format!("{name}  {}", text::clean_line(&bead.title)), columns);
+        // Colours are no text to wrap.
+        let painted = rows.iter().enumerate().map(|(at, row)| match row.strip_prefix(&name).filter(|_| at == 0) {
+            Some(rest) => format!("{}{rest}", Paint::Name.on(&name)),
+            None => row.clone(),
+        });
+        lines.extend(painted);
         let needs: Vec<String> = bead.needs.iter().map(|need| text::clean_line(need)).collect();
         let mut say = |who: &str, what: &str| {
             lines.extend(
@@ -72,7 +78,7 @@ pub(crate) fn unfit(beads: &[Unfit], columns: usize) -> Vec<String> {
             say(&text::clean_line(&machine.node), &text::clean_line(&machine.lacks.join("; ")));
         }
         for node in &bead.fits {
-            say(&text::clean_line(node), &Paint::Good.on("has all of it"));
+            say(&text::clean_line(node), "has all of it");
         }
     }
     lines

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures::{Stream, stream};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -52,7 +53,14 @@ async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<sse::Ev
 /// Waits for the next change of a machine; for good where none is known.
 async fn next(machines: &mut Option<Receiver<Change>>) -> Option<Change> {
     match machines {
-        Some(machines) => machines.recv().await.ok(),
+        Some(machines) => loop {
+            match machines.recv().await {
+                Ok(change) => return Some(change),
+                // How machines stand can be asked anew: whoever was too slow for that misses nothing else.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        },
         None => std::future::pending().await,
     }
 }

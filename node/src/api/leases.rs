@@ -1,13 +1,15 @@
 //! Routes on claims, leases and voters: what bounds a request is checked here, who holds what is decided by the replica.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use beadmesh_protocol::id::ClaimId;
 use beadmesh_protocol::scope::Mode;
-use beadmesh_store::command::{Answer, ClaimAnswer, ClaimFilter, Command, Filter, NewClaim, NewVoters, ProjectContext};
+use beadmesh_store::command::{
+    Answer, BeadAnswer, ClaimAnswer, ClaimFilter, Command, Filter, NewClaim, NewVoters, ProjectContext,
+};
 use tokio::sync::oneshot;
 use tracing::info;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,13 +19,16 @@ use super::error::Problem;
 use super::extract::{Caller, Json, Named, Said};
 use super::model::{
     self, CHECK_PATHS_MAX, Claim, ClaimBody, ClaimRequest, ClaimsBody, ClaimsQuery, Empty, HOLD_S_MAX, HOLD_S_MIN,
-    PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, TERM_S_DEFAULT, TERM_S_MAX, VotersBody, VotersRequest,
-    WAIT_S_MAX,
+    PathsBody, PathsRequest, ReadyClaimRequest, RenewRequest, TERM_S_DEFAULT, TERM_S_MAX, Unfit, VotersBody,
+    VotersRequest, WAIT_S_MAX,
 };
 use super::{Api, keyed, members, placement, project_of, unexpected};
 
 /// Ready beads that are tried for one claim, in order, before the caller is told that all are held.
 const READY_TRIED_MAX: usize = 32;
+
+/// Pages of ready beads that are looked through for such as this machine has all for.
+const READY_PAGES_MAX: usize = 16;
 
 type Told<T> = Result<Said<T>, Problem>;
 
@@ -45,7 +50,7 @@ async fn claim(State(api): State<Api>, caller: Caller, Json(request): Json<Claim
     let placed = request.bead.clone().filter(|_| !request.anywhere);
     let new = new_claim(request)?;
     if let Some(bead) = placed {
-        placement::check(&api, &bead).await?;
+        place(&api, &caller, &bead).await?;
     }
     let claimed = if new.wait.is_zero() { claimed(&api, caller, new).await } else { waited(api, caller, new).await };
     Ok(said(claimed?))
@@ -114,7 +119,7 @@ async fn check(State(api): State<Api>, caller: Caller, Json(request): Json<Paths
 }
 
 /// Claims the first ready bead that nobody else holds and that this machine has all for; 409 `held` where others hold the
-/// first 32, `needs_unmet` where it lacks what they need.
+/// first 32 of those, `needs_unmet` where it lacks something for all of the first 512.
 #[utoipa::path(post, path = "/v1/ready/claim", tag = "leases", request_body = ReadyClaimRequest,
     responses((status = 200, body = model::Answer<ClaimBody>)))]
 async fn claim_ready(
@@ -124,17 +129,7 @@ async fn claim_ready(
 ) -> Told<ClaimBody> {
     let term = term(request.term_s)?;
     let anywhere = request.anywhere;
-    let mut beads = match api.core.call(Command::Ready(ready(request))).await? {
-        Answer::Beads(page) => page.beads,
-        other => return Err(unexpected(&other)),
-    };
-    if !anywhere {
-        let unfit = placement::unfit(&api, &beads).await?;
-        beads.retain(|bead| !unfit.contains_key(&bead.bead.id));
-        if let Some(unfit) = unfit.into_values().next().filter(|_| beads.is_empty()) {
-            return Err(placement::refusal(&unfit));
-        }
-    }
+    let beads = fit(&api, ready(request), anywhere).await?;
     let beads = beads.into_iter().map(|bead| bead.bead.id.to_string());
     let claimed = first_free(beads, |bead| {
         let (api, caller) = (api.clone(), caller.clone());
@@ -156,6 +151,51 @@ async fn voters(State(api): State<Api>) -> Told<VotersBody> {
 async fn set_voters(State(api): State<Api>, Json(request): Json<VotersRequest>) -> Told<VotersBody> {
     let new = new_voters(request)?;
     told_voters(&api, Command::SetVoters(new)).await
+}
+
+/// Refuses a bead that needs what this machine lacks, unless the agent of the caller has it already: what it lacks then
+/// may be what its own work has taken.
+async fn place(api: &Api, caller: &Caller, bead: &str) -> Result<(), Problem> {
+    let Some(unfit) = placement::unfit_one(api, bead).await? else { return Ok(()) };
+    let filter = ClaimFilter { agent: Some(caller.name()), ..ClaimFilter::default() };
+    let claims = match api.core.call(Command::ListClaims(filter)).await? {
+        Answer::Claims(claims) => claims,
+        other => return Err(unexpected(&other)),
+    };
+    let has_it = claims.iter().any(|claim| claim.bead.as_ref().is_some_and(|(id, _)| id.to_string() == unfit.id));
+    if has_it { Ok(()) } else { Err(refused(api, &unfit)) }
+}
+
+/// Returns the first ready beads that this machine has all for, as many as are tried for one claim.
+async fn fit(api: &Api, mut filter: Filter, anywhere: bool) -> Result<Vec<BeadAnswer>, Problem> {
+    let (mut fit, mut first) = (Vec::new(), None);
+    for _ in 0..READY_PAGES_MAX {
+        let page = match api.core.call(Command::Ready(filter.clone())).await? {
+            Answer::Beads(page) => page,
+            other => return Err(unexpected(&other)),
+        };
+        let unfit = if anywhere { BTreeMap::new() } else { placement::unfit(api, &page.beads).await? };
+        if first.is_none() {
+            first = page.beads.iter().find_map(|bead| unfit.get(&bead.bead.id).cloned());
+        }
+        fit.extend(page.beads.into_iter().filter(|bead| !unfit.contains_key(&bead.bead.id)));
+        filter.after = page.next;
+        if fit.len() >= READY_TRIED_MAX || filter.after.is_none() {
+            break;
+        }
+    }
+    fit.truncate(READY_TRIED_MAX);
+    match first.filter(|_| fit.is_empty()) {
+        Some(unfit) => Err(refused(api, &unfit)),
+        None => Ok(fit),
+    }
+}
+
+/// Counts and says that a bead needs what this machine lacks.
+fn refused(api: &Api, unfit: &Unfit) -> Problem {
+    let problem = placement::refusal(unfit);
+    api.metrics.claim(&Err(problem.clone()), None);
+    problem
 }
 
 /// Claims for a caller that waits for others. One that went away meanwhile can not know what it holds: that is let go,

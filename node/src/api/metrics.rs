@@ -17,10 +17,13 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::error::Problem;
+use crate::clock;
 use crate::core::{Core, State as CoreState};
 use crate::home::Home;
 use crate::metrics::{Metrics, Process, Sheet, Title};
 use crate::network::Network;
+
+mod machine;
 
 /// Where the measures are.
 pub(super) const METRICS_PATH: &str = "/metrics";
@@ -72,6 +75,9 @@ async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str);
     sheet.totals(Title::of("refusals", "What was refused since the start"), "kind", refusals);
     if let Some(network) = &api.network {
         note_network(&mut sheet, network);
+        if let Some(telemetry) = &api.telemetry {
+            machine::note(&mut sheet, &telemetry.fleet().view(network.handle.local_node_id(), clock::mono()));
+        }
     }
     let network = api.network.as_ref().map(|network| network.handle.registry());
     let text = api.metrics.text(&sheet, network).map_err(|_| Problem::internal("a measure can not be written"))?;

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 mod agent;
 mod bead;
+mod container;
 mod doctor;
 mod lease;
 mod mail;
@@ -27,6 +28,7 @@ pub use bead::{
     Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, MachineLacks, Project, ProjectBody, Scalar,
     StaleClose, Unfit,
 };
+pub use container::{Container, ContainerNode, ContainersBody};
 pub use doctor::{Check, DoctorBody, Finding, Grade};
 pub use lease::{
     CHECK_PATHS_MAX, Claim, ClaimBody, ClaimRequest, ClaimsBody, Contest, HOLD_S_MAX, HOLD_S_MIN, PathInTheWay,

@@ -98,7 +98,7 @@ fn unmeasured(telemetry: &Telemetry, member: &MemberAnswer, metric: Metric) -> P
 }
 
 /// Returns what is known of the machine of each member, this one first.
-pub(super) async fn machines(api: &Api) -> Result<Vec<Machine>, Problem> {
+async fn machines(api: &Api) -> Result<Vec<Machine>, Problem> {
     let telemetry = api.telemetry.as_ref().ok_or_else(Problem::no_node)?;
     let now = clock::mono();
     let mut members = ask_members(api).await?;
@@ -126,7 +126,7 @@ fn machine(member: &MemberAnswer, view: &View) -> Machine {
 }
 
 /// Returns every card that facts or a sample tell of.
-fn cards(node: &str, view: &View) -> Vec<Gpu> {
+pub(super) fn cards(node: &str, view: &View) -> Vec<Gpu> {
     let (facts, sample) = (view.facts.as_deref(), view.sample.as_deref());
     let told = facts.into_iter().flat_map(|facts| facts.gpus.iter().map(|card| card.index));
     let measured = sample.into_iter().flat_map(|sample| sample.gpus.iter().map(|card| card.index));

@@ -70,6 +70,15 @@ impl Sheet {
         self.register(title, levels);
     }
 
+    /// Notes what is so now, by the values of several labels; the value itself is 1.
+    pub(crate) fn facts(&mut self, title: Title, facts: impl IntoIterator<Item = Vec<(&'static str, String)>>) {
+        let levels: Family<Vec<(&'static str, String)>, Level> = Family::default();
+        for labels in facts {
+            levels.get_or_create(&labels).set(1.0);
+        }
+        self.register(title, levels);
+    }
+
     /// Notes how often something has happened since the start.
     pub(crate) fn total(&mut self, title: Title, count: u64) {
         let total: Counter = Counter::default();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use beadmesh_protocol::clock::Instant;
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::limits::NODES_MAX;
+use beadmesh_protocol::sample::container::Containers;
 use beadmesh_protocol::sample::gpu::{Health, Process, State, Xid};
 use beadmesh_protocol::sample::{Facts, Said, Sample, Stamp, Telemetry};
 use tokio::sync::broadcast;
@@ -82,6 +83,8 @@ pub(crate) struct View {
     pub(crate) stale: bool,
     /// Who uses its cards.
     pub(crate) processes: Arc<Vec<Process>>,
+    /// Its containers, where it looks at them.
+    pub(crate) containers: Option<Arc<Containers>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ struct Machine {
     facts: Option<(Stamp, Arc<Facts>)>,
     sample: Option<(Stamp, Arc<Sample>, Instant)>,
     processes: Option<(Stamp, Arc<Vec<Process>>)>,
+    containers: Option<(Stamp, Arc<Containers>)>,
     pace: Taken,
 }
 
@@ -113,6 +117,7 @@ impl Fleet {
         match said {
             Said::Facts(facts) => machine.facts = Some((stamp, Arc::new(facts))),
             Said::Processes(processes) => machine.processes = Some((stamp, Arc::new(processes))),
+            Said::Containers(containers) => machine.containers = Some((stamp, Arc::new(containers))),
             Said::Sample(sample) => {
                 let before = machine.sample.replace((stamp, Arc::new(sample.clone()), now));
                 if let Some((_, before, _)) = before {
@@ -148,6 +153,7 @@ impl Fleet {
             sample: machine.sample.as_ref().map(|(_, sample, _)| Arc::clone(sample)),
             age,
             stale: interval.is_some_and(|interval| age > interval * (MISSED_MAX + 1)),
+            containers: machine.containers.as_ref().map(|(_, containers)| Arc::clone(containers)),
             processes: machine.processes.as_ref().map(|(_, processes)| Arc::clone(processes)).unwrap_or_default(),
         }
     }
@@ -166,7 +172,7 @@ impl Fleet {
 impl Machine {
     fn new() -> Self {
         let pace = Taken::nothing(std::time::Instant::now());
-        Self { facts: None, sample: None, processes: None, pace }
+        Self { facts: None, sample: None, processes: None, containers: None, pace }
     }
 
     /// Returns whether something was said after the last of its kind.
@@ -175,6 +181,7 @@ impl Machine {
             Said::Facts(_) => self.facts.as_ref().map(|(last, _)| *last),
             Said::Sample(_) => self.sample.as_ref().map(|(last, ..)| *last),
             Said::Processes(_) => self.processes.as_ref().map(|(last, _)| *last),
+            Said::Containers(_) => self.containers.as_ref().map(|(last, _)| *last),
         };
         last.is_none_or(|last| stamp > last)
     }

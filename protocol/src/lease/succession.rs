@@ -111,10 +111,10 @@ enum Way<'a> {
 
 impl Succession {
     /// Begins with the founder alone.
-    pub fn new(mesh: MeshId, owner: NodeId, recovery: [u8; 32]) -> Self {
-        let seat = Seat { node: owner, voter: VoterId::of_founder(mesh) };
+    pub fn new(mesh: MeshId, founder: NodeId, recovery: [u8; 32]) -> Self {
+        let seat = Seat { node: founder, voter: VoterId::of_founder(mesh) };
         let first = Epoch::new(1, vec![seat], HOLD_DEFAULT).expect("one voter and the default hold are sound");
-        Self::beginning(mesh, owner, recovery, first)
+        Self::beginning(mesh, founder, recovery, first)
     }
 
     /// Begins with another first epoch than a mesh has, for simulations.

@@ -1,9 +1,10 @@
 //! Who owns the mesh, and where in the causal order each owner has done so.
 //!
 //! The founder owns it first. Each owner can give it to the next, and the recovery key can take it from any. Every such
-//! act names the one before it, so they make a chain; of several that name the same, what the recovery key signed counts
-//! before what an owner gave, then what has seen none of the others, then the first by (hlc, id): an owner that gives the
-//! mesh twice has given it to the first. What is not in the chain has no effect.
+//! act names the one before it, so they make a chain. What was taken comes first: each taking names the taking before it,
+//! or the founding entry, so that nothing an owner gave, however it is dated, can undo one. From the last of them on the
+//! mesh is given. Of several acts that name the same, what has seen none of the others counts, and of those the first by
+//! (hlc, id): an owner that gives the mesh twice has given it to the first. What is not in the chain has no effect.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +24,10 @@ const RECOVERY_CONTEXT: &str = "beadmesh 2026 ownership recovery v1";
 pub struct Ownership {
     /// The control heads the author saw.
     pub seen: Vec<EntryId>,
-    /// How the owner before came to own the mesh: the founding entry, or an entry with such an operation.
+    /// Where it is given: how the owner before came to own the mesh. Where it is taken: the last taking before. Either is
+    /// the founding entry where there is none.
     pub before: EntryId,
-    /// The owner from here on, an admin at least.
+    /// The owner from here on, an admin at least. Who takes the mesh takes it for itself.
     pub node: NodeId,
     /// Where it is taken: ed25519 by the recovery key over the mesh and all the above.
     #[serde(with = "serde_bytes")]
@@ -63,6 +65,8 @@ pub(super) struct Reign {
     pub(super) owner: NodeId,
     /// What made it the owner.
     pub(super) from: usize,
+    /// Whether that was the founding, or a taking.
+    is_root: bool,
     /// Where what it does counts as the owner's: after that, and before what made another the owner.
     pub(super) rules: Vec<bool>,
     /// Where others can do nothing about it: what has seen neither.
@@ -74,15 +78,15 @@ impl Owners {
     pub(super) fn of(history: &History<'_>, founding: usize, mesh: MeshId, recovery: &[u8; 32]) -> Self {
         let chain = chain(history, founding, mesh, recovery);
         let everywhere = |is: bool| vec![is; history.vertices().len()];
-        let reign = |(place, &(owner, from)): (usize, &(NodeId, usize))| {
-            let to = chain.get(place + 1).map(|(_, to)| *to);
+        let reign = |(place, &Link { owner, at: from, is_root }): (usize, &Link)| {
+            let to = chain.get(place + 1).map(|link| link.at);
             let begun = if place == 0 { everywhere(true) } else { history.after(&[from]) };
             let unborn = if place == 0 { everywhere(false) } else { history.before(from) };
             let ending = to.map_or_else(|| everywhere(true), |to| history.before(to));
             let over = to.map_or_else(|| everywhere(false), |to| history.after(&[to]));
             let rules = begun.iter().zip(ending).map(|(begun, ending)| *begun && ending).collect();
             let shields = unborn.iter().zip(over).map(|(unborn, over)| !unborn && !over).collect();
-            Reign { owner, from, rules, shields }
+            Reign { owner, from, is_root, rules, shields }
         };
         Self { reigns: chain.iter().enumerate().map(reign).collect() }
     }
@@ -97,6 +101,11 @@ impl Owners {
         self.reigns.last().expect("the founder is the first of them")
     }
 
+    /// Returns the last taking, or the founding entry: what the next taking names.
+    pub(super) fn root(&self) -> usize {
+        self.reigns.iter().rev().find(|reign| reign.is_root).map_or(0, |reign| reign.from)
+    }
+
     /// Returns whether a node acts as the owner in an entry.
     pub(super) fn rules(&self, node: NodeId, at: usize) -> bool {
         self.reigns.iter().any(|reign| reign.owner == node && reign.rules[at])
@@ -108,31 +117,42 @@ impl Owners {
     }
 }
 
-/// Returns the owners, each with the entry by which it came to own the mesh.
-fn chain(history: &History<'_>, founding: usize, mesh: MeshId, recovery: &[u8; 32]) -> Vec<(NodeId, usize)> {
-    let mut claims: BTreeMap<EntryId, Vec<(usize, &Ownership)>> = BTreeMap::new();
+/// An owner, and the entry by which it came to own the mesh.
+struct Link {
+    owner: NodeId,
+    at: usize,
+    /// Whether that is the founding entry, or takes the mesh.
+    is_root: bool,
+}
+
+/// Returns the owners, one after another.
+fn chain(history: &History<'_>, founding: usize, mesh: MeshId, recovery: &[u8; 32]) -> Vec<Link> {
+    let (mut taken, mut given) = (BTreeMap::new(), BTreeMap::new());
     for (at, vertex) in history.vertices().iter().enumerate().filter(|(at, _)| history.is_whole(*at)) {
         if let Some(ownership) = vertex.ownership {
-            claims.entry(ownership.before).or_default().push((at, ownership));
+            let claims = if ownership.recovery.is_some() { &mut taken } else { &mut given };
+            claims.entry(ownership.before).or_insert_with(Vec::new).push((at, ownership));
         }
     }
-    let mut chain = vec![(history.vertex(founding).author(), founding)];
-    while let Some((owner, from)) = chain.last().copied() {
-        let claims = claims.remove(&history.vertex(from).entry.id()).unwrap_or_default();
-        // Entries are sorted by (hlc, id) already.
+    let author = |at: usize| history.vertex(at).author();
+    let mut chain = vec![Link { owner: author(founding), at: founding, is_root: true }];
+    let id = |chain: &[Link]| chain.last().map(|link| history.vertex(link.at).entry.id());
+    while let Some(claims) = id(&chain).and_then(|id| taken.remove(&id)) {
         let mut tried: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let mut is_new = |at: usize| {
-            let tried = tried.entry(history.vertex(at).author()).or_default();
+        // Whoever repeats what another has signed takes nothing by it.
+        let is_taken = |(at, claim): &(usize, &Ownership)| {
+            let tried = tried.entry(author(*at)).or_default();
             *tried += 1;
-            *tried <= OWNERSHIPS_TRIED_MAX
+            author(*at) == claim.node && *tried <= OWNERSHIPS_TRIED_MAX && claim.is_by(mesh, recovery)
         };
-        let (signed, given): (Vec<_>, Vec<_>) = claims.into_iter().partition(|(_, claim)| claim.recovery.is_some());
-        let is_taken = |(at, claim): &(usize, &Ownership)| is_new(*at) && claim.is_by(mesh, recovery);
-        let anyone = planted::is(Bug::AnyoneOwns);
-        let is_given = |(at, _): &(usize, &Ownership)| anyone || history.vertex(*at).author() == owner;
-        let taken = first(history, signed.into_iter().filter(is_taken).collect());
-        let Some(next) = taken.or_else(|| first(history, given.into_iter().filter(is_given).collect())) else { break };
-        chain.push(next);
+        let Some((owner, at)) = first(history, claims.into_iter().filter(is_taken).collect()) else { break };
+        chain.push(Link { owner, at, is_root: true });
+    }
+    while let Some(claims) = id(&chain).and_then(|id| given.remove(&id)) {
+        let giver = chain.last().map(|link| link.owner);
+        let is_given = |(at, _): &(usize, &Ownership)| planted::is(Bug::AnyoneOwns) || Some(author(*at)) == giver;
+        let Some((owner, at)) = first(history, claims.into_iter().filter(is_given).collect()) else { break };
+        chain.push(Link { owner, at, is_root: false });
     }
     chain
 }

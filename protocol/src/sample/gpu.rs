@@ -325,6 +325,12 @@ impl Sample {
     }
 }
 
+impl SliceSample {
+    pub(super) fn check(&self) -> Result<(), SampleError> {
+        number("memory used of a part", self.memory_used_mib, MEMORY_MIB_MAX.into())
+    }
+}
+
 impl Process {
     pub(super) fn check(&self) -> Result<(), SampleError> {
         name("name of a process", self.name.as_deref().unwrap_or_default())?;

@@ -82,6 +82,8 @@ pub struct ApplicantAnswer {
     pub node: NodeId,
     /// What it wants to be called.
     pub name: String,
+    /// What it may do once it is approved.
+    pub role: Role,
     /// When it first asked.
     pub since: Wall,
 }

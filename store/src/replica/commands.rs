@@ -406,8 +406,16 @@ impl Replica {
     /// Empties the store of the mesh that is left and begins with the control entries of the one entered.
     fn leave(&mut self, entered: &Mesh, control: &[Entry]) -> Result<(), StoreError> {
         // What is kept of tokens stays: agents are the same in every mesh that their node is in.
-        let apart =
-            [keys::ENTRIES, keys::INDEX, keys::CONTROL, keys::INVITES, keys::BARRED, keys::PEERS, keys::AUTHORS];
+        let apart = [
+            keys::ENTRIES,
+            keys::INDEX,
+            keys::CONTROL,
+            keys::INVITES,
+            keys::BARRED,
+            keys::APPLICANTS,
+            keys::PEERS,
+            keys::AUTHORS,
+        ];
         for prefix in apart.into_iter().chain([keys::LINKS]) {
             for key in self.stage.keys(prefix)? {
                 self.stage.delete(key);

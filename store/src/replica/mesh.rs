@@ -81,7 +81,7 @@ impl Control {
         let directory = Directory::fold(counts, &entries);
         let set = Summary::of(entries.iter().map(Entry::id));
         let void = void_of(&roster, cuts, &entries);
-        let first = || (Arc::new(Succession::new(roster.mesh, roster.owner, roster.recovery)), 0);
+        let first = || (Arc::new(Succession::new(roster.mesh, roster.founder, roster.recovery)), 0);
         let (mut succession, from) = known.unwrap_or_else(first);
         for entry in &entries[from..] {
             for op in entry.content().ops.iter().filter(|raw| Op::is_of_voters(raw)) {

@@ -64,8 +64,8 @@ pub(super) fn voting(
     (config, mesh, past): (&Config, &Mesh, Past),
     now: Now,
 ) -> Result<Voting, StoreError> {
-    let (node, owner) = (mesh.here(), mesh.roster().owner);
-    let first = (owner == node).then(|| voting::first_epoch(mesh.roster().mesh, owner));
+    let (node, founder) = (mesh.here(), mesh.roster().founder);
+    let first = (founder == node).then(|| voting::first_epoch(mesh.roster().mesh, founder));
     let votes = if config.votes { Votes::Yes } else { Votes::No };
     let fresh = VoterId::from_bytes(random(rng));
     Voting::open(stage, (node, first), (config.boot, past, votes), fresh, now.mono)

@@ -235,9 +235,9 @@ impl Replica {
 }
 
 /// Returns the epoch that a mesh begins with.
-pub(super) fn first_epoch(mesh: MeshId, owner: NodeId) -> Epoch {
+pub(super) fn first_epoch(mesh: MeshId, founder: NodeId) -> Epoch {
     // The recovery key plays no part in it.
-    beadmesh_protocol::lease::Succession::new(mesh, owner, [0; 32]).current().0
+    beadmesh_protocol::lease::Succession::new(mesh, founder, [0; 32]).current().0
 }
 
 /// Stages what a voter has to keep.

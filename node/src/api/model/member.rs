@@ -128,6 +128,9 @@ pub struct Applicant {
     pub fingerprint: String,
     /// What it wants to be called; whoever asks chooses that.
     pub name: String,
+    /// What it may do once it is approved: what its ticket was made for.
+    #[schema(value_type = String)]
+    pub role: Role,
     /// When it first asked.
     pub since: String,
 }
@@ -141,8 +144,8 @@ pub struct ApplicantsBody {
 
 impl From<ApplicantAnswer> for Applicant {
     fn from(answer: ApplicantAnswer) -> Self {
-        let ApplicantAnswer { node, name, since } = answer;
-        Self { id: node.to_string(), fingerprint: fingerprint(node), name, since: since.to_string() }
+        let ApplicantAnswer { node, name, role, since } = answer;
+        Self { id: node.to_string(), fingerprint: fingerprint(node), name, role, since: since.to_string() }
     }
 }
 

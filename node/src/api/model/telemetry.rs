@@ -23,6 +23,11 @@ pub struct GpusBody {
 pub struct PickBody {
     /// The card, the least busy of those that will do.
     pub gpu: Gpu,
+    /// Which part of it, where it is split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<u8>,
+    /// Memory that is free there.
+    pub free_bytes: u64,
     /// How many will do.
     pub of: usize,
 }

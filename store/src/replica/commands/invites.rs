@@ -112,8 +112,12 @@ impl Replica {
 
     /// Lists the nodes that wait to be approved, those that have waited longest first.
     fn applicants(&self) -> Result<Answer, Failure> {
-        let answer = |(node, Applicant { name, since, .. })| ApplicantAnswer { node, name, since };
-        let mut applicants: Vec<ApplicantAnswer> = self.waiting()?.into_iter().map(answer).collect();
+        let mut applicants = Vec::new();
+        for (node, Applicant { invite, name, since }) in self.waiting()? {
+            if let Some(Invite { role, .. }) = self.stage.record::<Invite>(&keys::invite(invite))? {
+                applicants.push(ApplicantAnswer { node, name, role, since });
+            }
+        }
         applicants.sort_by_key(|applicant| (applicant.since, applicant.node));
         Ok(Answer::Applicants(applicants))
     }

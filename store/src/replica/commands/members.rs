@@ -89,7 +89,7 @@ impl Replica {
             let problem = "this node owns the mesh already".to_owned();
             return Err(CommandError::Conflict { problem, hint: "there is nothing to do".to_owned() }.into());
         }
-        let (seen, before) = (roster.seen_about(node, node), roster.ownership);
+        let (seen, before) = (roster.seen_about(node, node), roster.taking);
         self.own(Ownership::taken(seen, before, node, (roster.mesh, key)))
     }
 

@@ -85,12 +85,17 @@ impl Mesh {
             let op = self.admission(joiner, &Applicant { invite: id, name, since: wall }, invite.role);
             return Ok(Ok(Welcome::First(invite, op)));
         }
-        let known = stage.record::<Applicant>(&keys::applicant(joiner))?;
-        if known.is_none() && stage.keys(keys::APPLICANTS)?.len() >= APPLICANTS_MAX {
+        // What an admin has looked at stays as it is until it is decided.
+        if let Some(known) = stage.record::<Applicant>(&keys::applicant(joiner))?
+            && stage.get(&keys::invite(known.invite))?.is_some()
+        {
+            return Ok(Ok(Welcome::Wait(known)));
+        }
+        let applicants = stage.records::<Applicant>(keys::APPLICANTS)?;
+        if applicants.iter().filter(|(_, applicant)| applicant.invite == id).count() >= APPLICANTS_MAX {
             return Ok(Err(JoinRefusal::Crowded));
         }
-        let since = known.map_or(wall, |known| known.since);
-        Ok(Ok(Welcome::Wait(Applicant { invite: id, name, since })))
+        Ok(Ok(Welcome::Wait(Applicant { invite: id, name, since: wall })))
     }
 
     /// Refuses to let a node in where this node may not, or there is no room.

@@ -382,6 +382,11 @@ fn the_owner_gives_the_mesh_and_who_has_it_chooses_voters_and_removes_the_founde
     assert!(matches!(net.reply(asked), Some(Ok(Answer::Voters(_)))));
     remove(&mut net, 1, 0).unwrap();
     net.settle_now();
+    // Whoever begins anew from the entries finds the same voters.
+    let epoch = net.peers[2].replica.mesh.epoch().0.clone();
+    assert_eq!(epoch.seats.iter().map(|seat| seat.node).collect::<Vec<_>>(), [one]);
+    net.crash(2);
+    assert_eq!(net.peers[2].replica.mesh.epoch().0, &epoch);
     let members: Vec<NodeId> = net.peers[2].replica.mesh.roster().members.keys().copied().collect();
     assert_eq!(members, std::collections::BTreeSet::from([one, two]).into_iter().collect::<Vec<_>>());
     assert!(net.peers[2].replica.mesh.roster().former.contains_key(&founder));
