@@ -145,7 +145,7 @@ fn git(node: &Node) -> Command {
     let mut command = Command::new("git");
     command.current_dir(node.work()).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-    command.env_remove("BEADMESH_GUARD").env("NO_COLOR", "1");
+    command.env_remove("BEADMESH_GUARD").env("NO_COLOR", "1").env("BEADMESH_HOME", node.home());
     command
 }
 
