@@ -16,6 +16,8 @@ mod authority;
 pub mod cut;
 mod history;
 mod ownership;
+#[cfg(test)]
+mod table;
 
 use authority::{Rulings, Which};
 use cut::{Standing, instance_after};

@@ -7,7 +7,7 @@ use std::path::Path;
 use beadmesh_node::api::model::{Container, ContainersBody};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, nodes};
 use crate::args::{ContainersArgs, ContainersCommand};
 use crate::failure::{Exit, Failure};
 use crate::output::container;
@@ -132,13 +132,8 @@ fn read(file: &Path) -> Result<Vec<Wish>, Failure> {
 
 /// Leaves the containers of one node.
 fn only(body: &mut ContainersBody, node: &str) -> Result<(), Failure> {
-    body.nodes.retain(|found| found.node.name == node || found.node.id == node);
-    let names: Vec<&str> = body.nodes.iter().map(|found| found.node.name.as_str()).collect();
-    if names.is_empty() {
-        let failure = Failure::new(Exit::NotFound, "not_found", format!("there is no member {node:?}"));
-        return Err(failure.hint("`beadmesh members` lists them"));
-    }
-    body.containers.retain(|container| names.contains(&container.node.as_str()));
+    let names = nodes::only(&mut body.nodes, |found| &found.node, node)?;
+    body.containers.retain(|container| names.contains(&container.node));
     Ok(())
 }
 

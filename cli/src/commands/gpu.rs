@@ -6,10 +6,10 @@ use beadmesh_node::api::model::{GpusBody, PickBody, PickQuery};
 use tokio::signal::ctrl_c;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Context;
+use super::{Context, nodes};
 use crate::args::{GpuArgs, GpuCommand, PickArgs};
 use crate::client::Client;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::output::machine;
 
 /// Time between two looks: that of samples.
@@ -77,12 +77,7 @@ async fn show(context: &mut Context, client: &mut Client, node: Option<&str>) ->
 
 /// Leaves the cards of one node.
 fn only(body: &mut GpusBody, node: &str) -> Result<(), Failure> {
-    body.nodes.retain(|found| found.node.name == node || found.node.id == node);
-    let names: Vec<&str> = body.nodes.iter().map(|found| found.node.name.as_str()).collect();
-    if names.is_empty() {
-        let failure = Failure::new(Exit::NotFound, "not_found", format!("there is no member {node:?}"));
-        return Err(failure.hint("`beadmesh members` lists them"));
-    }
-    body.gpus.retain(|gpu| names.contains(&gpu.node.as_str()));
+    let names = nodes::only(&mut body.nodes, |found| &found.node, node)?;
+    body.gpus.retain(|gpu| names.contains(&gpu.node));
     Ok(())
 }

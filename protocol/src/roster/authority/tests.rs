@@ -2,43 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Roster;
-use crate::id::{EntryId, NodeId};
-use crate::op::{Admit, Op, Removal, Role};
-use crate::testing::{Author, MeshFixture};
-
-/// One act of a table: who, about whom, what, and the acts that it saw, by their places from 1; 0 is the founding.
-type Step = (u8, u8, What, &'static [usize]);
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Admin,
-    Member,
-    Remove,
-    Observe,
-}
-
-/// Returns the roster of a table, and which of its acts have effect.
-fn table(steps: &[Step]) -> (Roster, Vec<bool>) {
-    let mut mesh = MeshFixture::founded();
-    for (at, (by, node, what, seen)) in steps.iter().enumerate() {
-        let seen: Vec<EntryId> = seen.iter().map(|at| mesh.entries[*at].id()).collect();
-        let (name, node) = (format!("node {node}"), Author::seeded(*node).node());
-        let op = match what {
-            Admin => Op::Admit(Admit { seen, node, name, role: Role::Admin, invite: None }),
-            Member => Op::Admit(Admit { seen, node, name, role: Role::Member, invite: None }),
-            Remove => Op::Remove(Removal { seen, node, stays: None, cut: vec![] }),
-            Observe => Op::Remove(Removal { seen, node, stays: Some(Role::Observer), cut: vec![] }),
-        };
-        // Clocks run backwards: nothing of the verdict may rest on them.
-        mesh.push(&Author::seeded(*by), 1_700_000_000_000 - at as u64, op);
-    }
-    let roster = mesh.roster();
-    let effects = mesh.entries[1..].iter().map(|entry| !roster.void.contains_key(&entry.id())).collect();
-    (roster, effects)
-}
-
-use What::{Admin, Member, Observe, Remove};
+use super::super::table::What::{Admin, Member, Observe, Remove};
+use super::super::table::{Step, effects, played};
+use crate::id::NodeId;
+use crate::op::Role;
+use crate::testing::Author;
 
 /// What a row says, its acts, which of them have effect, and who is a member besides the owner.
 type Row = (&'static str, &'static [Step], &'static [bool], &'static [(u8, Role)]);
@@ -189,9 +157,10 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn removals_are_judged_by_rank_and_causal_position() {
-    for (name, steps, effects, members) in ROWS {
-        let (roster, found) = table(steps);
-        assert_eq!(found, *effects, "{name}: effects");
+    for (name, steps, found, members) in ROWS {
+        let mesh = played(steps);
+        let roster = mesh.roster();
+        assert_eq!(effects(&mesh, &roster), *found, "{name}: effects");
         let roles: BTreeMap<NodeId, Role> = roster.members.iter().map(|(node, member)| (*node, member.role)).collect();
         let owner = (Author::seeded(1).node(), Role::Admin);
         let expected = members.iter().map(|(node, role)| (Author::seeded(*node).node(), *role)).chain([owner]);

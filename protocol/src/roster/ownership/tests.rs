@@ -2,55 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::SigningKey;
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::Index;
 
 use super::super::Roster;
-use super::*;
-use crate::op::{Admit, Op, Removal, Role};
-use crate::testing::{Author, MeshFixture};
-
-const KEY: [u8; 32] = [9; 32];
-
-/// One act of a table: who, about whom, what, and the acts that it saw, by their places from 1; 0 is the founding.
-type Step = (u8, u8, What, &'static [usize]);
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Admin,
-    Member,
-    Remove,
-    /// Gives the mesh, which was come to own by the act at that place.
-    Give(usize),
-    /// Takes it with the recovery key.
-    Take(usize),
-    /// Takes it with another key.
-    Forge(usize),
-}
-
-use What::{Admin, Forge, Give, Member, Remove, Take};
-
-fn op(mesh: &MeshFixture, (node, what, seen): (NodeId, What, Vec<EntryId>)) -> Op {
-    let signed = |key: &[u8; 32], before: usize, seen: Vec<EntryId>| {
-        let key = SigningKey::from_bytes(key);
-        Op::Own(Ownership::taken(seen, mesh.entries[before].id(), node, (mesh.mesh, &key)))
-    };
-    let name = String::from("n");
-    match what {
-        Admin => Op::Admit(Admit { seen, node, name, role: Role::Admin, invite: None }),
-        Member => Op::Admit(Admit { seen, node, name, role: Role::Member, invite: None }),
-        Remove => Op::Remove(Removal { seen, node, stays: None, cut: vec![] }),
-        Give(before) => Op::Own(Ownership { seen, before: mesh.entries[before].id(), node, recovery: None }),
-        Take(before) => signed(&KEY, before, seen),
-        Forge(before) => signed(&[8; 32], before, seen),
-    }
-}
-
-fn founded() -> MeshFixture {
-    MeshFixture::recoverable(SigningKey::from_bytes(&KEY).verifying_key().to_bytes())
-}
+use super::super::table::What::{Admin, Forge, Give, Member, Remove, Take};
+use super::super::table::{Step, effects, founded, op, played};
+use crate::id::NodeId;
+use crate::op::{Op, Role};
+use crate::testing::Author;
 
 /// What a row says, its acts, which of them have effect, who owns the mesh, and who is a member besides.
 type Row = (&'static str, &'static [Step], &'static [bool], u8, &'static [(u8, Role)]);
@@ -218,17 +179,10 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn authority_follows_the_chain_of_owners() {
-    for (name, steps, effects, owner, members) in ROWS {
-        let mut mesh = founded();
-        for (at, (by, node, what, seen)) in steps.iter().enumerate() {
-            let seen: Vec<EntryId> = seen.iter().map(|at| mesh.entries[*at].id()).collect();
-            let op = op(&mesh, (Author::seeded(*node).node(), *what, seen));
-            // Clocks run backwards.
-            mesh.push(&Author::seeded(*by), 1_700_000_000_000 - at as u64, op);
-        }
+    for (name, steps, found, owner, members) in ROWS {
+        let mut mesh = played(steps);
         let roster = mesh.roster();
-        let found = mesh.entries[1..].iter().map(|entry| !roster.void.contains_key(&entry.id()));
-        assert_eq!(found.collect::<Vec<_>>(), *effects, "{name}: effects");
+        assert_eq!(effects(&mesh, &roster), *found, "{name}: effects");
         assert_eq!(roster.owner, Author::seeded(*owner).node(), "{name}: owner");
         let roles: BTreeMap<NodeId, Role> = roster.members.iter().map(|(node, member)| (*node, member.role)).collect();
         let expected = members.iter().copied().chain([(*owner, Role::Admin)]);
