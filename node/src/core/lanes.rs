@@ -65,6 +65,14 @@ pub(super) struct Place {
     pub(super) share: Option<OwnedSemaphorePermit>,
 }
 
+impl Place {
+    /// Takes the input out, and gives back the room that it took up.
+    fn into_input(self) -> Input {
+        drop((self.permit, self.share));
+        self.input
+    }
+}
+
 /// The lanes.
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -111,10 +119,10 @@ impl Batch {
         self.prompt.len() + self.slow.len()
     }
 
-    fn push(&mut self, Place { lane, input, .. }: Place) {
-        self.is_urgent |= matches!(lane, Lane::Lease | Lane::Command);
-        let inputs = if matches!(lane, Lane::Bulk | Lane::Notice) { &mut self.slow } else { &mut self.prompt };
-        inputs.push(input);
+    fn push(&mut self, place: Place) {
+        self.is_urgent |= matches!(place.lane, Lane::Lease | Lane::Command);
+        let inputs = if matches!(place.lane, Lane::Bulk | Lane::Notice) { &mut self.slow } else { &mut self.prompt };
+        inputs.push(place.into_input());
     }
 }
 
@@ -244,7 +252,7 @@ impl Lanes {
             while urgent.len() < BATCH_INPUTS_MAX
                 && let Some(place) = inner.queues[lane as usize].pop_front()
             {
-                urgent.push(place.input);
+                urgent.push(place.into_input());
             }
         }
         urgent

@@ -78,12 +78,7 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
     }
 }
 
-fn handle(
-    machine: &mut impl Machine,
-    inputs: Vec<Input>,
-    shared: &Shared,
-    sink: &mut Sink,
-) -> Result<(), FlushError> {
+fn handle(machine: &mut impl Machine, inputs: Vec<Input>, shared: &Shared, sink: &mut Sink) -> Result<(), FlushError> {
     for input in inputs {
         let enters = matches!(input, Input::Command(_, Command::Enter(..)));
         machine.handle(clock::now(), input);
