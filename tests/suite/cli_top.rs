@@ -132,7 +132,7 @@ fn the_terminal_is_given_back_as_it_was() {
     let ada = Node::running("ada");
     let mut terminal = Terminal::of(&ada.command(&["top"]), (80, 24));
     terminal.until("the screen", |lines| lines.iter().any(|line| line.starts_with("> ada")));
-    terminal.press("6");
+    terminal.press("7");
     terminal.until("links", |lines| lines.iter().any(|line| line.contains("No other node is in this mesh")));
     terminal.press("q");
     let (code, screen) = terminal.ended();
@@ -148,6 +148,7 @@ fn every_view_is_a_frame_of_its_size_and_without_a_node_that_is_said() {
     for (view, holds) in [
         ("nodes", "here"),
         ("gpus", "No NVIDIA driver: ada."),
+        ("containers", "Not looked at: ada (`containers.watch`)."),
         ("beads", bead.as_str()),
         ("leases", bead.as_str()),
         ("mail", "No letters."),

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use beadmesh_node::api::model::{BeadPage, ClaimsBody, GpusBody, LettersBody, NodesBody, PeersBody};
+use beadmesh_node::api::model::{BeadPage, ClaimsBody, ContainersBody, GpusBody, LettersBody, NodesBody, PeersBody};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -145,6 +145,7 @@ async fn answer(context: &mut Context, view: View) -> Result<(), Failure> {
         (View::Mail, None) => printer.answer(&client.get::<LettersBody>(feed::path(view)).await?),
         (View::Nodes, _) => printer.answer(&client.get::<NodesBody>(feed::path(view)).await?),
         (View::Gpus, _) => printer.answer(&client.get::<GpusBody>(feed::path(view)).await?),
+        (View::Containers, _) => printer.answer(&client.get::<ContainersBody>(feed::path(view)).await?),
         (View::Beads, _) => printer.answer(&client.get::<BeadPage>(feed::path(view)).await?),
         (View::Leases, _) => printer.answer(&client.get::<ClaimsBody>(feed::path(view)).await?),
         (View::Peers, _) => printer.answer(&client.get::<PeersBody>(feed::path(view)).await?),

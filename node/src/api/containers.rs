@@ -44,6 +44,7 @@ fn standing(member: MemberAnswer, view: &View) -> ContainerNode {
         engine: containers.map_or("unknown", |containers| containers.engine.as_str()).to_owned(),
         advice: containers.and_then(|containers| containers.engine.advice()).map(str::to_owned),
         more: containers.map_or(0, |containers| containers.more),
+        age_s: view.age_s(),
         stale: view.stale,
     }
 }

@@ -118,7 +118,7 @@ fn machine(member: &MemberAnswer, view: &View) -> Machine {
         backend: driver.as_ref().map(|driver| driver.backend.as_str().to_owned()),
         cuda: driver.as_ref().and_then(|driver| driver.cuda).map(|(major, minor)| format!("{major}.{minor}")),
         driver: driver.and_then(|driver| driver.version),
-        age_s: sample.map(|_| (view.age.as_secs_f64() * 10.0).round() / 10.0),
+        age_s: view.age_s(),
         stale: view.stale,
     };
     let host = Host::new(facts.map(|facts| &facts.host), sample.map(|sample| &sample.host));

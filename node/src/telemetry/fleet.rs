@@ -87,6 +87,13 @@ pub(crate) struct View {
     pub(crate) containers: Option<Arc<Containers>>,
 }
 
+impl View {
+    /// Returns how long ago the last sample came, in seconds with one digit; nothing where none came.
+    pub(crate) fn age_s(&self) -> Option<f64> {
+        self.sample.as_ref().map(|_| (self.age.as_secs_f64() * 10.0).round() / 10.0)
+    }
+}
+
 #[derive(Debug)]
 struct Machine {
     facts: Option<(Stamp, Arc<Facts>)>,
