@@ -90,7 +90,7 @@ async fn show(
 
 /// Takes a key; returns whether to go on.
 fn obey(screen: &mut Screen, key: KeyEvent, wants: &watch::Sender<Want>, stage: &mut Stage) -> Result<bool, Failure> {
-    match screen.key(key) {
+    match screen.key(key, Timestamp::now()) {
         Some(Order::Quit) => return Ok(false),
         Some(Order::Suspend) => stage.suspend()?,
         Some(Order::Look(view)) => {

@@ -26,7 +26,7 @@ impl Screen {
     /// Draws what is known at `now`.
     pub(crate) fn draw(&self, frame: &mut Frame, now: Timestamp) {
         let area = frame.area();
-        let [head, tabs] = [self.head(), self.tabs(area.width.into())];
+        let [head, tabs] = [self.head(), self.tabs(area.width.into(), now)];
         let columns = area.width;
         put(frame.buffer_mut(), 0, &head);
         put(frame.buffer_mut(), 1, &tabs);
@@ -62,15 +62,15 @@ impl Screen {
     }
 
     /// Names the lists; the one that is shown stands in brackets. Where not all fits, the others are numbers alone.
-    fn tabs(&self, columns: usize) -> Line<'static> {
-        let whole = self.tabs_of(|view| format!(" {}", view.name()));
+    fn tabs(&self, columns: usize, now: Timestamp) -> Line<'static> {
+        let whole = self.tabs_of(now, |view| format!(" {}", view.name()));
         if whole.width() <= columns {
             return whole;
         }
-        self.tabs_of(|view| if view == self.view { format!(" {}", view.name()) } else { String::new() })
+        self.tabs_of(now, |view| if view == self.view { format!(" {}", view.name()) } else { String::new() })
     }
 
-    fn tabs_of(&self, name: impl Fn(View) -> String) -> Line<'static> {
+    fn tabs_of(&self, now: Timestamp, name: impl Fn(View) -> String) -> Line<'static> {
         let mut spans = Vec::new();
         for (number, view) in (1..).zip(View::ALL) {
             let name = format!("{number}{}", name(view));
@@ -83,7 +83,7 @@ impl Screen {
         let count = match self.filter.as_str() {
             "" => format!("  {all}"),
             filter => {
-                let left = rows::keys(&self.facts, self.view, filter).len();
+                let left = rows::keys(&self.facts, self.view, filter, now).len();
                 format!("  {left} of {all} hold {:?}", text::clean_line(filter))
             }
         };

@@ -9,9 +9,8 @@ use crate::output::table::Painted;
 use crate::output::{container, lease, letter, list, machine, peer, text};
 
 /// Returns what each row is about, as a text that stays while the row moves.
-pub(super) fn keys(facts: &Facts, view: View, filter: &str) -> Vec<String> {
-    // What a row holds does not depend on the time, but for ages, which nobody looks for.
-    let left = left(facts, view, filter, Timestamp::UNIX_EPOCH);
+pub(super) fn keys(facts: &Facts, view: View, filter: &str, now: Timestamp) -> Vec<String> {
+    let left = left(facts, view, filter, now);
     let all = all_keys(facts, view);
     left.into_iter().filter_map(|at| all.get(at).cloned()).collect()
 }

@@ -201,7 +201,7 @@ fn press(screen: &mut Screen, keys: &str) -> Option<Order> {
             '\u{1b}' => KeyCode::Esc,
             letter => KeyCode::Char(letter),
         };
-        last = screen.key(KeyEvent::new(code, KeyModifiers::NONE));
+        last = screen.key(KeyEvent::new(code, KeyModifiers::NONE), said());
     }
     last
 }
@@ -363,6 +363,18 @@ fn a_filter_leaves_rows_that_hold_it_and_escape_shows_all_again() {
     assert!(shown(&screen, SMALL, 1).contains("> cyd"));
     press(&mut screen, "\u{1b}");
     assert!(shown(&screen, SMALL, 1).contains("stale"));
+}
+
+#[test]
+fn a_filter_of_what_grows_old_chooses_among_what_is_shown() {
+    let mut screen = screen(View::Nodes);
+    press(&mut screen, "/s ago");
+    assert!(shown(&screen, SMALL, 0).contains("1 of 3"));
+    let late = said() + jiff::SignedDuration::from_secs(60);
+    screen.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE), late);
+    screen.key(KeyEvent::new(KeyCode::Char('G'), KeyModifiers::NONE), late);
+    let later = shown(&screen, SMALL, 60);
+    assert!(later.contains("2 of 3") && later.contains("  ada") && later.contains("> bob"), "{later}");
 }
 
 #[test]
