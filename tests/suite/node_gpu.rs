@@ -79,6 +79,16 @@ fn cards_of_one_machine_are_shown_on_another() {
     let drawing = bob.work().join("power.svg");
     assert!(bob.run(&["history", "ada", "gpu1.power", "--svg", drawing.to_str().unwrap()]).status.success());
     assert!(fs::read_to_string(drawing).unwrap().starts_with("<svg"));
+    // A machine is named in one way everywhere.
+    let id = ada_there["node"]["id"].as_str().unwrap();
+    for name in ["ADA", id, &id[..8]] {
+        assert_eq!(bob.json(&["history", name, "gpu1.power"])["node"]["name"], "ada", "{name}");
+        for list in ["gpu", "containers"] {
+            let told = bob.json(&[list, "--node", name]);
+            assert_eq!(told["nodes"].as_array().unwrap().len(), 1, "{name}: {told}");
+            assert_eq!(told["nodes"][0]["node"]["name"], "ada", "{name}: {told}");
+        }
+    }
     for (args, exit) in [
         (["history", "ada", "gpu1.colour"], 2),
         (["history", "eve", "cpu"], 5),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use beadmesh_node::api::model::{GpusBody, PickBody, PickQuery};
+use beadmesh_node::api::model::{GpusBody, MachinesQuery, PickBody, PickQuery};
 use tokio::pin;
 use tokio::signal::ctrl_c;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Context, nodes};
+use super::Context;
 use crate::args::{GpuArgs, GpuCommand, PickArgs};
 use crate::client::Client;
 use crate::failure::Failure;
@@ -97,11 +97,8 @@ async fn pick(context: &mut Context, client: &mut Client, args: PickArgs) -> Res
 
 /// Asks for the cards, of all nodes or of one.
 async fn cards(client: &mut Client, node: Option<&str>) -> Result<GpusBody, Failure> {
-    let mut body: GpusBody = client.get("/v1/gpus").await?;
-    if let Some(node) = node {
-        only(&mut body, node)?;
-    }
-    Ok(body)
+    let query = MachinesQuery { node: node.map(str::to_owned) };
+    client.get(&format!("/v1/gpus{}", query.to_query())).await
 }
 
 async fn show(context: &mut Context, client: &mut Client, node: Option<&str>) -> Result<(), Failure> {
@@ -116,13 +113,6 @@ async fn show(context: &mut Context, client: &mut Client, node: Option<&str>) ->
     for line in machine::remarks(&body, printer.text_columns()) {
         printer.line(line)?;
     }
-    Ok(())
-}
-
-/// Leaves the cards of one node.
-fn only(body: &mut GpusBody, node: &str) -> Result<(), Failure> {
-    let names = nodes::only(&mut body.nodes, |found| &found.node, node)?;
-    body.gpus.retain(|gpu| names.contains(&gpu.node));
     Ok(())
 }
 
