@@ -130,14 +130,20 @@ fn cards_that_are_watched_fit_the_terminal_and_say_who_is_not_heard_and_for_how_
 #[test]
 fn the_terminal_is_given_back_as_it_was() {
     let ada = Node::running("ada");
-    let mut terminal = Terminal::of(&ada.command(&["top"]), (80, 24));
-    terminal.until("the screen", |lines| lines.iter().any(|line| line.starts_with("> ada")));
-    terminal.press("7");
-    terminal.until("links", |lines| lines.iter().any(|line| line.contains("No other node is in this mesh")));
-    terminal.press("q");
-    let (code, screen) = terminal.ended();
-    let untidy = screen.taken || screen.hidden || screen.overlong || screen.scrolled;
-    assert!(code == Some(0) && !untidy, "{code:?} {screen:?}");
+    // As its user ends it, and as whoever shuts the machine down does.
+    for end in ["q", "\u{3}", ""] {
+        let mut terminal = Terminal::of(&ada.command(&["top"]), (80, 24));
+        terminal.until("the screen", |lines| lines.iter().any(|line| line.starts_with("> ada")));
+        terminal.press("7");
+        terminal.until("links", |lines| lines.iter().any(|line| line.contains("No other node is in this mesh")));
+        match end {
+            "" => terminal.terminate(),
+            keys => terminal.press(keys),
+        }
+        let (code, screen) = terminal.ended();
+        let untidy = screen.taken || screen.hidden || screen.overlong || screen.scrolled;
+        assert!(code == Some(0) && !untidy, "{end:?} {code:?} {screen:?}");
+    }
 }
 
 #[test]

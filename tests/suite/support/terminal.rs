@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -61,6 +62,11 @@ impl Terminal {
     /// Presses keys.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Asks the program to end, as the system does.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.process.0), Signal::TERM).unwrap();
     }
 
     /// Waits until what is shown is so, and returns its lines.
