@@ -135,6 +135,8 @@ pub(crate) struct Teller {
     sample_due: Instant,
     members_due: Instant,
     state: Option<State>,
+    /// Whether the last thing to be said was out of its bounds, so that this is logged once.
+    is_untold: bool,
     writing: Option<JoinHandle<()>>,
 }
 
@@ -187,6 +189,7 @@ impl Teller {
             sample_due: now.mono,
             members_due: now.mono,
             state: None,
+            is_untold: false,
             writing: None,
         })
     }
@@ -313,9 +316,12 @@ impl Teller {
         let told = Told { node: self.handle.local_node_id(), stamp: self.stamp, said };
         if let Err(error) = told.check() {
             // Nobody would pass it on, and all would blame this node.
-            warn!(%error, "what was read of this machine can not be told");
+            if !std::mem::replace(&mut self.is_untold, true) {
+                warn!(%error, "what was read of this machine can not be told");
+            }
             return;
         }
+        self.is_untold = false;
         if loud == Loud::Yes {
             let notice = Notice::Telemetry(Box::new(told.clone())).encode();
             if let Err(refused) = self.handle.publish(notice) {

@@ -197,6 +197,21 @@ fn a_lost_card_and_its_errors_are_told_everywhere_and_it_may_come_back() {
 }
 
 #[test]
+fn errors_of_cards_are_waited_for_again_where_that_has_failed() {
+    let (driver, ada) = Driver::running("ada", "healthy");
+    fares(&ada, "ada", "ok");
+    let events = Watch::of(&ada);
+    driver.turns("deaf");
+    // A wait lasts for less than the time between two samples.
+    let samples = || ada.json(&["history", "ada", "load"])["recent"].as_array().map_or(0, Vec::len);
+    let before = samples();
+    until("two more samples", || samples() > before + 1);
+    driver.turns("xid");
+    let xid = events.await_event("the error", |event| event["event"] == "xid");
+    assert_eq!((xid["gpu"].as_u64(), xid["code"].as_u64()), (Some(1), Some(79)));
+}
+
+#[test]
 fn a_card_that_the_driver_forgets_is_lost_and_a_machine_that_is_gone_is_stale() {
     let (driver, mut ada) = Driver::running("ada", "healthy");
     let bob = Node::running("bob");
