@@ -31,6 +31,17 @@ pub(crate) mod time;
 /// Columns of text that is not written to a terminal.
 const PIPE_COLUMNS: u16 = 80;
 
+/// Begins a frame in the upper left corner: shown when it is whole, and cut where it is wider than the terminal.
+///
+/// Source: modes 2026 and 7 of xterm; a terminal that does not know the first passes over it.
+const FRAME_BEGIN: &str = "\u{1b}[?2026h\u{1b}[?7l\u{1b}[H";
+
+/// Ends a line, and clears what stood behind it.
+const LINE_END: &str = "\u{1b}[K\r\n";
+
+/// Ends a frame: clears all lines from the cursor on.
+const FRAME_END: &str = "\u{1b}[J\u{1b}[?7h\u{1b}[?2026l";
+
 /// Returns whether a stream is to have colours, where nobody says so: a pipe has none, also in a build on a server, which
 /// `anstream` takes for somebody who looks.
 fn choice(stream: &impl RawStream) -> ColorChoice {
@@ -88,6 +99,11 @@ impl Printer {
         given.or_else(|| terminal_size(&io::stdout()).map(|size| size.ws_row)).filter(|rows| *rows > 0)
     }
 
+    /// Looks again how wide the terminal is, for who goes on printing.
+    pub(crate) fn measure(&mut self) {
+        self.columns = columns(&io::stdout());
+    }
+
     /// Returns whether what was asked for may be coloured.
     pub(crate) fn is_coloured(&self) -> bool {
         self.out.get_ref().current_choice() != ColorChoice::Never
@@ -120,6 +136,23 @@ impl Printer {
         self.flush()?;
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
+    }
+
+    /// Prints lines in the place of those before them on a terminal, and below them elsewhere.
+    pub(crate) fn frame(&mut self, lines: &[String]) -> Result<(), Failure> {
+        if !io::stdout().is_terminal() {
+            return lines.iter().try_for_each(|line| self.line(line)).and_then(|()| self.flush());
+        }
+        let mut frame = String::from(FRAME_BEGIN);
+        for line in lines {
+            match self.is_coloured() {
+                true => frame.push_str(line),
+                false => frame.extend(anstream::adapter::strip_str(line)),
+            }
+            frame.push_str(LINE_END);
+        }
+        frame.push_str(FRAME_END);
+        self.raw(frame.as_bytes())
     }
 
     /// Says a sentence that a person may want to read, and no script.

@@ -45,6 +45,8 @@ pub(crate) struct Screen {
     scrolled: usize,
     /// What was typed and means nothing.
     complaint: Option<String>,
+    /// When something came last: a key, or what the node said.
+    now: Timestamp,
 }
 
 /// What the screen asks for.
@@ -68,13 +70,17 @@ impl Screen {
 
     /// Takes what the node said at `now`.
     pub(crate) fn hear(&mut self, told: Told, now: Timestamp) {
+        self.now = now;
         self.facts.hear(told, now);
         self.keep_choice();
     }
 
-    /// Takes a key.
-    pub(crate) fn key(&mut self, key: KeyEvent) -> Option<Order> {
+    /// Takes a key at `now`.
+    pub(crate) fn key(&mut self, key: KeyEvent, now: Timestamp) -> Option<Order> {
         let wish = keys::wish(self.mode, key)?;
+        // What has grown old since may have come or gone by the filter.
+        self.now = now;
+        self.keep_choice();
         self.complaint = None;
         match wish {
             Wish::Quit => Some(Order::Quit),
@@ -184,14 +190,14 @@ impl Screen {
     }
 
     fn choose(&mut self, at: usize) {
-        let keys = rows::keys(&self.facts, self.view, &self.filter);
+        let keys = rows::keys(&self.facts, self.view, &self.filter, self.now);
         self.chosen = at.min(keys.len().saturating_sub(1));
         self.chosen_key = keys.into_iter().nth(self.chosen);
     }
 
     /// Finds the chosen row again after rows came and went.
     fn keep_choice(&mut self) {
-        let keys = rows::keys(&self.facts, self.view, &self.filter);
+        let keys = rows::keys(&self.facts, self.view, &self.filter, self.now);
         let found = self.chosen_key.as_ref().and_then(|chosen| keys.iter().position(|key| key == chosen));
         // Whoever reads of something goes on reading of it, and not of what took its row.
         if found.is_none() && self.mode == Mode::Details {

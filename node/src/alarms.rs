@@ -12,7 +12,7 @@ use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::sample::gpu::{self, Backend, Health};
 use beadmesh_store::command::Command;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,6 +33,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often what is spent is written down; a crash loses count of so much time at most.
 const KEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a letter on an alarm is waited for.
+const LETTER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A card that is busy no more than so many percent of the time does nothing for anybody.
 const IDLE_BUSY_MAX: u8 = 5;
@@ -165,9 +168,12 @@ impl Lookout {
             }
         };
         let Some(name) = name else { return };
-        if let Err(error) = self.core.call(Command::AgentAlarm(name, alarm.sentence())).await {
+        // A replica that hangs does not keep a machine from being stopped.
+        match timeout(LETTER_PATIENCE, self.core.call(Command::AgentAlarm(name, alarm.sentence()))).await {
+            Ok(Ok(_)) => {}
             // An observer has no agents; whoever watches is told all the same.
-            warn!(%error, "nobody is written to of an alarm");
+            Ok(Err(error)) => warn!(%error, "nobody is written to of an alarm"),
+            Err(_) => warn!("a letter on an alarm is late: the replica does not answer"),
         }
     }
 

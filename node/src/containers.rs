@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use beadmesh_protocol::sample::container::{self, Containers};
-use futures::StreamExt;
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,9 @@ use engine::Engine;
 
 mod engine;
 mod place;
+
+/// Events that one look does for at most; a storm of more costs one look each time.
+const EVENTS_MAX: usize = 10_000;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +96,7 @@ impl Watcher {
                     // An engine that ends tells of nothing more; the next look shows it.
                     is_told = change.is_some();
                     sleep(self.timing.settle).await;
+                    pass_over(&mut changes);
                 }
             }
         }
@@ -110,6 +114,13 @@ impl Watcher {
             Some(advice) if standing == container::Engine::Absent => info!(engine = %standing, advice, "containers"),
             Some(advice) => warn!(engine = %standing, advice, "containers"),
         }
+    }
+}
+
+/// Takes what has happened by now: the next look shows all of it.
+fn pass_over(changes: &mut (impl Stream<Item = ()> + Unpin)) {
+    for _ in 0..EVENTS_MAX {
+        let Some(Some(())) = changes.next().now_or_never() else { return };
     }
 }
 

@@ -1,4 +1,4 @@
-//! What this node measures of itself, as OpenMetrics text: counts and times kept since it was started, and a sheet of what
+//! What this node measures of itself, as text for Prometheus: counts and times kept since it was started, and a sheet of what
 //! is read when somebody asks.
 //!
 //! Every label has few values: words of ours, routes, and members of the mesh.
@@ -20,6 +20,7 @@ use crate::api::Problem;
 use crate::clock;
 use crate::core::Meter;
 
+mod classic;
 mod process;
 mod sheet;
 
@@ -37,6 +38,15 @@ type Label = [(&'static str, String); 1];
 
 /// Times of requests, one for each route.
 type Times = Family<Label, Histogram, fn() -> Histogram>;
+
+/// How measures are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// As OpenMetrics 1.0 has it.
+    Open,
+    /// As Prometheus had it before, and still reads it.
+    Classic,
+}
 
 /// The counts and times.
 #[derive(Debug)]
@@ -112,13 +122,16 @@ impl Metrics {
     ///
     /// # Errors
     /// When a family can not be written, which is a mistake in it.
-    pub(crate) fn text(&self, sheet: &Sheet, network: Option<&Registry>) -> Result<String, fmt::Error> {
+    pub(crate) fn text(&self, format: Format, sheet: &Sheet, network: Option<&Registry>) -> Result<String, fmt::Error> {
         let mut text = String::new();
         for registry in [&self.registry, sheet.registry()].into_iter().chain(network) {
             encode_registry(&mut text, registry)?;
         }
         encode_eof(&mut text)?;
-        Ok(text)
+        Ok(match format {
+            Format::Open => text,
+            Format::Classic => classic::translated(&text),
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use beadmesh_protocol::clock;
+
 /// A bound on how fast something may come.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -21,30 +23,59 @@ impl Pace {
     }
 }
 
-/// What was taken of a pace and is not earned yet.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    /// When all of it is.
-    earned_at: Instant,
+/// A reading of a clock: of the node's own, which counts while the machine sleeps, or of that of connections and timers.
+pub(crate) trait Moment: Copy + Ord {
+    /// Returns the reading so much later, or as late as there is one.
+    fn later(self, span: Duration) -> Self;
+
+    /// Returns the time since an earlier reading, and none since a later one.
+    fn passed_since(self, earlier: Self) -> Duration;
 }
 
-impl Taken {
-    pub(crate) fn nothing(now: Instant) -> Self {
+impl Moment for Instant {
+    fn later(self, span: Duration) -> Self {
+        self.checked_add(span).unwrap_or(self)
+    }
+
+    fn passed_since(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+impl Moment for clock::Instant {
+    fn later(self, span: Duration) -> Self {
+        self.after(span)
+    }
+
+    fn passed_since(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// What was taken of a pace and is not earned yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken<M = Instant> {
+    /// When all of it is.
+    earned_at: M,
+}
+
+impl<M: Moment> Taken<M> {
+    pub(crate) fn nothing(now: M) -> Self {
         Self { earned_at: now }
     }
 
     /// Returns whether all is earned, so that whoever took is as good as new.
-    pub(crate) fn is_nothing(&self, now: Instant) -> bool {
+    pub(crate) fn is_nothing(&self, now: M) -> bool {
         self.earned_at <= now
     }
 
     /// Takes one, if the pace allows it; returns whether it did.
-    pub(crate) fn take(&mut self, pace: &Pace, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, pace: &Pace, now: M) -> bool {
         self.take_many(pace, 1, now)
     }
 
     /// Takes that many, or none; returns whether the pace allowed it.
-    pub(crate) fn take_many(&mut self, pace: &Pace, many: u32, now: Instant) -> bool {
+    pub(crate) fn take_many(&mut self, pace: &Pace, many: u32, now: M) -> bool {
         let mut after = *self;
         let is_allowed = after.owe(pace.span(many), pace.span(pace.burst), now).is_zero();
         if is_allowed {
@@ -55,9 +86,9 @@ impl Taken {
 
     /// Takes what is earned in a span, allowed or not; returns how long to wait until no more than a burst, given by its
     /// span, is taken and not earned.
-    pub(crate) fn owe(&mut self, span: Duration, burst: Duration, now: Instant) -> Duration {
-        self.earned_at = self.earned_at.max(now).checked_add(span).unwrap_or(now);
-        self.earned_at.saturating_duration_since(now).saturating_sub(burst)
+    pub(crate) fn owe(&mut self, span: Duration, burst: Duration, now: M) -> Duration {
+        self.earned_at = self.earned_at.max(now).later(span);
+        self.earned_at.passed_since(now).saturating_sub(burst)
     }
 }
 

@@ -19,7 +19,7 @@ use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::Event;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -75,10 +75,10 @@ struct Known {
 }
 
 impl Telemetry {
-    /// Begins with nothing known, and keeps measurements in the home at `dir`.
-    pub(crate) fn new(dir: &Path) -> Self {
+    /// Begins with nothing known, and keeps measurements in the home of `own` at `dir`.
+    pub(crate) fn new(dir: &Path, own: NodeId) -> Self {
         let (fleet, watched) = (Fleet::default(), Watched::default());
-        Self(Arc::new(Known { fleet, history: History::at(dir.join(FOLDER)), watched }))
+        Self(Arc::new(Known { fleet, history: History::at(dir.join(FOLDER), own), watched }))
     }
 
     /// Returns what machines said last.
@@ -135,6 +135,8 @@ pub(crate) struct Teller {
     sample_due: Instant,
     members_due: Instant,
     state: Option<State>,
+    /// Whether the last thing to be said was out of its bounds, so that this is logged once.
+    is_untold: bool,
     writing: Option<JoinHandle<()>>,
 }
 
@@ -146,7 +148,7 @@ struct Word<T> {
 }
 
 /// What was read of this machine at one time.
-struct Now {
+struct Readings {
     facts: Facts,
     sample: Sample,
     processes: Vec<Process>,
@@ -173,7 +175,7 @@ impl Teller {
         };
         let now = clock::now();
         Ok(Self {
-            known: Telemetry::new(home),
+            known: Telemetry::new(home, handle.local_node_id()),
             core,
             handle,
             cards,
@@ -187,6 +189,7 @@ impl Teller {
             sample_due: now.mono,
             members_due: now.mono,
             state: None,
+            is_untold: false,
             writing: None,
         })
     }
@@ -256,7 +259,9 @@ impl Teller {
 
     /// Keeps nothing of former members, and the pace that so many members can bear.
     async fn see_members(&mut self) {
-        let Ok(Answer::Members(members, _)) = self.core.call(Command::Members).await else { return };
+        // A replica that hangs holds up no sample.
+        let asked = timeout(READ_INTERVAL, self.core.call(Command::Members)).await;
+        let Ok(Ok(Answer::Members(members, _))) = asked else { return };
         let nodes: BTreeSet<NodeId> = members.iter().map(|member| member.node).collect();
         let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
         self.interval = INTERVAL_A_MEMBER.saturating_mul(count).max(READ_INTERVAL);
@@ -264,7 +269,7 @@ impl Teller {
     }
 
     /// Returns the last readings; nothing before there is one of each, unless a thread hangs.
-    fn read(&self, now: Instant) -> Option<Now> {
+    fn read(&self, now: Instant) -> Option<Readings> {
         let cards = match self.cards.as_ref().map(|cards| cards.latest(now)) {
             None => off(),
             Some(Latest::Read(reading)) => reading,
@@ -282,12 +287,12 @@ impl Teller {
         let cards::Reading { driver, state, facts, slices, samples, slice_samples, processes } = cards;
         let interval_ms = u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX);
         let sample = Sample { interval_ms, host: host.sample, state, gpus: samples, slices: slice_samples };
-        Some(Now { facts: Facts { host: host.facts, driver, gpus: facts, slices }, sample, processes })
+        Some(Readings { facts: Facts { host: host.facts, driver, gpus: facts, slices }, sample, processes })
     }
 
     /// Tells what is due, and keeps all of it here.
-    fn tell(&mut self, read: Now, now: Instant) {
-        let Now { facts, sample, processes } = read;
+    fn tell(&mut self, read: Readings, now: Instant) {
+        let Readings { facts, sample, processes } = read;
         if let Some(facts) = self.facts.say(facts, now) {
             self.say(Said::Facts(facts), Loud::Yes);
         }
@@ -311,9 +316,12 @@ impl Teller {
         let told = Told { node: self.handle.local_node_id(), stamp: self.stamp, said };
         if let Err(error) = told.check() {
             // Nobody would pass it on, and all would blame this node.
-            warn!(%error, "what was read of this machine can not be told");
+            if !std::mem::replace(&mut self.is_untold, true) {
+                warn!(%error, "what was read of this machine can not be told");
+            }
             return;
         }
+        self.is_untold = false;
         if loud == Loud::Yes {
             let notice = Notice::Telemetry(Box::new(told.clone())).encode();
             if let Err(refused) = self.handle.publish(notice) {

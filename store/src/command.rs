@@ -47,6 +47,8 @@ pub enum Command {
     Status,
     /// Lists the members of the mesh, and those who were; answers `Members`.
     Members,
+    /// Finds the member that a person means: by its name, its id, or the start of that; answers `Member`.
+    FindMember(String),
     /// Removes a member, gives it a role or a name, or leaves the mesh; answers `Removed` or `Member`.
     Member(MemberWish),
     /// Lists the invites that this node has opened; answers `Invites`.

@@ -36,6 +36,8 @@ mod records;
 mod stranger;
 #[path = "system/table.rs"]
 mod table;
+#[path = "system/telemetry.rs"]
+mod telemetry;
 
 use api::Api;
 use node::{Node, PROJECT};
@@ -118,6 +120,7 @@ fn run(quick: bool, json: bool, only: Option<String>) -> Result<bool, Box<dyn Er
     bench.stage("mail", Bench::mail);
     bench.stage("leases", Bench::leases);
     bench.stage("strangers", Bench::strangers);
+    bench.stage("telemetry", Bench::telemetry);
     bench.flatness();
     let mut out = stdout().lock();
     if json {
@@ -260,26 +263,15 @@ impl Bench {
         let target = Node::start(self.folder.path(), "reader")?;
         create(&mut source.api()?, 0)?;
         sync(&source, &target)?;
-        let seen = target.api()?.watch()?;
-        let mut api = source.api()?;
-        let mut number = 0;
-        let mut times = repeat(self.sizes.samples, || {
-            number += 1;
-            let started = Instant::now();
-            let bead = create(&mut api, number)?;
-            let deadline = started + EVENT_PATIENCE;
-            loop {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let event = seen.recv_timeout(left).map_err(|_| format!("bead {bead} does not arrive"))?;
-                if event.bead == bead {
-                    return Ok(event.at.saturating_duration_since(started));
-                }
-            }
-        })?;
-        let high = percentile(&mut times, 99);
-        self.table.add_median("write seen elsewhere, p50", &mut times, Budget::AtMost(3.0));
-        self.table.add("write seen elsewhere, p99", high, "ms", Budget::AtMost(15.0), format!("of {}", times.len()));
+        let mut times = times_until_seen(&source, &target, self.sizes.samples)?;
+        self.visibility_rows("write seen elsewhere", &mut times);
         Ok(())
+    }
+
+    fn visibility_rows(&mut self, name: &str, times: &mut [Duration]) {
+        let high = percentile(times, 99);
+        self.table.add_median(&format!("{name}, p50"), times, Budget::AtMost(3.0));
+        self.table.add(&format!("{name}, p99"), high, "ms", Budget::AtMost(15.0), format!("of {}", times.len()));
     }
 
     /// Compares figures that must not grow with the number of beads or letters.
@@ -368,6 +360,26 @@ fn repeat(
 ) -> Result<Vec<Duration>, Box<dyn Error>> {
     measure()?;
     (0..samples).map(|_| measure()).collect()
+}
+
+/// Creates beads on one node, and returns the times until the other one told of each.
+fn times_until_seen(source: &Node, target: &Node, samples: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let seen = target.api()?.watch()?;
+    let mut api = source.api()?;
+    let mut number = 0;
+    repeat(samples, || {
+        number += 1;
+        let started = Instant::now();
+        let bead = create(&mut api, number)?;
+        let deadline = started + EVENT_PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = seen.recv_timeout(left).map_err(|_| format!("bead {bead} does not arrive"))?;
+            if event.bead == bead {
+                return Ok(event.at.saturating_duration_since(started));
+            }
+        }
+    })
 }
 
 /// Imports a file, and checks that all of it is there.

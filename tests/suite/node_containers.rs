@@ -143,6 +143,13 @@ fn containers_of_one_machine_are_seen_on_another_as_they_stand() {
     };
     assert_eq!((standing("ada"), standing("bob")), ("ok".into(), "unknown".into()));
 
+    let frame = bob.run(&["top", "--once", "--view", "containers", "--width", "80", "--height", "24"]);
+    let frame = String::from_utf8(frame.stdout).unwrap();
+    assert!(frame.contains("[3 containers]") && frame.contains("Not looked at: bob"), "{frame}");
+    for told in [engine.named("eater"), "exited 7".to_owned(), "running, unhealthy".to_owned()] {
+        assert!(frame.contains(&told), "{told}: {frame}");
+    }
+
     // What is expected is counted, and what happens is seen.
     let file = folder.path().join("expected");
     let all = format!("{}@ada healthy\n{}@ada\n", engine.named("well"), engine.named("late"));

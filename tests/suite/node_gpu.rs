@@ -79,6 +79,16 @@ fn cards_of_one_machine_are_shown_on_another() {
     let drawing = bob.work().join("power.svg");
     assert!(bob.run(&["history", "ada", "gpu1.power", "--svg", drawing.to_str().unwrap()]).status.success());
     assert!(fs::read_to_string(drawing).unwrap().starts_with("<svg"));
+    // A machine is named in one way everywhere.
+    let id = ada_there["node"]["id"].as_str().unwrap();
+    for name in ["ADA", id, &id[..8]] {
+        assert_eq!(bob.json(&["history", name, "gpu1.power"])["node"]["name"], "ada", "{name}");
+        for list in ["gpu", "containers"] {
+            let told = bob.json(&[list, "--node", name]);
+            assert_eq!(told["nodes"].as_array().unwrap().len(), 1, "{name}: {told}");
+            assert_eq!(told["nodes"][0]["node"]["name"], "ada", "{name}: {told}");
+        }
+    }
     for (args, exit) in [
         (["history", "ada", "gpu1.colour"], 2),
         (["history", "eve", "cpu"], 5),
@@ -184,6 +194,21 @@ fn a_lost_card_and_its_errors_are_told_everywhere_and_it_may_come_back() {
     assert!(table.contains("lost, Xid 79") && table.contains("ada: lost: a card fell off the bus"), "{table}");
     driver.turns("healthy");
     assert_eq!(health(&fares(&bob, "ada", "ok"), 1), "ok");
+}
+
+#[test]
+fn errors_of_cards_are_waited_for_again_where_that_has_failed() {
+    let (driver, ada) = Driver::running("ada", "healthy");
+    fares(&ada, "ada", "ok");
+    let events = Watch::of(&ada);
+    driver.turns("deaf");
+    // A wait lasts for less than the time between two samples.
+    let samples = || ada.json(&["history", "ada", "load"])["recent"].as_array().map_or(0, Vec::len);
+    let before = samples();
+    until("two more samples", || samples() > before + 1);
+    driver.turns("xid");
+    let xid = events.await_event("the error", |event| event["event"] == "xid");
+    assert_eq!((xid["gpu"].as_u64(), xid["code"].as_u64()), (Some(1), Some(79)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -41,10 +41,16 @@ fn read(name: &str) -> String {
 
 /// Asks over TCP and returns head and body.
 fn get(address: SocketAddr, path: &str, token: Option<&str>) -> (String, String) {
+    get_as(address, path, token, "")
+}
+
+/// Does the same, and says what kind of answer is wanted.
+fn get_as(address: SocketAddr, path: &str, token: Option<&str>, accept: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let proof = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{proof}\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: {accept}\r\n");
+    let request = format!("{head}{proof}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -112,7 +118,6 @@ fn who_may_watch_gets_the_measures_and_nothing_else() {
     let token = watcher(&ada);
     let (head, text) = get(address, "/metrics", Some(&token));
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     for line in [
         "beadmesh_peers 1.0",
         "beadmesh_peers_connected 1.0",
@@ -123,7 +128,6 @@ fn who_may_watch_gets_the_measures_and_nothing_else() {
         "beadmesh_claim_seconds_count 1",
         "beadmesh_voters_reached 1.0",
         "beadmesh_core_answers 1.0",
-        "# EOF",
     ] {
         // What was claimed a moment ago may still be on its way to the other.
         until(line, || get(address, "/metrics", Some(&token)).1.lines().any(|found| found == line));
@@ -134,6 +138,34 @@ fn who_may_watch_gets_the_measures_and_nothing_else() {
     assert!(get(address, "/-/ready", Some(&token)).0.starts_with("HTTP/1.1 200 "));
     for (path, token) in [("/v1/status", Some(token.as_str())), ("/metrics", None), ("/-/ready", Some("bmm1x"))] {
         assert!(get(address, path, token).0.starts_with("HTTP/1.1 401 "), "{path}");
+    }
+}
+
+#[test]
+fn measures_are_written_as_who_asks_can_read_them() {
+    let (ada, _bob, address) = watched();
+    let token = watcher(&ada);
+    let get = |accept: &str| get_as(address, "/metrics", Some(&token), accept);
+    let (head, open) = get("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1");
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+    assert!(open.ends_with("# EOF\n") && open.contains("\n# TYPE beadmesh_build info\n"), "{open}");
+    assert!(open.contains("\n# TYPE beadmesh_refusals counter\n"), "{open}");
+    let (head, text) = get("*/*");
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    assert!(text.contains("\n# TYPE beadmesh_build_info gauge\n"), "{text}");
+    // What is measured only after a while may have come between the two.
+    assert!(series(&open).is_subset(&series(&text)), "{open}{text}");
+    // What is shown is announced right before, under its own name.
+    let mut announced = "";
+    for line in text.lines() {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            announced = family.split(' ').next().unwrap();
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let ending = name.strip_prefix(announced).unwrap_or_else(|| panic!("{line} below {announced}"));
+            assert!(["", "_bucket", "_sum", "_count"].contains(&ending), "{line} below {announced}");
+        }
     }
 }
 
@@ -177,7 +209,7 @@ fn every_alert_says_where_it_is_written_what_to_do() {
 /// Left out where Prometheus is not installed, in CI too: with what it needs it takes more than 100 MB.
 #[test]
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
-fn prometheus_takes_the_rules_and_scrapes_a_node() {
+fn prometheus_takes_the_rules_and_the_measures_and_scrapes_a_node() {
     let (promtool, prometheus) = match (program("promtool"), program("prometheus")) {
         (Ok(promtool), Ok(prometheus)) => (promtool, prometheus),
         (Err(error), _) | (_, Err(error)) => {
@@ -189,6 +221,11 @@ fn prometheus_takes_the_rules_and_scrapes_a_node() {
     let checked = checked.unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let (ada, _bob, address) = watched();
+    let page = tempfile::tempfile().unwrap();
+    (&page).write_all(get(address, "/metrics", Some(&watcher(&ada))).1.as_bytes()).unwrap();
+    (&page).rewind().unwrap();
+    let checked = Command::new(&promtool).args(["check", "metrics"]).stdin(page).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let folder = tempfile::tempdir().unwrap();
     // The file that we ship, but for where the node is, where its token lies, and how long nobody wants to wait.
     let shipped = read("prometheus.yaml");

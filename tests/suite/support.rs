@@ -23,6 +23,7 @@ mod disk;
 mod driver;
 mod lab;
 mod rogue;
+mod terminal;
 mod watch;
 
 pub(crate) use cable::{Cable, Place};
@@ -31,6 +32,7 @@ pub(crate) use disk::Disk;
 pub(crate) use driver::Driver;
 pub(crate) use lab::{Host, Lab, Nat, Net};
 pub(crate) use rogue::Rogue;
+pub(crate) use terminal::Terminal;
 pub(crate) use watch::Watch;
 
 /// How long anything may take before a test gives it up.

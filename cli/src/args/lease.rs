@@ -131,7 +131,7 @@ pub(crate) enum VotersCommand {
 /// Arguments of `voters set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// The nodes, by name or id.
+    /// The nodes, each by its name, its id, or the start of its id.
     #[arg(required = true, value_name = "NODE")]
     pub(crate) nodes: Vec<String>,
     /// How long they keep a promise, 5s to 2m: what a crashed holder costs others; as before unless given.
@@ -142,7 +142,7 @@ pub(crate) struct SetArgs {
 /// Arguments of `voters recover`.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// The nodes, by name or id.
+    /// The nodes, each by its name, its id, or the start of its id.
     #[arg(required = true, value_name = "NODE")]
     pub(crate) nodes: Vec<String>,
     /// The file that holds the recovery key, or - for standard input.

@@ -16,7 +16,7 @@ pub(crate) struct GpuArgs {
     /// Show them again every two seconds, until interrupted; with --json an object a line.
     #[arg(long)]
     pub(crate) watch: bool,
-    /// Only those of this node, by its name or id.
+    /// Only those of this node: its name, its id, or the start of its id.
     #[arg(long, value_name = "NODE")]
     pub(crate) node: Option<String>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct ContainersArgs {
     /// What to do with them.
     #[command(subcommand)]
     pub(crate) command: Option<ContainersCommand>,
-    /// Only those of this node, by its name or id.
+    /// Only those of this node: its name, its id, or the start of its id.
     #[arg(long, value_name = "NODE", global = true)]
     pub(crate) node: Option<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct PickArgs {
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The node, by its name or id.
+    /// The node: its name, its id, or the start of its id.
     pub(crate) node: String,
     /// What was measured: cpu, load, memory, disk, temperature, battery, or of a card gpu0.busy, gpu0.memory, gpu0.power,
     /// gpu0.temperature, gpu0.clock.

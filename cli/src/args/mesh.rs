@@ -144,7 +144,7 @@ pub(crate) enum MembersCommand {
     List,
     /// Remove a machine from the mesh: what it has written stays, and nothing it writes from now on has effect.
     Remove {
-        /// The machine: its name or id.
+        /// The machine: its name, its id, or the start of its id.
         node: String,
         #[command(flatten)]
         sure: Sure,
@@ -163,7 +163,7 @@ pub(crate) enum MembersCommand {
     },
     /// Give a machine another role.
     Role {
-        /// The machine: its name or id.
+        /// The machine: its name, its id, or the start of its id.
         node: String,
         /// What it may do.
         #[arg(value_enum)]
@@ -171,14 +171,14 @@ pub(crate) enum MembersCommand {
     },
     /// Give the mesh to another machine, which then chooses voters and can not be removed.
     Owner {
-        /// The machine: its name or id.
+        /// The machine: its name, its id, or the start of its id.
         node: String,
         #[command(flatten)]
         sure: Sure,
     },
     /// Give a machine another name.
     Rename {
-        /// The machine: its name or id.
+        /// The machine: its name, its id, or the start of its id.
         node: String,
         /// What people are to call it.
         name: String,
@@ -262,7 +262,7 @@ pub(crate) enum PeersCommand {
 /// Arguments of `peers ban`.
 #[derive(Debug, Args)]
 pub(crate) struct BanArgs {
-    /// A member's name or the beginning of its id, or the whole id of any node.
+    /// A member's name, its id, or the start of its id; or the whole id of any node.
     pub(crate) node: String,
     /// For how long, such as 30m, 1h or 2d; for good unless it is given.
     #[arg(long = "for", value_name = "TIME", value_parser = value::ban)]

@@ -2,12 +2,14 @@
 
 mod wish;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use beadmesh_node::api::model::{Container, ContainersBody};
+use beadmesh_node::api::model::{Container, ContainersBody, MachinesQuery};
 use serde::Serialize;
 
-use super::{Context, nodes};
+use super::Context;
 use crate::args::{ContainersArgs, ContainersCommand};
 use crate::failure::{Exit, Failure};
 use crate::output::container;
@@ -53,10 +55,8 @@ pub(super) async fn run(context: &mut Context, args: ContainersArgs) -> Result<(
         None => None,
     };
     let mut client = context.node().await?;
-    let mut body: ContainersBody = client.get("/v1/containers").await?;
-    if let Some(node) = &args.node {
-        only(&mut body, node)?;
-    }
+    let query = MachinesQuery { node: args.node };
+    let body: ContainersBody = client.get(&format!("/v1/containers{}", query.to_query())).await?;
     match wishes {
         Some(wishes) => expect(context, &wishes, &body),
         None => show(context, &body),
@@ -117,24 +117,17 @@ fn compare(wishes: &[Wish], containers: &[Container]) -> Expected {
 
 fn read(file: &Path) -> Result<Vec<Wish>, Failure> {
     let failed = |error: std::io::Error| Failure::io(format!("{} can not be read", file.display()), &error);
-    let found = std::fs::metadata(file).map_err(failed)?;
-    if found.len() > FILE_BYTES_MAX {
-        let message = format!("{} has {} bytes; {FILE_BYTES_MAX} at most are read", file.display(), found.len());
-        return Err(Failure::usage(message));
+    let mut text = String::new();
+    let opened = File::open(file).and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    if opened.map_err(failed)? as u64 > FILE_BYTES_MAX {
+        let message = format!("{} has more than {FILE_BYTES_MAX} bytes", file.display());
+        return Err(Failure::usage(message).hint("name fewer containers in one file"));
     }
-    let text = std::fs::read_to_string(file).map_err(failed)?;
     wish::parse(&text).map_err(|wrong| {
         let message = format!("{}:{}: {}", file.display(), wrong.line, wrong.problem);
         Failure::usage(message)
             .hint("each line is NAME or NAME@NODE, and then running, healthy or done; # begins a remark")
     })
-}
-
-/// Leaves the containers of one node.
-fn only(body: &mut ContainersBody, node: &str) -> Result<(), Failure> {
-    let names = nodes::only(&mut body.nodes, |found| &found.node, node)?;
-    body.containers.retain(|container| names.contains(&container.node));
-    Ok(())
 }
 
 #[cfg(test)]

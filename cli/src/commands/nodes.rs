@@ -1,9 +1,9 @@
 //! `beadmesh nodes`: the machines of the mesh, and how each fares.
 
-use beadmesh_node::api::model::{Node, NodesBody};
+use beadmesh_node::api::model::NodesBody;
 
 use super::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::output::machine;
 
 /// Lists the machines.
@@ -18,14 +18,4 @@ pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
         printer.line(line)?;
     }
     Ok(())
-}
-
-/// Leaves of what is told node by node that of the one a person names; returns what people call it.
-pub(super) fn only<T>(nodes: &mut Vec<T>, node: impl Fn(&T) -> &Node, wanted: &str) -> Result<Vec<String>, Failure> {
-    nodes.retain(|told| node(told).name == wanted || node(told).id == wanted);
-    if nodes.is_empty() {
-        let failure = Failure::new(Exit::NotFound, "not_found", format!("there is no member {wanted:?}"));
-        return Err(failure.hint("`beadmesh members` lists them"));
-    }
-    Ok(nodes.iter().map(|told| node(told).name.clone()).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use beadmesh_node::api::model::{BeadPage, ClaimsBody, GpusBody, LettersBody, NodesBody, PeersBody};
+use beadmesh_node::api::model::{BeadPage, ClaimsBody, ContainersBody, GpusBody, LettersBody, NodesBody, PeersBody};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -90,7 +90,7 @@ async fn show(
 
 /// Takes a key; returns whether to go on.
 fn obey(screen: &mut Screen, key: KeyEvent, wants: &watch::Sender<Want>, stage: &mut Stage) -> Result<bool, Failure> {
-    match screen.key(key) {
+    match screen.key(key, Timestamp::now()) {
         Some(Order::Quit) => return Ok(false),
         Some(Order::Suspend) => stage.suspend()?,
         Some(Order::Look(view)) => {
@@ -145,6 +145,7 @@ async fn answer(context: &mut Context, view: View) -> Result<(), Failure> {
         (View::Mail, None) => printer.answer(&client.get::<LettersBody>(feed::path(view)).await?),
         (View::Nodes, _) => printer.answer(&client.get::<NodesBody>(feed::path(view)).await?),
         (View::Gpus, _) => printer.answer(&client.get::<GpusBody>(feed::path(view)).await?),
+        (View::Containers, _) => printer.answer(&client.get::<ContainersBody>(feed::path(view)).await?),
         (View::Beads, _) => printer.answer(&client.get::<BeadPage>(feed::path(view)).await?),
         (View::Leases, _) => printer.answer(&client.get::<ClaimsBody>(feed::path(view)).await?),
         (View::Peers, _) => printer.answer(&client.get::<PeersBody>(feed::path(view)).await?),

@@ -12,10 +12,10 @@ const CONTAINERS: [Column; 7] = [
     Column::new("NODE"),
     Column::new("NAME").flexible(),
     Column::new("STATE"),
-    Column::new("RESTARTS").spare(2),
-    Column::new("CPU").spare(1),
-    Column::new("MEMORY"),
-    Column::new("IMAGE").spare(3),
+    Column::new("RESTARTS").spare(3),
+    Column::new("CPU").spare(2),
+    Column::new("MEMORY").spare(1),
+    Column::new("IMAGE").spare(4),
 ];
 
 /// The columns of those that are not as expected.
@@ -48,6 +48,9 @@ pub(crate) fn remarks(body: &ContainersBody, columns: usize) -> Vec<String> {
     let mut silent = Vec::new();
     for node in &body.nodes {
         let name = text::clean_line(&node.node.name);
+        if let Some(age_s) = node.age_s.filter(|_| node.stale && node.engine != "unknown") {
+            remarks.push(machine::unheard(&name, age_s));
+        }
         match (node.engine.as_str(), &node.advice) {
             ("unknown", _) => silent.push(name),
             (engine, Some(advice)) => remarks.push(format!("{name}: {engine}: {}.", text::clean_line(advice))),
@@ -124,6 +127,7 @@ mod tests {
             engine: engine.into(),
             advice: advice.map(str::to_owned),
             more: 0,
+            age_s: Some(1.0),
             stale: false,
         }
     }
@@ -155,6 +159,7 @@ mod tests {
             engine("desk", "stopped", Some("start the engine")),
             engine("box", "unknown", None),
             engine("empty", "ok", None),
+            ContainerNode { stale: true, age_s: Some(90.0), ..engine("far", "ok", None) },
         ];
         let body = ContainersBody { containers: vec![container("web")], nodes };
         assert_eq!(
@@ -162,6 +167,8 @@ mod tests {
             [
                 "desk: stopped: start the engine.",
                 "empty: the engine has no containers.",
+                "far: not heard for 90 s; the node or its link may be down.",
+                "far: the engine has no containers.",
                 "Not looked at: box (`containers.watch`)."
             ]
         );

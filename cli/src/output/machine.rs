@@ -95,7 +95,7 @@ pub(crate) fn remarks(body: &GpusBody, columns: usize) -> Vec<String> {
             remarks.push(format!("{}: {}: {}.", name(node), node.state, text::clean_line(advice)));
         }
         if node.stale {
-            remarks.push(format!("{}: not heard for {}; the node or its link may be down.", name(node), age(node)));
+            remarks.push(unheard(&name(node), node.age_s.unwrap_or_default()));
         }
     }
     let listed = |state: &str| {
@@ -170,9 +170,17 @@ pub(crate) fn disk_used(host: &Host) -> Option<u64> {
     Some(host.disk_total_bytes?.saturating_sub(host.disk_free_bytes?))
 }
 
+/// Says that a machine was not heard for a while.
+pub(crate) fn unheard(name: &str, age_s: f64) -> String {
+    format!("{name}: not heard for {}; the node or its link may be down.", aged(age_s))
+}
+
 /// Says how long ago a machine was heard.
 pub(crate) fn age(node: &GpuNode) -> String {
-    let seconds = node.age_s.unwrap_or_default();
+    aged(node.age_s.unwrap_or_default())
+}
+
+fn aged(seconds: f64) -> String {
     match seconds {
         minutes if minutes >= 120.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{seconds:.0} s"),

@@ -1,9 +1,10 @@
 //! Everything about one row, as lines of a page.
 
-use beadmesh_node::api::model::{Gpu, Letter, Machine, Peer};
+use beadmesh_node::api::model::{Container, Gpu, Letter, Machine, Peer};
 use jiff::Timestamp;
 
 use super::{Facts, View, rows};
+use crate::commands::containers::standing;
 use crate::output::paint::Paint;
 use crate::output::{bead, lease, letter, machine, text, time};
 
@@ -19,8 +20,12 @@ pub(super) fn lines(facts: &Facts, view: View, key: &str, columns: usize, now: T
             found.map(|machine| on_machine(facts, machine))
         }
         View::Gpus => {
-            let gpus = facts.gpus.iter().flat_map(|body| &body.gpus);
-            gpus.clone().find(|gpu| format!("{} {}", gpu.node, gpu.index) == key).map(on_gpu)
+            let gpus = facts.gpus(now).map(|body| body.gpus).unwrap_or_default();
+            gpus.iter().find(|gpu| format!("{} {}", gpu.node, gpu.index) == key).map(on_gpu)
+        }
+        View::Containers => {
+            let listed = facts.containers(now).map(|body| body.containers).unwrap_or_default();
+            listed.iter().find(|found| format!("{} {}", found.node, found.name) == key).map(on_container)
         }
         View::Beads => {
             let found = facts.beads.iter().flat_map(|body| &body.beads).find(|bead| bead.id == key);
@@ -119,6 +124,18 @@ fn on_gpu(gpu: &Gpu) -> Vec<String> {
         let said: Vec<String> = said.into_iter().flatten().collect();
         page.fact("Used by", Some(format!("{} {}", process.pid, said.join(", "))));
     }
+    page.0
+}
+
+fn on_container(found: &Container) -> Vec<String> {
+    let mut page = Page::on(&format!("{} {}", found.node, found.name));
+    page.fact("State", Some(standing(found)));
+    page.fact("Image", Some(&found.image));
+    page.fact("Project", found.project.as_ref());
+    page.fact("Service", found.service.as_ref());
+    page.fact("Restarts", Some(found.restarts));
+    page.fact("Busy", found.cpu_percent.map(|percent| format!("{percent}% of a core")));
+    page.fact("Memory", machine::of(found.memory_bytes, found.memory_max_bytes));
     page.0
 }
 

@@ -26,7 +26,7 @@ impl Screen {
     /// Draws what is known at `now`.
     pub(crate) fn draw(&self, frame: &mut Frame, now: Timestamp) {
         let area = frame.area();
-        let [head, tabs] = [self.head(), self.tabs()];
+        let [head, tabs] = [self.head(), self.tabs(area.width.into(), now)];
         let columns = area.width;
         put(frame.buffer_mut(), 0, &head);
         put(frame.buffer_mut(), 1, &tabs);
@@ -61,11 +61,19 @@ impl Screen {
         Line::from(vec![name, self.span(Paint::Plain, format!("  {}", parts.join(" · ")))])
     }
 
-    /// Names the lists; the one that is shown stands in brackets.
-    fn tabs(&self) -> Line<'static> {
+    /// Names the lists; the one that is shown stands in brackets. Where not all fits, the others are numbers alone.
+    fn tabs(&self, columns: usize, now: Timestamp) -> Line<'static> {
+        let whole = self.tabs_of(now, |view| format!(" {}", view.name()));
+        if whole.width() <= columns {
+            return whole;
+        }
+        self.tabs_of(now, |view| if view == self.view { format!(" {}", view.name()) } else { String::new() })
+    }
+
+    fn tabs_of(&self, now: Timestamp, name: impl Fn(View) -> String) -> Line<'static> {
         let mut spans = Vec::new();
         for (number, view) in (1..).zip(View::ALL) {
-            let name = format!("{number} {}", view.name());
+            let name = format!("{number}{}", name(view));
             spans.push(match view == self.view {
                 true => self.span(Paint::Strong, format!("[{name}]")),
                 false => self.span(Paint::Faint, format!(" {name} ")),
@@ -75,7 +83,7 @@ impl Screen {
         let count = match self.filter.as_str() {
             "" => format!("  {all}"),
             filter => {
-                let left = rows::keys(&self.facts, self.view, filter).len();
+                let left = rows::keys(&self.facts, self.view, filter, now).len();
                 format!("  {left} of {all} hold {:?}", text::clean_line(filter))
             }
         };
@@ -87,7 +95,7 @@ impl Screen {
     fn list(&self, buffer: &mut Buffer, area: Rect, now: Timestamp) {
         let columns = area.width.saturating_sub(MARK_COLUMNS);
         let lines = rows::lines(&self.facts, self.view, &self.filter, columns, now);
-        let mut remarks = rows::remarks(&self.facts, self.view, columns.into());
+        let mut remarks = rows::remarks(&self.facts, self.view, columns.into(), now);
         remarks.truncate(REMARKS_MAX.min(usize::from(area.height) / 3));
         let (heading, listed) = lines.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
         let taken = usize::from(heading.is_some()) + remarks.len();

@@ -1,7 +1,8 @@
 //! What the node said last, of everything that the screen lists.
 
 use beadmesh_node::api::model::{
-    BeadPage, ClaimsBody, GpusBody, Letter, LettersBody, Machine, NodesBody, Peer, PeersBody, StatusBody,
+    BeadPage, ClaimsBody, ContainerNode, ContainersBody, GpuNode, GpusBody, Letter, LettersBody, Machine, NodesBody,
+    Peer, PeersBody, StatusBody,
 };
 use jiff::Timestamp;
 
@@ -17,6 +18,8 @@ pub(crate) enum Told {
     Nodes(NodesBody),
     /// Cards.
     Gpus(GpusBody),
+    /// Containers.
+    Containers(ContainersBody),
     /// Tasks.
     Beads(BeadPage),
     /// Claims.
@@ -37,6 +40,7 @@ pub(crate) struct Facts {
     pub(super) status: Option<Box<StatusBody>>,
     pub(super) nodes: Option<NodesBody>,
     pub(super) gpus: Option<GpusBody>,
+    pub(super) containers: Option<ContainersBody>,
     pub(super) beads: Option<BeadPage>,
     pub(super) leases: Option<ClaimsBody>,
     pub(super) mail: Option<Result<LettersBody, String>>,
@@ -61,6 +65,7 @@ impl Facts {
             Told::Status(body) => self.status = Some(body),
             Told::Nodes(body) => self.nodes = Some(body),
             Told::Gpus(body) => self.gpus = Some(body),
+            Told::Containers(body) => self.containers = Some(body),
             Told::Beads(body) => self.beads = Some(body),
             Told::Leases(body) => self.leases = Some(body),
             Told::Mail(body) => self.mail = Some(body),
@@ -79,16 +84,46 @@ impl Facts {
     pub(super) fn machines(&self, now: Timestamp) -> Vec<Machine> {
         let silent_s = self.silent_s(now);
         let mut machines = self.nodes.as_ref().map(|body| body.nodes.clone()).unwrap_or_default();
-        for machine in &mut machines {
-            let standing = &mut machine.standing;
-            standing.age_s = standing.age_s.map(|age| age + silent_s);
-            standing.stale |= silent_s > OLD_S;
+        for GpuNode { age_s, stale, .. } in machines.iter_mut().map(|machine| &mut machine.standing) {
+            grow(age_s, stale, silent_s);
         }
         machines
+    }
+
+    /// Returns the cards as they stand at `now`.
+    pub(super) fn gpus(&self, now: Timestamp) -> Option<GpusBody> {
+        let silent_s = self.silent_s(now);
+        let mut body = self.gpus.clone()?;
+        for GpuNode { age_s, stale, .. } in &mut body.nodes {
+            grow(age_s, stale, silent_s);
+        }
+        for gpu in &mut body.gpus {
+            gpu.stale |= silent_s > OLD_S;
+        }
+        Some(body)
+    }
+
+    /// Returns the containers as they stand at `now`.
+    pub(super) fn containers(&self, now: Timestamp) -> Option<ContainersBody> {
+        let silent_s = self.silent_s(now);
+        let mut body = self.containers.clone()?;
+        for ContainerNode { age_s, stale, .. } in &mut body.nodes {
+            grow(age_s, stale, silent_s);
+        }
+        for container in &mut body.containers {
+            container.stale |= silent_s > OLD_S;
+        }
+        Some(body)
     }
 
     /// Returns the other node of that id.
     pub(super) fn peer(&self, id: &str) -> Option<&Peer> {
         self.peers.as_ref()?.peers.iter().find(|peer| peer.id == id)
     }
+}
+
+/// Makes what was said of a machine so much older.
+fn grow(age_s: &mut Option<f64>, stale: &mut bool, silent_s: f64) {
+    *age_s = age_s.map(|age| age + silent_s);
+    *stale |= silent_s > OLD_S;
 }

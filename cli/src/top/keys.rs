@@ -69,7 +69,7 @@ pub(crate) enum Wish {
 
 /// The keys, as the page on keys lists them.
 pub(super) const HELP: [(&str, &str); 14] = [
-    ("1 to 6", "another list, by its number"),
+    ("1 to 7", "another list, by its number"),
     ("tab, →, ←", "the next list, or the one before"),
     (":", "a list by its name; :q ends"),
     ("/", "only rows that hold what is typed; esc shows all again"),
@@ -181,13 +181,13 @@ mod tests {
             ('?', Wish::Help),
             ('/', Wish::Ask(Line::Filter)),
             (':', Wish::Ask(Line::Command)),
-            ('3', Wish::Show(View::Beads)),
+            ('4', Wish::Show(View::Beads)),
         ] {
             assert_eq!(pressed(Mode::List, KeyCode::Char(letter)), Some(wish), "{letter}");
             let typed = Some(Wish::Edit(InputRequest::InsertChar(letter)));
             assert_eq!(pressed(Mode::Typing(Line::Filter), KeyCode::Char(letter)), typed, "{letter}");
         }
-        assert_eq!(pressed(Mode::List, KeyCode::Char('7')), None);
+        assert_eq!(pressed(Mode::List, KeyCode::Char('8')), None);
         assert_eq!(pressed(Mode::List, KeyCode::Char('0')), None);
     }
 

@@ -6,12 +6,11 @@ use jiff::Timestamp;
 use super::{Facts, View};
 use crate::output::paint::Paint;
 use crate::output::table::Painted;
-use crate::output::{lease, letter, list, machine, peer, text};
+use crate::output::{container, lease, letter, list, machine, peer, text};
 
 /// Returns what each row is about, as a text that stays while the row moves.
-pub(super) fn keys(facts: &Facts, view: View, filter: &str) -> Vec<String> {
-    // What a row holds does not depend on the time, but for ages, which nobody looks for.
-    let left = left(facts, view, filter, Timestamp::UNIX_EPOCH);
+pub(super) fn keys(facts: &Facts, view: View, filter: &str, now: Timestamp) -> Vec<String> {
+    let left = left(facts, view, filter, now);
     let all = all_keys(facts, view);
     left.into_iter().filter_map(|at| all.get(at).cloned()).collect()
 }
@@ -28,9 +27,12 @@ pub(super) fn count(facts: &Facts, view: View) -> usize {
 }
 
 /// Returns what the rows do not say, or why there are none.
-pub(super) fn remarks(facts: &Facts, view: View, columns: usize) -> Vec<String> {
+pub(super) fn remarks(facts: &Facts, view: View, columns: usize, now: Timestamp) -> Vec<String> {
     let remark = match view {
-        View::Gpus => return facts.gpus.as_ref().map(|body| machine::remarks(body, columns)).unwrap_or_default(),
+        View::Gpus => return facts.gpus(now).map(|body| machine::remarks(&body, columns)).unwrap_or_default(),
+        View::Containers => {
+            return facts.containers(now).map(|body| container::remarks(&body, columns)).unwrap_or_default();
+        }
         View::Nodes => {
             let made_up = facts.nodes.iter().flat_map(|body| &body.nodes).map(|machine| &machine.standing);
             let made_up = made_up.filter(|standing| standing.backend.as_deref() == Some("demo"));
@@ -85,6 +87,9 @@ fn all_keys(facts: &Facts, view: View) -> Vec<String> {
     match view {
         View::Nodes => each(facts.nodes.as_ref().map(|body| &body.nodes), |machine| machine.standing.node.id.clone()),
         View::Gpus => each(facts.gpus.as_ref().map(|body| &body.gpus), |gpu| format!("{} {}", gpu.node, gpu.index)),
+        View::Containers => each(facts.containers.as_ref().map(|body| &body.containers), |found| {
+            format!("{} {}", found.node, found.name)
+        }),
         View::Beads => each(facts.beads.as_ref().map(|body| &body.beads), |bead| bead.id.clone()),
         View::Leases => each(facts.leases.as_ref().map(|body| &body.claims), |claim| claim.id.clone()),
         View::Mail => {
@@ -125,7 +130,11 @@ fn table(facts: &Facts, view: View, places: Option<&[usize]>, columns: Option<u1
             };
             machine::fleet(&machines.into_iter().map(stand).collect::<Vec<_>>(), columns)
         }
-        View::Gpus => machine::gpus(&picked(facts.gpus.as_ref().map(|body| &body.gpus), places), columns),
+        View::Gpus => machine::gpus(&picked(facts.gpus(now).as_ref().map(|body| &body.gpus), places), columns),
+        View::Containers => {
+            let body = facts.containers(now);
+            container::list(&picked(body.as_ref().map(|body| &body.containers), places), columns)
+        }
         View::Beads => list::watched(&picked(facts.beads.as_ref().map(|body| &body.beads), places), columns),
         View::Leases => lease::lines(&picked(facts.leases.as_ref().map(|body| &body.claims), places), columns, now),
         View::Mail => {

@@ -1,6 +1,6 @@
 use beadmesh_node::api::model::{
-    BeadPage, ClaimsBody, Gpu, GpuNode, GpusBody, Host, LettersBody, Machine, Mesh, Node, NodesBody, Peer, PeersBody,
-    Role, StatusBody,
+    BeadPage, ClaimsBody, Container, ContainerNode, ContainersBody, Gpu, GpuNode, GpusBody, Host, LettersBody, Machine,
+    Mesh, Node, NodesBody, Peer, PeersBody, Role, StatusBody,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -122,6 +122,39 @@ fn machines() -> Vec<Machine> {
     vec![machine("ada", 1.0, "nvml"), machine("bob", 12.0, "demo"), machine("cyd", 300.0, "nvml")]
 }
 
+fn container(node: &str, name: &str, status: &str) -> Container {
+    let is_running = status == "running";
+    Container {
+        node: node.into(),
+        name: name.into(),
+        image: "registry.example/shop/web:1.27".into(),
+        project: Some("shop".into()),
+        service: None,
+        status: status.into(),
+        health: is_running.then(|| "healthy".into()),
+        restarts: 0,
+        exit_code: (!is_running).then_some(137),
+        oom_killed: !is_running,
+        cpu_percent: is_running.then_some(3),
+        memory_bytes: is_running.then_some(120 << 20),
+        memory_max_bytes: is_running.then_some(1 << 30),
+        stale: node == "bob",
+    }
+}
+
+fn containers() -> ContainersBody {
+    let engine = |name: &str, engine: &str| {
+        let GpuNode { node, here, age_s, stale, .. } = standing(name, if name == "bob" { 12.0 } else { 1.0 }, "nvml");
+        ContainerNode { node, here, engine: engine.into(), advice: None, more: 0, age_s, stale }
+    };
+    let containers = vec![
+        container("ada", "shop-web-1", "running"),
+        container("ada", "shop-eater-with-a-rather-long-name-1", "exited"),
+        container("bob", "shop-far-1", "running"),
+    ];
+    ContainersBody { containers, nodes: vec![engine("ada", "ok"), engine("bob", "ok"), engine("cyd", "unknown")] }
+}
+
 /// A screen that was told of everything.
 fn screen(view: View) -> Screen {
     let mut screen = Screen::new(view, false);
@@ -133,6 +166,7 @@ fn screen(view: View) -> Screen {
         Told::Peers(peers()),
         Told::Nodes(NodesBody { nodes: machines() }),
         Told::Gpus(GpusBody { gpus, nodes }),
+        Told::Containers(containers()),
         Told::Beads(BeadPage { beads: vec![], total: Some(0), next: None, unfit: vec![] }),
         Told::Leases(ClaimsBody { claims }),
         Told::Mail(Ok(LettersBody { letters: vec![], next: None, settling: false, truncated: false })),
@@ -167,7 +201,7 @@ fn press(screen: &mut Screen, keys: &str) -> Option<Order> {
             '\u{1b}' => KeyCode::Esc,
             letter => KeyCode::Char(letter),
         };
-        last = screen.key(KeyEvent::new(code, KeyModifiers::NONE));
+        last = screen.key(KeyEvent::new(code, KeyModifiers::NONE), said());
     }
     last
 }
@@ -179,7 +213,7 @@ const LARGE: (u16, u16) = (200, 50);
 fn machines_fit_a_small_terminal_and_show_all_on_a_large_one() {
     insta::assert_snapshot!(shown(&screen(View::Nodes), SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-    [1 nodes] 2 gpus  3 beads  4 leases  5 mail  6 peers   3
+    [1 nodes] 2 gpus  3 containers  4 beads  5 leases  6 mail  7 peers   3
       NODE  STATE    HEARD      CPU  LOAD  MEMORY     DISK         GPUS
     > ada   here     now        12%  0.50  24/64 GiB  400/500 GiB  2
       bob   stale    13 s ago   12%  0.50  24/64 GiB  400/500 GiB  2 demo
@@ -189,7 +223,7 @@ fn machines_fit_a_small_terminal_and_show_all_on_a_large_one() {
     ");
     insta::assert_snapshot!(shown(&screen(View::Nodes), LARGE, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-    [1 nodes] 2 gpus  3 beads  4 leases  5 mail  6 peers   3
+    [1 nodes] 2 gpus  3 containers  4 beads  5 leases  6 mail  7 peers   3
       NODE  STATE    HEARD      CPU  LOAD  MEMORY     DISK         GPUS    OS
     > ada   here     now        12%  0.50  24/64 GiB  400/500 GiB  2       Debian GNU/Linux 13
       bob   stale    13 s ago   12%  0.50  24/64 GiB  400/500 GiB  2 demo  Debian GNU/Linux 13
@@ -203,28 +237,28 @@ fn machines_fit_a_small_terminal_and_show_all_on_a_large_one() {
 fn cards_fit_a_small_terminal_and_made_up_ones_are_called_so() {
     insta::assert_snapshot!(shown(&screen(View::Gpus), SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes [2 gpus] 3 beads  4 leases  5 mail  6 peers   4
+     1 nodes [2 gpus] 3 containers  4 beads  5 leases  6 mail  7 peers   4
       NODE  GPU  NAME                   BUSY  MEMORY     POWER      TEMP   STATE
     > ada   0    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  ok
       ada   1    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  ok
       bob   0    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  demo
       bob   1    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  demo
       bob: demo, these cards are made up.
-      bob: not heard for 12 s; the node or its link may be down.
+      bob: not heard for 13 s; the node or its link may be down.
       cyd: not heard for 5 min; the node or its link may be down.
       No NVIDIA driver: cyd.
     ? keys  / filter  : view  enter all of a row  tab next list  q quit
     ");
     insta::assert_snapshot!(shown(&screen(View::Gpus), LARGE, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes [2 gpus] 3 beads  4 leases  5 mail  6 peers   4
+     1 nodes [2 gpus] 3 containers  4 beads  5 leases  6 mail  7 peers   4
       NODE  GPU  NAME                   BUSY  MEMORY     POWER      TEMP   STATE
     > ada   0    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  ok
       ada   1    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  ok
       bob   0    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  demo
       bob   1    NVIDIA H100 80GB HBM3  97%   20/80 GiB  412/700 W  61 °C  demo
       bob: demo, these cards are made up.
-      bob: not heard for 12 s; the node or its link may be down.
+      bob: not heard for 13 s; the node or its link may be down.
       cyd: not heard for 5 min; the node or its link may be down.
       No NVIDIA driver: cyd.
     ? keys  / filter  : view  enter all of a row  tab next list  q quit
@@ -232,10 +266,60 @@ fn cards_fit_a_small_terminal_and_made_up_ones_are_called_so() {
 }
 
 #[test]
+fn containers_fit_a_small_terminal_and_open_and_grow_old() {
+    let mut screen = screen(View::Containers);
+    insta::assert_snapshot!(shown(&screen, SMALL, 1), @r"
+    ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
+     1 nodes  2 gpus [3 containers] 4 beads  5 leases  6 mail  7 peers   3
+      NODE  NAME                       STATE                        CPU  MEMORY
+    > ada   shop-web-1                 running, healthy             3%   0.1/1.0 GiB
+      ada   shop-eater-with-a-rather…  exited 137, out of memory    -    -
+      bob   shop-far-1                 running, healthy, not heard  3%   0.1/1.0 GiB
+      bob: not heard for 13 s; the node or its link may be down.
+      Not looked at: cyd (`containers.watch`).
+    ? keys  / filter  : view  enter all of a row  tab next list  q quit
+    ");
+    insta::assert_snapshot!(shown(&screen, (60, 12), 1), @r"
+    ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unre
+     1  2 [3 containers] 4  5  6  7   3
+      NODE  NAME                     STATE
+    > ada   shop-web-1               running, healthy
+      ada   shop-eater-with-a-rath…  exited 137, out of memory
+      bob   shop-far-1               running, healthy, not heard
+      bob: not heard for 13 s; the node or its link may be down.
+      Not looked at: cyd (`containers.watch`).
+    ? keys  / filter  : view  enter all of a row  tab next list
+    ");
+    insta::assert_snapshot!(shown(&screen, LARGE, 20), @r"
+    ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
+     1 nodes  2 gpus [3 containers] 4 beads  5 leases  6 mail  7 peers   3
+      NODE  NAME                                  STATE                                 RESTARTS  CPU  MEMORY       IMAGE
+    > ada   shop-web-1                            running, healthy, not heard           0         3%   0.1/1.0 GiB  registry.example/shop/web:1.27
+      ada   shop-eater-with-a-rather-long-name-1  exited 137, out of memory, not heard  0         -    -            registry.example/shop/web:1.27
+      bob   shop-far-1                            running, healthy, not heard           0         3%   0.1/1.0 GiB  registry.example/shop/web:1.27
+      ada: not heard for 21 s; the node or its link may be down.
+      bob: not heard for 32 s; the node or its link may be down.
+      Not looked at: cyd (`containers.watch`).
+    ? keys  / filter  : view  enter all of a row  tab next list  q quit
+    ");
+    press(&mut screen, "j\n");
+    insta::assert_snapshot!(shown(&screen, SMALL, 1), @r"
+    ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
+     1 nodes  2 gpus [3 containers] 4 beads  5 leases  6 mail  7 peers   3
+    ada shop-eater-with-a-rather-long-name-1
+    State         exited 137, out of memory
+    Image         registry.example/shop/web:1.27
+    Project       shop
+    Restarts      0
+    esc back  j k down and up  q quit
+    ");
+}
+
+#[test]
 fn leases_links_and_empty_lists_are_shown() {
     insta::assert_snapshot!(shown(&screen(View::Leases), SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes  2 gpus  3 beads [4 leases] 5 mail  6 peers   2
+     1 nodes  2 gpus  3 containers  4 beads [5 leases] 6 mail  7 peers   2
       AGENT            STATE   COVERS                     ID
     > BlueLake@laptop  held    VED-D01 src/ba.rs…         k7f3qxk7f3qxk7f3qxk7f3qxk7
       BlueLake@laptop  lapsed  VED-D01 src/ba.rs…         k7f3qxk7f3qxk7f3qxk7f3qxk7
@@ -243,7 +327,7 @@ fn leases_links_and_empty_lists_are_shown() {
     ");
     insta::assert_snapshot!(shown(&screen(View::Peers), SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes  2 gpus  3 beads  4 leases  5 mail [6 peers]  2
+     1 nodes  2 gpus  3 containers  4 beads  5 leases  6 mail [7 peers]  2
       PEER  LINK          HOLDS                       PATH
     > bob   direct        all that is here            /ip4/10.0.0.7/udp/4001/quic-v1
       cyd   seen 2 h ago  at most 14 entries behind…
@@ -260,6 +344,10 @@ fn a_node_that_is_silent_is_told_of_and_what_it_said_grows_old() {
     let later = shown(&screen, SMALL, 60);
     assert!(later.contains("No answer for 60 s: no node is running here. It is asked again."), "{later}");
     assert!(later.contains("72 s ago") && !later.contains(" now "), "{later}");
+    screen.view = View::Gpus;
+    let cards = shown(&screen, SMALL, 60);
+    assert!(cards.contains("bob: not heard for 72 s") && !cards.contains("  ok"), "{cards}");
+    screen.view = View::Nodes;
     screen.hear(Told::Nodes(NodesBody { nodes: machines() }), said() + jiff::SignedDuration::from_secs(60));
     let again = shown(&screen, SMALL, 61);
     assert!(!again.contains("No answer") && again.contains(" now "), "{again}");
@@ -275,6 +363,18 @@ fn a_filter_leaves_rows_that_hold_it_and_escape_shows_all_again() {
     assert!(shown(&screen, SMALL, 1).contains("> cyd"));
     press(&mut screen, "\u{1b}");
     assert!(shown(&screen, SMALL, 1).contains("stale"));
+}
+
+#[test]
+fn a_filter_of_what_grows_old_chooses_among_what_is_shown() {
+    let mut screen = screen(View::Nodes);
+    press(&mut screen, "/s ago");
+    assert!(shown(&screen, SMALL, 0).contains("1 of 3"));
+    let late = said() + jiff::SignedDuration::from_secs(60);
+    screen.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE), late);
+    screen.key(KeyEvent::new(KeyCode::Char('G'), KeyModifiers::NONE), late);
+    let later = shown(&screen, SMALL, 60);
+    assert!(later.contains("2 of 3") && later.contains("  ada") && later.contains("> bob"), "{later}");
 }
 
 #[test]
@@ -311,7 +411,7 @@ fn a_row_opens_and_closes_and_keys_are_listed() {
     assert_eq!(press(&mut screen, "j\n"), None);
     insta::assert_snapshot!(shown(&screen, SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes [2 gpus] 3 beads  4 leases  5 mail  6 peers   4
+     1 nodes [2 gpus] 3 containers  4 beads  5 leases  6 mail  7 peers   4
     ada gpu1
     Health        ok
     Name          NVIDIA H100 80GB HBM3
@@ -325,8 +425,8 @@ fn a_row_opens_and_closes_and_keys_are_listed() {
     press(&mut screen, "\u{1b}?");
     insta::assert_snapshot!(shown(&screen, SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
-     1 nodes [2 gpus] 3 beads  4 leases  5 mail  6 peers   4
-    1 to 6          another list, by its number
+     1 nodes [2 gpus] 3 containers  4 beads  5 leases  6 mail  7 peers   4
+    1 to 7          another list, by its number
     tab, →, ←       the next list, or the one before
     :               a list by its name; :q ends
     /               only rows that hold what is typed; esc shows all again
@@ -348,12 +448,12 @@ fn a_row_opens_and_closes_and_keys_are_listed() {
 #[test]
 fn views_are_reached_by_number_by_name_and_one_after_the_other() {
     let mut screen = screen(View::Nodes);
-    assert_eq!(press(&mut screen, "3"), Some(Order::Look(View::Beads)));
+    assert_eq!(press(&mut screen, "4"), Some(Order::Look(View::Beads)));
     assert_eq!(press(&mut screen, ":le\n"), Some(Order::Look(View::Leases)));
     assert_eq!(press(&mut screen, "l"), Some(Order::Look(View::Mail)));
     assert_eq!(press(&mut screen, ":colours\n"), None);
     let told = shown(&screen, SMALL, 1);
-    assert!(told.contains(r#"There is no view "colours": write nodes, gpus, beads"#), "{told}");
+    assert!(told.contains(r#"There is no view "colours": write nodes, gpus, containers, beads"#), "{told}");
     assert_eq!(press(&mut screen, ":q\n"), Some(Order::Quit));
     assert_eq!(press(&mut screen, "?q"), Some(Order::Quit));
 }

@@ -10,6 +10,8 @@ pub(crate) enum View {
     Nodes,
     /// Cards of machines.
     Gpus,
+    /// Containers of machines.
+    Containers,
     /// Tasks that are not done.
     Beads,
     /// Claims on paths and beads.
@@ -22,13 +24,15 @@ pub(crate) enum View {
 
 impl View {
     /// All of them, in their order on the screen.
-    pub(crate) const ALL: [Self; 6] = [Self::Nodes, Self::Gpus, Self::Beads, Self::Leases, Self::Mail, Self::Peers];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Nodes, Self::Gpus, Self::Containers, Self::Beads, Self::Leases, Self::Mail, Self::Peers];
 
     /// Returns what it is called.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nodes => "nodes",
             Self::Gpus => "gpus",
+            Self::Containers => "containers",
             Self::Beads => "beads",
             Self::Leases => "leases",
             Self::Mail => "mail",

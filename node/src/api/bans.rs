@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::Api;
 use super::error::Problem;
 use super::extract::{Json, Said};
-use super::members::ask_members;
+use super::members::{ask_members, find_member};
 use super::model::{self, BAN_S_MAX, Ban, BanRequest, BansBody, UnbanRequest};
 use crate::bans::{BanError, Bans};
 
@@ -42,7 +42,7 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Told<Ba
     }
     let bans = bans(&api)?;
     let members = ask_members(&api).await?;
-    let node = find(&members, &node)?;
+    let node = find(&api, &node).await?;
     if members.iter().any(|member| member.here && member.node == node) {
         return Err(Problem::invalid(
             "node",
@@ -66,7 +66,7 @@ async fn ban(State(api): State<Api>, Json(request): Json<BanRequest>) -> Told<Ba
 async fn unban(State(api): State<Api>, Json(request): Json<UnbanRequest>) -> Told<BansBody> {
     let bans = bans(&api)?;
     let members = ask_members(&api).await?;
-    let node = find(&members, &request.node)?;
+    let node = find(&api, &request.node).await?;
     if !bans.unban(node)? {
         let hint = "`beadmesh peers` lists who is kept out";
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "that node is not kept out", hint));
@@ -78,26 +78,11 @@ fn bans(api: &Api) -> Result<&Bans, Problem> {
     api.bans.as_deref().ok_or_else(Problem::no_node)
 }
 
-/// Finds a node by its id, member or not, or a member by its name or the beginning of its id.
-fn find(members: &[MemberAnswer], text: &str) -> Result<NodeId, Problem> {
-    let text = text.trim();
-    if let Ok(node) = text.parse() {
-        return Ok(node);
-    }
-    let is_meant = |member: &&MemberAnswer| {
-        member.name == text || (text.len() >= 4 && member.node.to_string().starts_with(&text.to_ascii_lowercase()))
-    };
-    let mut found = members.iter().filter(is_meant).map(|member| member.node);
-    match (found.next(), found.next()) {
-        (Some(node), None) => Ok(node),
-        (Some(_), Some(_)) => {
-            let hint = "give the whole id; `beadmesh members --json` lists them";
-            Err(Problem::new(StatusCode::CONFLICT, "ambiguous", format!("several nodes are called {text:?}"), hint))
-        }
-        (None, _) => {
-            let hint = "give the name of a member, or the whole id of any node";
-            Err(Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no member {text:?}"), hint))
-        }
+/// Finds a node by its id, member or not, or as any member is found.
+async fn find(api: &Api, text: &str) -> Result<NodeId, Problem> {
+    match text.trim().parse() {
+        Ok(node) => Ok(node),
+        Err(_) => Ok(find_member(api, text).await?.node),
     }
 }
 

@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use super::Api;
 use super::error::Problem;
 use super::extract::Said;
-use super::members::ask_members;
-use super::model::{self, Container, ContainerNode, ContainersBody, Node};
+use super::model::{self, Container, ContainerNode, ContainersBody, MachinesQuery, Node};
+use super::telemetry::asked;
 use crate::clock;
 use crate::telemetry::View;
 
@@ -18,15 +18,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Lists the containers of all machines, and how it stands with the engine of each.
-#[utoipa::path(get, path = "/v1/containers", tag = "machines",
+#[utoipa::path(get, path = "/v1/containers", tag = "machines", params(MachinesQuery),
     responses((status = 200, body = model::Answer<ContainersBody>)))]
-async fn containers(State(api): State<Api>) -> Result<Said<ContainersBody>, Problem> {
+async fn containers(State(api): State<Api>, query: MachinesQuery) -> Result<Said<ContainersBody>, Problem> {
     let telemetry = api.telemetry.as_ref().ok_or_else(Problem::no_node)?;
     let now = clock::mono();
-    let mut members = ask_members(&api).await?;
-    members.sort_by_key(|member| (!member.here, member.name.clone(), member.node));
     let mut body = ContainersBody { containers: Vec::new(), nodes: Vec::new() };
-    for member in members {
+    for member in asked(&api, &query).await? {
         let view = telemetry.fleet().view(member.node, now);
         let listed = view.containers.iter().flat_map(|containers| &containers.listed);
         body.containers.extend(listed.map(|container| Container::new(&member.name, container, view.stale)));
@@ -44,6 +42,7 @@ fn standing(member: MemberAnswer, view: &View) -> ContainerNode {
         engine: containers.map_or("unknown", |containers| containers.engine.as_str()).to_owned(),
         advice: containers.and_then(|containers| containers.engine.advice()).map(str::to_owned),
         more: containers.map_or(0, |containers| containers.more),
+        age_s: view.age_s(),
         stale: view.stale,
     }
 }

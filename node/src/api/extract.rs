@@ -17,8 +17,8 @@ use serde_json::error::Category;
 
 use super::error::Problem;
 use super::model::{
-    AGENT_HEADER, AgentsQuery, Answer, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, PickQuery, ProjectQuery,
-    QueryError, ShowQuery, ThreadQuery,
+    AGENT_HEADER, AgentsQuery, Answer, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, MachinesQuery, PickQuery,
+    ProjectQuery, QueryError, ShowQuery, ThreadQuery,
 };
 
 /// Bytes of a JSON request: a bead with every text at its limit fits.
@@ -232,6 +232,7 @@ queries!(
     ClaimsQuery,
     InboxQuery,
     LettersQuery,
+    MachinesQuery,
     PickQuery,
     ShowQuery,
     ThreadQuery

@@ -44,6 +44,14 @@ pub(super) async fn ask_members(api: &Api) -> Result<Vec<MemberAnswer>, Problem>
     }
 }
 
+/// Finds the member that a person means; the rule is the replica's.
+pub(super) async fn find_member(api: &Api, name: &str) -> Result<MemberAnswer, Problem> {
+    match api.core.call(Command::FindMember(name.to_owned())).await? {
+        Answer::Member(member) => Ok(*member),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// Gives a member another role or name.
 #[utoipa::path(patch, path = "/v1/members/{name}", tag = "mesh", params(("name" = String, Path)),
     request_body = MemberRequest, responses((status = 200, body = model::Answer<MemberBody>)))]

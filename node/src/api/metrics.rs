@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use beadmesh_store::command::{Answer, Command, MeasuresAnswer, PeerAnswer, VotersAnswer};
@@ -20,7 +20,7 @@ use super::error::Problem;
 use crate::clock;
 use crate::core::{Core, State as CoreState};
 use crate::home::Home;
-use crate::metrics::{Metrics, Process, Sheet, Title};
+use crate::metrics::{Format, Metrics, Process, Sheet, Title};
 use crate::network::Network;
 
 mod machine;
@@ -37,8 +37,9 @@ pub(super) const READY_PATH: &str = "/-/ready";
 /// How long the replica may take to answer; a batch takes some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the text is, by the rules of OpenMetrics 1.0.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What the text is, by the rules of OpenMetrics 1.0 and of what Prometheus had before.
+const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Folders within folders that are looked into: the store's own, and those of sled.
 const FOLDERS_DEEP: usize = 3;
@@ -50,10 +51,15 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(metrics)).routes(routes!(healthy)).routes(routes!(ready))
 }
 
-/// Shows what the node measures, as OpenMetrics text.
+/// Shows what the node measures: as OpenMetrics text for who asks for it by `accept`, and otherwise in the format that Prometheus
+/// had before.
 #[utoipa::path(get, path = "/metrics", tag = "node",
-    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
-async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
+    responses((status = 200,
+        content((String = "text/plain"), (String = "application/openmetrics-text")))))]
+async fn metrics(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<([(HeaderName, &'static str); 2], String), Problem> {
     let mut sheet = Sheet::new();
     let started = api.metrics.started_at().as_millis() as f64 / 1_000.0;
     sheet.level(Title::seconds("process_start_time", "When the node was started, since 1970"), started);
@@ -80,8 +86,34 @@ async fn metrics(State(api): State<Api>) -> Result<([(HeaderName, &'static str);
         }
     }
     let network = api.network.as_ref().map(|network| network.handle.registry());
-    let text = api.metrics.text(&sheet, network).map_err(|_| Problem::internal("a measure can not be written"))?;
-    Ok(([(header::CONTENT_TYPE, TEXT)], text))
+    let format = wanted(&headers);
+    let text = api.metrics.text(format, &sheet, network);
+    let text = text.map_err(|_| Problem::internal("a measure can not be written"))?;
+    let kind = match format {
+        Format::Open => OPEN,
+        Format::Classic => CLASSIC,
+    };
+    Ok(([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text))
+}
+
+/// Returns the format that a request asks for: OpenMetrics only where it is named, and plain text is not preferred.
+///
+/// Source: RFC 9110, 12.5.1.
+fn wanted(headers: &HeaderMap) -> Format {
+    let (mut open, mut plain) = (0.0, 0.0);
+    let clauses = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    for clause in clauses.flat_map(|value| value.split(',')) {
+        let mut parts = clause.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let weight: f32 = weight.map_or(1.0, |(_, weight)| weight.trim().parse().unwrap_or(0.0));
+        if kind.eq_ignore_ascii_case("application/openmetrics-text") {
+            open = weight.max(open);
+        } else if kind.eq_ignore_ascii_case("text/plain") {
+            plain = weight.max(plain);
+        }
+    }
+    if open > 0.0 && open >= plain { Format::Open } else { Format::Classic }
 }
 
 /// Answers 200 as long as the replica answers within a few seconds; whoever gets 503 may restart the node.

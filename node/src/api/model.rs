@@ -47,8 +47,8 @@ pub use mesh::{
     Progress, Reach, Rebuilt, RecoveryBody, RestoreBody, SecretText, SessionBody, StatusBody, UnbanRequest,
 };
 pub use query::{
-    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, PickQuery, ProjectQuery, QueryError, ShowQuery,
-    ThreadQuery, encode_segment,
+    AgentsQuery, ClaimsQuery, InboxQuery, LettersQuery, ListQuery, MachinesQuery, PickQuery, ProjectQuery, QueryError,
+    ShowQuery, ThreadQuery, encode_segment,
 };
 pub use request::{
     BackupRequest, ByRequest, CloseRequest, CommentRequest, CreateRequest, DepRequest, DoctorRequest, EditRequest,

@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 use super::Api;
 use super::error::Problem;
 use super::extract::{Measured, Said};
-use super::members::ask_members;
+use super::members::{ask_members, find_member};
 use super::model::{
-    self, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, Node, NodesBody, Point,
+    self, Gpu, GpuNode, GpuProcess, GpuSlice, GpusBody, HistoryBody, Host, Machine, MachinesQuery, Node, NodesBody,
+    Point,
 };
 use crate::clock;
 use crate::telemetry::{Metric, MetricError, Points, Telemetry, View};
@@ -28,17 +29,19 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Lists the cards of all machines, and how it stands with those of each.
-#[utoipa::path(get, path = "/v1/gpus", tag = "machines", responses((status = 200, body = model::Answer<GpusBody>)))]
-async fn gpus(State(api): State<Api>) -> Told<GpusBody> {
+#[utoipa::path(get, path = "/v1/gpus", tag = "machines", params(MachinesQuery),
+    responses((status = 200, body = model::Answer<GpusBody>)))]
+async fn gpus(State(api): State<Api>, query: MachinesQuery) -> Told<GpusBody> {
     let (nodes, gpus): (Vec<GpuNode>, Vec<Vec<Gpu>>) =
-        machines(&api).await?.into_iter().map(|machine| (machine.standing, machine.gpus)).unzip();
+        machines(&api, &query).await?.into_iter().map(|machine| (machine.standing, machine.gpus)).unzip();
     Ok(Said(GpusBody { gpus: gpus.into_iter().flatten().collect(), nodes }))
 }
 
 /// Lists the machines of all members: what they are, what they said last, and how long ago.
-#[utoipa::path(get, path = "/v1/nodes", tag = "machines", responses((status = 200, body = model::Answer<NodesBody>)))]
-async fn nodes(State(api): State<Api>) -> Told<NodesBody> {
-    Ok(Said(NodesBody { nodes: machines(&api).await? }))
+#[utoipa::path(get, path = "/v1/nodes", tag = "machines", params(MachinesQuery),
+    responses((status = 200, body = model::Answer<NodesBody>)))]
+async fn nodes(State(api): State<Api>, query: MachinesQuery) -> Told<NodesBody> {
+    Ok(Said(NodesBody { nodes: machines(&api, &query).await? }))
 }
 
 /// Tells how one number fared on one machine, as far as this node has heard of it.
@@ -53,7 +56,7 @@ async fn history(State(api): State<Api>, measured: Measured) -> Told<HistoryBody
         let hint = format!("write {host}, or something of a card: gpu0.busy, .memory, .power, .temperature, .clock");
         Problem::invalid("metric", error.to_string(), hint)
     })?;
-    let member = find(ask_members(&api).await?, &node)?;
+    let member = find_member(&api, &node).await?;
     let recent = telemetry.history().recent(member.node, metric);
     let week = week(&telemetry, member.node, metric).await?;
     if recent.is_empty() && week.is_empty() {
@@ -79,14 +82,6 @@ fn points(points: Points) -> Vec<Point> {
     points.into_iter().map(point).collect()
 }
 
-fn find(members: Vec<MemberAnswer>, name: &str) -> Result<MemberAnswer, Problem> {
-    let is_meant = |member: &MemberAnswer| member.name == name || member.node.to_string() == name;
-    members.into_iter().find(is_meant).ok_or_else(|| {
-        let hint = "`beadmesh members` lists them";
-        Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no member {name:?}"), hint)
-    })
-}
-
 fn unmeasured(telemetry: &Telemetry, member: &MemberAnswer, metric: Metric) -> Problem {
     let known: Vec<String> = telemetry.history().metrics(member.node).iter().map(ToString::to_string).collect();
     let hint = match known.len() {
@@ -97,12 +92,21 @@ fn unmeasured(telemetry: &Telemetry, member: &MemberAnswer, metric: Metric) -> P
     Problem::new(StatusCode::NOT_FOUND, "not_found", message, hint)
 }
 
-/// Returns what is known of the machine of each member, this one first.
-async fn machines(api: &Api) -> Result<Vec<Machine>, Problem> {
-    let telemetry = api.telemetry.as_ref().ok_or_else(Problem::no_node)?;
-    let now = clock::mono();
+/// Returns the members whose machines are asked for, this one first.
+pub(super) async fn asked(api: &Api, query: &MachinesQuery) -> Result<Vec<MemberAnswer>, Problem> {
+    if let Some(name) = &query.node {
+        return Ok(vec![find_member(api, name).await?]);
+    }
     let mut members = ask_members(api).await?;
     members.sort_by_key(|member| (!member.here, member.name.clone(), member.node));
+    Ok(members)
+}
+
+/// Returns what is known of the machines that are asked for.
+async fn machines(api: &Api, query: &MachinesQuery) -> Result<Vec<Machine>, Problem> {
+    let telemetry = api.telemetry.as_ref().ok_or_else(Problem::no_node)?;
+    let now = clock::mono();
+    let members = asked(api, query).await?;
     Ok(members.into_iter().map(|member| machine(&member, &telemetry.fleet().view(member.node, now))).collect())
 }
 
@@ -118,7 +122,7 @@ fn machine(member: &MemberAnswer, view: &View) -> Machine {
         backend: driver.as_ref().map(|driver| driver.backend.as_str().to_owned()),
         cuda: driver.as_ref().and_then(|driver| driver.cuda).map(|(major, minor)| format!("{major}.{minor}")),
         driver: driver.and_then(|driver| driver.version),
-        age_s: sample.map(|_| (view.age.as_secs_f64() * 10.0).round() / 10.0),
+        age_s: view.age_s(),
         stale: view.stale,
     };
     let host = Host::new(facts.map(|facts| &facts.host), sample.map(|sample| &sample.host));

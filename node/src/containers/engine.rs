@@ -14,7 +14,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions, StatsOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 /// How long one question may take, in seconds.
 const PATIENCE_S: u64 = 10;
@@ -63,14 +63,16 @@ impl Engine {
     pub(super) async fn read(&mut self) -> Result<Containers, container::Engine> {
         let options = ListContainersOptions { all: true, ..ListContainersOptions::default() };
         let all = self.docker.list_containers(Some(options)).await.map_err(|error| standing(&error))?;
+        let count = all.len();
         let mut named: BTreeMap<String, ContainerSummary> = BTreeMap::new();
         for summary in all {
             named.insert(name(&summary), summary);
         }
-        let more = named.len().saturating_sub(CONTAINERS_MAX);
+        // Of those whose names are the same as far as they are told, one is told of.
+        let more = count - named.len().min(CONTAINERS_MAX);
         let asked = stream::iter(named.into_iter().take(CONTAINERS_MAX));
         let asked = asked.map(|(name, summary)| ask(&self.docker, name, summary)).buffered(ASKED_MAX);
-        let found: Vec<Option<Found>> = asked.collect().await;
+        let found: Vec<Option<Found>> = asked.try_collect().await?;
         let now = Instant::now();
         let mut used = BTreeMap::new();
         let mut listed = Vec::new();
@@ -102,9 +104,14 @@ impl Engine {
 }
 
 /// Asks what the list does not tell; nothing of a container that is gone by now.
-async fn ask(docker: &Docker, name: String, summary: ContainerSummary) -> Option<Found> {
-    let id = summary.id.clone()?;
-    let inspected = docker.inspect_container(&id, None::<InspectContainerOptions>).await.ok()?;
+async fn ask(docker: &Docker, name: String, summary: ContainerSummary) -> Result<Option<Found>, container::Engine> {
+    let Some(id) = summary.id.clone() else { return Ok(None) };
+    let inspected = match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
+        Ok(inspected) => inspected,
+        // The engine has answered: it is this container that can not be told of.
+        Err(Error::DockerResponseServerError { .. }) => return Ok(None),
+        Err(error) => return Err(standing(&error)),
+    };
     let mut container = container_of(name, &summary, &inspected);
     let mut used = None;
     if container.status == Status::Running {
@@ -114,7 +121,7 @@ async fn ask(docker: &Docker, name: String, summary: ContainerSummary) -> Option
             used = note_use(&mut container, &stats);
         }
     }
-    Some(Found { id, container, used })
+    Ok(Some(Found { id, container, used }))
 }
 
 /// Returns what a container is called: its first name, without the slash before it.

@@ -84,7 +84,7 @@ async fn frames_reach_the_replica_in_order_and_a_broken_one_ends_the_link() {
     let core = Core::start(Witness(witness), MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
     let blobs = Attachments::new(&home, core.clone(), None).server();
-    let telemetry = Telemetry::new(home.dir());
+    let telemetry = Telemetry::new(home.dir(), NodeId::from_bytes([1; 32]));
     let driver = Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry };
     let run = tokio::spawn(driver.run(events));
     here.set_members([(peer.local_node_id(), addresses(&peer).await)].into());
@@ -134,7 +134,7 @@ async fn a_sound_notice_reaches_the_replica_and_an_unsound_one_costs_no_link() {
     let core = Core::start(Witness(witness), MESH, &Queue::default(), sink).unwrap();
     let home = Arc::new(Home::open(temp.path()).unwrap());
     let blobs = Attachments::new(&home, core.clone(), None).server();
-    let telemetry = Telemetry::new(home.dir());
+    let telemetry = Telemetry::new(home.dir(), NodeId::from_bytes([1; 32]));
     let driver =
         Driver { core, handle: here.clone(), home, links: Arc::clone(&links), blobs, telemetry: telemetry.clone() };
     let run = tokio::spawn(driver.run(events));
@@ -232,7 +232,7 @@ impl Whole {
         let core = Core::start(talker, MeshId::from_bytes([7; 32]), &Queue::default(), sink).unwrap();
         let home = Arc::new(Home::open(temp.path()).unwrap());
         let blobs = Attachments::new(&home, core.clone(), None).server();
-        let telemetry = Telemetry::new(home.dir());
+        let telemetry = Telemetry::new(home.dir(), NodeId::from_bytes([1; 32]));
         let driver = Driver { core, handle: handle.clone(), home, links: Arc::clone(&links), blobs, telemetry };
         let run = tokio::spawn(driver.run(events));
         Self { handle, told, links, run, _home: temp }

@@ -7,7 +7,7 @@ fn metrics() -> Metrics {
 }
 
 fn text(metrics: &Metrics) -> String {
-    metrics.text(&Sheet::new(), None).unwrap()
+    metrics.text(Format::Open, &Sheet::new(), None).unwrap()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn what_is_counted_read_and_told_by_the_network_ends_in_one_text() {
     sheet.used(Title::seconds("process_cpu", "Used"), 1.5);
     let mut network = Registry::default();
     network.register("libp2p_dials", "Dials", Counter::<u64>::default());
-    let text = metrics().text(&sheet, Some(&network)).unwrap();
+    let text = metrics().text(Format::Open, &sheet, Some(&network)).unwrap();
     for line in [
         "# TYPE beadmesh_store_bytes gauge",
         "# UNIT beadmesh_store_bytes bytes",
@@ -73,4 +73,35 @@ fn what_is_counted_read_and_told_by_the_network_ends_in_one_text() {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+}
+
+#[test]
+fn the_older_format_announces_what_it_shows_and_nothing_else() {
+    let mut registry = Registry::with_prefix("beadmesh");
+    registry.register("build", "The program", Info::new([("version", "1")]));
+    registry.register_with_unit("cpu", "Used", Unit::Seconds, Counter::<u64>::default());
+    let seconds = Histogram::new([0.5]);
+    seconds.observe(0.1);
+    registry.register_with_unit("claim", "Time", Unit::Seconds, seconds);
+    let mut open = String::new();
+    encode_registry(&mut open, &registry).unwrap();
+    encode_eof(&mut open).unwrap();
+    let told: Vec<String> = classic::translated(&open).lines().map(str::to_owned).collect();
+    assert_eq!(
+        told,
+        [
+            "# HELP beadmesh_build_info The program.",
+            "# TYPE beadmesh_build_info gauge",
+            "beadmesh_build_info{version=\"1\"} 1",
+            "# HELP beadmesh_cpu_seconds_total Used.",
+            "# TYPE beadmesh_cpu_seconds_total counter",
+            "beadmesh_cpu_seconds_total 0",
+            "# HELP beadmesh_claim_seconds Time.",
+            "# TYPE beadmesh_claim_seconds histogram",
+            "beadmesh_claim_seconds_sum 0.1",
+            "beadmesh_claim_seconds_count 1",
+            "beadmesh_claim_seconds_bucket{le=\"0.5\"} 1",
+            "beadmesh_claim_seconds_bucket{le=\"+Inf\"} 1",
+        ]
+    );
 }

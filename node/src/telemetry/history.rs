@@ -27,15 +27,16 @@ const RECENT_MAX: usize = 450;
 /// What one row on disk is the mean of.
 const SLOT: Duration = Duration::from_secs(5 * 60);
 
-/// Machines of which samples are kept, this one among them.
-const MACHINES_MAX: usize = 16;
+/// Machines of which samples are kept beside this one.
+const OTHERS_MAX: usize = 15;
 
 /// Rows that wait to be written while the disk takes its time.
 const PENDING_MAX: usize = 1_024;
 
-/// Keeps what was measured.
+/// Keeps what was measured, of this machine always.
 #[derive(Debug)]
 pub(crate) struct History {
+    own: NodeId,
     inner: Mutex<Inner>,
     journal: Mutex<Journal>,
 }
@@ -60,16 +61,19 @@ struct Ring {
 }
 
 impl History {
-    /// Keeps what is written in that folder.
-    pub(crate) fn at(dir: PathBuf) -> Self {
-        Self { inner: Mutex::default(), journal: Mutex::new(Journal::at(dir)) }
+    /// Keeps what is written in that folder, on a machine of that node.
+    pub(crate) fn at(dir: PathBuf, own: NodeId) -> Self {
+        Self { own, inner: Mutex::default(), journal: Mutex::new(Journal::at(dir)) }
     }
 
     /// Takes what was measured on a machine.
     pub(crate) fn record(&self, node: NodeId, at: Wall, values: Vec<(Metric, f32)>) {
         let inner = &mut *lock(&self.inner);
-        if !inner.machines.contains_key(&node) && inner.machines.len() >= MACHINES_MAX {
-            return;
+        if node != self.own && !inner.machines.contains_key(&node) {
+            let others = inner.machines.keys().filter(|other| **other != self.own).count();
+            if others >= OTHERS_MAX {
+                return;
+            }
         }
         let ring = inner.machines.entry(node).or_default();
         let closed = ring.add(at, values);
@@ -194,7 +198,7 @@ mod tests {
 
     fn history() -> (tempfile::TempDir, History) {
         let dir = tempfile::tempdir().unwrap();
-        let history = History::at(dir.path().join("telemetry"));
+        let history = History::at(dir.path().join("telemetry"), ADA);
         (dir, history)
     }
 
@@ -225,23 +229,23 @@ mod tests {
         history.write();
         assert!(!history.is_pending());
         drop(history);
-        let history = History::at(dir.path().join("telemetry"));
+        let history = History::at(dir.path().join("telemetry"), ADA);
         assert_eq!(history.week(ADA, Metric::Cpu, after(620)), [(START, 10.0), (after(300), 30.0)]);
         assert_eq!(history.week(BOB, Metric::Cpu, after(620)), [], "its five minutes are not over");
         assert_eq!(history.week(ADA, Metric::Cpu, after(8 * 24 * 3_600)), [], "a week is over");
     }
 
     #[test]
-    fn machines_beyond_the_bound_are_not_kept_and_former_members_make_room() {
+    fn machines_beyond_the_bound_are_not_kept_but_this_one_is_and_former_members_make_room() {
         let (_dir, history) = history();
         let node = |at: u8| NodeId::from_bytes([at; 32]);
-        for at in 0..=16 {
+        for at in (2..=17).chain([1]) {
             history.record(node(at), START, vec![(Metric::Cpu, 1.0)]);
         }
         let kept = |at: u8| !history.recent(node(at), Metric::Cpu).is_empty();
-        assert!(kept(15) && !kept(16));
-        history.retain(&[node(16)].into());
-        history.record(node(16), START, vec![(Metric::Cpu, 1.0)]);
-        assert!(kept(16) && !kept(15));
+        assert!(kept(16) && !kept(17) && node(1) == ADA && kept(1));
+        history.retain(&[node(17)].into());
+        history.record(node(17), START, vec![(Metric::Cpu, 1.0)]);
+        assert!(kept(17) && !kept(16));
     }
 }

@@ -117,6 +117,9 @@ impl Cards {
     fn read_at(&mut self, now: Instant) -> Reading {
         self.begin(now);
         let Some(session) = &mut self.session else { return self.failed() };
+        if session.readings.is_multiple_of(SLOW_EVERY) {
+            self.xids.tend();
+        }
         let reading = match session.read(&self.xids.seen(), &mut self.processes) {
             Ok(reading) => reading,
             Err(state) => {

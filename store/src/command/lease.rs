@@ -198,7 +198,7 @@ pub struct SeatAnswer {
 /// Voters to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVoters {
-    /// Their nodes, by name or id.
+    /// Their nodes, each by its name, its id, or the start of its id.
     pub nodes: Vec<String>,
     /// How long they are to keep a promise; as before when absent.
     pub hold: Option<Duration>,

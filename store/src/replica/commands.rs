@@ -55,6 +55,7 @@ impl Replica {
             Command::As(given, inner) => self.obey_as(Some(&given), *inner),
             Command::Status => self.status(),
             Command::Members => Ok(Answer::Members(self.members(), self.former())),
+            Command::FindMember(name) => self.member_answer(self.mesh.member_called(&name)?),
             Command::Member(wish) => self.obey_on_member(wish),
             Command::Invite(_)
             | Command::Invites

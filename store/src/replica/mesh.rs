@@ -8,6 +8,7 @@ use beadmesh_protocol::alias;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{AgentId, EntryId, MeshId, NodeId, ProjectId};
 use beadmesh_protocol::lease::{Epoch, Start, Succession};
+use beadmesh_protocol::near::is_near;
 use beadmesh_protocol::op::{CutEnd, NodeFacts, Op, ProjectKeys};
 use beadmesh_protocol::project::{ProjectKey, Projects};
 use beadmesh_protocol::reconcile::Summary;
@@ -26,6 +27,16 @@ const DEFAULT_PROJECT: &str = "name:default";
 
 /// What minted aliases begin with where nobody chose anything.
 const DEFAULT_PREFIX: &str = "bm";
+
+/// Letters of the start of an id that name a node: fewer would name one by mistake.
+const ID_START_MIN: usize = 4;
+
+/// Letters of a name that is not known, as far as they are repeated.
+const NAME_SHOWN_MAX: usize = 80;
+
+/// Nodes that may have been meant, where several are or none is.
+const CANDIDATES_MAX: usize = 10;
+const NEAR_MAX: usize = 5;
 
 /// The mesh as this node knows it.
 #[derive(Debug)]
@@ -280,6 +291,36 @@ impl Mesh {
             None => text,
         };
         self.directory().named(self.node, name).map(|(id, _)| id)
+    }
+
+    /// Returns the member that a person means: called so, or of that id; otherwise the one whose id begins so.
+    ///
+    /// # Errors
+    /// Names who may have been meant, where it is nobody or several.
+    pub(crate) fn member_called(&self, name: &str) -> Result<NodeId, CommandError> {
+        let name = name.trim();
+        let members = || self.roster().members.keys().copied();
+        let called: Vec<NodeId> = members().filter(|node| self.is_called(*node, name)).collect();
+        let start = name.to_ascii_lowercase();
+        let begins = |node: &NodeId| start.len() >= ID_START_MIN && node.to_string().starts_with(&start);
+        let meant = if called.is_empty() { members().filter(begins).collect() } else { called };
+        let shown = || name.chars().take(NAME_SHOWN_MAX).collect();
+        match meant[..] {
+            [node] => Ok(node),
+            [] => {
+                let names = members().map(|node| self.roster().display_name(node));
+                let near: Vec<String> = names.filter(|other| is_near(name, other)).take(NEAR_MAX).collect();
+                let (what, name) = ("node", shown());
+                Err(match near.is_empty() {
+                    true => CommandError::NotFound { what, name },
+                    false => CommandError::Unknown { what, name, near },
+                })
+            }
+            _ => {
+                let candidates = meant.iter().take(CANDIDATES_MAX).map(|node| self.roster().display_name(*node));
+                Err(CommandError::Ambiguous { name: shown(), candidates: candidates.collect() })
+            }
+        }
     }
 
     /// Returns whether people call a node so, or it is its id.

@@ -42,11 +42,17 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node on an empty home under `folder`, and waits until it says that it is up.
     pub(crate) fn start(folder: &Path, name: &str) -> Result<Self, Box<dyn Error>> {
+        Self::start_in(folder, name, &[])
+    }
+
+    /// Does the same with these variables.
+    pub(crate) fn start_in(folder: &Path, name: &str, variables: &[(&str, &Path)]) -> Result<Self, Box<dyn Error>> {
         let home = folder.join(name);
         let log = File::create(folder.join(format!("{name}.log")))?;
         let mut command = command(&home);
         command.args(["up", "--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
         command.env("BEADMESH_NODE_NAME", name).env("BEADMESH_LOG", "warn");
+        command.envs(variables.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut node = Self { home, child };
         let stdout = node.child.stdout.take().ok_or("a node without stdout")?;

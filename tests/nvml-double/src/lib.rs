@@ -389,6 +389,9 @@ extern "C" fn nvmlDeviceRegisterEvents(handle: Handle, _kinds: c_ulonglong, _set
 #[unsafe(no_mangle)]
 extern "C" fn nvmlEventSetWait_v2(_set: Handle, place: *mut Event, wait_ms: c_uint) -> c_uint {
     let machine = Machine::now();
+    if machine.is_deaf() {
+        return Code::Unknown as c_uint;
+    }
     let Some(xid) = machine.xid() else {
         static NEVER: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
         let waiting = NEVER.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,6 +23,7 @@ pub(crate) enum Code {
     Timeout = 10,
     GpuIsLost = 15,
     LibRmVersionMismatch = 18,
+    Unknown = 999,
 }
 
 /// The machine as its scenario says.
@@ -99,6 +100,11 @@ impl Machine {
             "hung" => drop(File::open(&self.about)),
             _ => {}
         }
+    }
+
+    /// Returns whether waiting for errors fails.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.name == "deaf"
     }
 
     /// Returns the error that is to be told, once.

@@ -98,6 +98,7 @@ pub(super) async fn look(client: &mut Client, want: &Want, unproven: Option<&Fai
     said.push(match (want.view, unproven) {
         (View::Nodes, _) => Told::Nodes(client.get(path).await?),
         (View::Gpus, _) => Told::Gpus(client.get(path).await?),
+        (View::Containers, _) => Told::Containers(client.get(path).await?),
         (View::Beads, _) => Told::Beads(client.get(path).await?),
         (View::Leases, _) => Told::Leases(client.get(path).await?),
         (View::Peers, _) => Told::Peers(client.get(path).await?),
@@ -118,6 +119,7 @@ pub(super) fn path(view: View) -> &'static str {
     match view {
         View::Nodes => "/v1/nodes",
         View::Gpus => "/v1/gpus",
+        View::Containers => "/v1/containers",
         View::Beads => "/v1/beads?limit=1000",
         View::Leases => "/v1/claims",
         View::Mail => "/v1/inbox?limit=200",

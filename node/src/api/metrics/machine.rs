@@ -144,12 +144,12 @@ mod tests {
 
     use super::*;
     use crate::core::Meter;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Format, Metrics};
 
     fn text(view: &View) -> String {
         let mut sheet = Sheet::new();
         note(&mut sheet, view);
-        Metrics::new(&Meter::new()).text(&sheet, None).unwrap()
+        Metrics::new(&Meter::new()).text(Format::Open, &sheet, None).unwrap()
     }
 
     fn assert_lines(text: &str, lines: &[&str]) {

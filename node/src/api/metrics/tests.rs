@@ -51,3 +51,24 @@ fn folders_are_measured_as_deep_as_they_are_looked_into() {
     assert_eq!([0, 1, 2].map(|levels| bytes_below(temp.path(), levels)), [5, 5, 12]);
     assert_eq!(bytes_below(&temp.path().join("none"), 1), 0);
 }
+
+#[test]
+fn openmetrics_is_shown_to_who_names_it_and_does_not_prefer_plain_text() {
+    let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                      text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    for (accept, format) in [
+        (prometheus, Format::Open),
+        ("application/openmetrics-text", Format::Open),
+        ("text/plain;q=0.3, Application/OpenMetrics-Text; version=1.0.0; Q=0.5", Format::Open),
+        ("*/*", Format::Classic),
+        ("text/plain;version=0.0.4;q=1,*/*;q=0.1", Format::Classic),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.5", Format::Classic),
+        ("application/openmetrics-text;q=0", Format::Classic),
+        ("application/openmetrics-text;q=often", Format::Classic),
+        ("", Format::Classic),
+    ] {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+        assert_eq!(wanted(&headers), format, "{accept}");
+    }
+    assert_eq!(wanted(&HeaderMap::new()), Format::Classic);
+}

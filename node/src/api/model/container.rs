@@ -10,7 +10,7 @@ use super::Node;
 const MEBIBYTE: u64 = 1_048_576;
 
 /// The containers of all machines that tell of theirs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContainersBody {
     /// Every container that is known.
     pub containers: Vec<Container>,
@@ -19,7 +19,7 @@ pub struct ContainersBody {
 }
 
 /// How it stands with the engine of one machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ContainerNode {
     /// The node.
     pub node: Node,
@@ -33,6 +33,9 @@ pub struct ContainerNode {
     pub advice: Option<String>,
     /// Containers beyond those that may be told of.
     pub more: u32,
+    /// How long ago the machine was heard, in seconds; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<f64>,
     /// Whether three samples or more were missed: the machine may be gone.
     pub stale: bool,
 }

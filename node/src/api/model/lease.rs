@@ -108,7 +108,7 @@ pub struct PathsRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VotersRequest {
-    /// 1, 3, 5 or 7 nodes, by name or id.
+    /// 1, 3, 5 or 7 nodes, each by its name, its id, or the start of its id.
     pub nodes: Vec<String>,
     /// How long they keep a promise, in seconds; as before when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

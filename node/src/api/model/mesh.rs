@@ -169,7 +169,7 @@ pub const BAN_S_MAX: u64 = 366 * 24 * 3_600;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// The node: a member's name or the beginning of its id, or any node's whole id.
+    /// The node: a member's name, its id, or the start of its id; or any node's whole id.
     pub node: String,
     /// For how many seconds; for good where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 mod lease;
+mod machines;
 mod mail;
 mod pick;
 
 pub use lease::ClaimsQuery;
+pub use machines::MachinesQuery;
 pub use mail::{AgentsQuery, InboxQuery, LettersQuery, ShowQuery, ThreadQuery};
 pub use pick::PickQuery;
 

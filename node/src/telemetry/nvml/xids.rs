@@ -24,7 +24,8 @@ const UNKNOWN: u16 = 999;
 #[derive(Debug, Default)]
 pub(super) struct Xids {
     seen: Arc<Mutex<BTreeMap<u8, Xid>>>,
-    waiting: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    /// How to end the thread that waits, and the thread, which says in the end whether it failed.
+    waiting: Option<(Arc<AtomicBool>, JoinHandle<bool>)>,
 }
 
 impl Xids {
@@ -33,13 +34,25 @@ impl Xids {
         let end = Arc::new(AtomicBool::new(false));
         let (seen, told) = (Arc::clone(&self.seen), Arc::clone(&end));
         let spawned = std::thread::Builder::new().name("gpu-events".to_owned()).spawn(move || {
-            if let Err(error) = wait(&seen, &told) {
+            let waited = wait(&seen, &told);
+            if let Err(error) = &waited {
                 debug!(%error, "errors of cards are not waited for");
             }
+            waited.is_err()
         });
         match spawned {
             Ok(thread) => self.waiting = Some((end, thread)),
             Err(error) => warn!(%error, "no thread waits for errors of cards"),
+        }
+    }
+
+    /// Waits again where waiting failed; where no card reports errors, nothing is waited for.
+    pub(super) fn tend(&mut self) {
+        let Some((end, thread)) = self.waiting.take() else { return };
+        if !thread.is_finished() {
+            self.waiting = Some((end, thread));
+        } else if thread.join().unwrap_or(false) {
+            self.start();
         }
     }
 

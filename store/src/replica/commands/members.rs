@@ -23,7 +23,7 @@ impl Replica {
     }
 
     fn remove_member(&mut self, name: &str) -> Result<Answer, Failure> {
-        let node = self.member_called(name)?;
+        let node = self.mesh.member_called(name)?;
         if node == self.entries.node() {
             let problem = "this node does not remove itself".to_owned();
             return Err(refused(problem, "run `beadmesh leave` to take it out of the mesh"));
@@ -56,7 +56,7 @@ impl Replica {
 
     /// Gives the mesh to another member.
     fn give_mesh(&mut self, name: &str) -> Result<Answer, Failure> {
-        let (node, here) = (self.member_called(name)?, self.entries.node());
+        let (node, here) = (self.mesh.member_called(name)?, self.entries.node());
         let roster = self.mesh.roster();
         let owner = roster.display_name(roster.owner);
         if roster.owner == node {
@@ -105,7 +105,7 @@ impl Replica {
     }
 
     fn set_role(&mut self, name: &str, role: Role) -> Result<Answer, Failure> {
-        let (node, here) = (self.member_called(name)?, self.entries.node());
+        let (node, here) = (self.mesh.member_called(name)?, self.entries.node());
         let present = self.mesh.roster().role(node);
         if node != here || present.is_none_or(|present| role >= present) || node == self.mesh.roster().owner {
             self.check_authority(node)?;
@@ -130,7 +130,7 @@ impl Replica {
     }
 
     fn rename_member(&mut self, name: &str, new: &str) -> Result<Answer, Failure> {
-        let node = self.member_called(name)?;
+        let node = self.mesh.member_called(name)?;
         let here = self.entries.node();
         if node != here {
             self.check_authority(node)?;
@@ -159,21 +159,6 @@ impl Replica {
             removed_at: former.removed_at.wall(),
         };
         roster.former.iter().map(answer).collect()
-    }
-
-    /// Returns the member that a person means.
-    pub(in super::super) fn member_called(&self, name: &str) -> Result<NodeId, CommandError> {
-        let shown: String = name.chars().take(80).collect();
-        let members = self.mesh.roster().members.keys().copied();
-        let called: Vec<NodeId> = members.filter(|node| self.mesh.is_called(*node, name)).collect();
-        match called[..] {
-            [node] => Ok(node),
-            [] => Err(CommandError::NotFound { what: "node", name: shown }),
-            _ => {
-                let candidates = called.iter().take(10).map(ToString::to_string).collect();
-                Err(CommandError::Ambiguous { name: shown, candidates })
-            }
-        }
     }
 
     /// Refuses what this node may not do about a member.

@@ -71,7 +71,7 @@ impl Replica {
         let mut chosen = Vec::new();
         for name in &new.nodes {
             let shown: String = name.chars().take(80).collect();
-            let node = self.member_called(name)?;
+            let node = self.mesh.member_called(name)?;
             if self.mesh.roster().role(node) == Some(Role::Observer) {
                 let hint = "choose members; what an observer says has no effect".to_owned();
                 return Err(CommandError::Refused { problem: format!("{shown} is an observer"), hint }.into());

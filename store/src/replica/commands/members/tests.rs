@@ -53,6 +53,43 @@ fn is_what_entries_say(net: &mut Net, at: usize) {
 }
 
 #[test]
+fn a_member_is_found_by_its_name_its_id_or_the_start_of_that() {
+    let mut net = Net::joined(3);
+    for other in [1, 2] {
+        net.link(0, other);
+    }
+    net.settle();
+    let (one, two) = (net.node(1), net.node(2));
+    let find = |net: &mut Net, text: &str| match net.ask(0, Command::FindMember(text.to_owned())) {
+        Ok(Answer::Member(member)) => Ok(member.node),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    let rename = |net: &mut Net, node: NodeId, name: &str| {
+        net.ask(0, Command::Member(MemberWish::Rename(node.to_string(), name.to_owned()))).unwrap();
+    };
+    let id = one.to_string();
+    rename(&mut net, one, "workstation");
+    for text in ["workstation", " WorkStation ", &id, &id[..4], &id[..20].to_uppercase()] {
+        assert_eq!(find(&mut net, text), Ok(one), "{text}");
+    }
+    for text in ["", &id[..3], "nobody"] {
+        let error = find(&mut net, text).unwrap_err();
+        assert_eq!(error, CommandError::NotFound { what: "node", name: text.to_owned() });
+    }
+    let error = find(&mut net, "workstatoin").unwrap_err();
+    assert_eq!((error.code(), error.hint()), ("not_found", "did you mean workstation?".to_owned()));
+    // A name is meant before an id that begins so.
+    rename(&mut net, two, &id[..6]);
+    assert_eq!((find(&mut net, &id[..6]), find(&mut net, &id[..7])), (Ok(two), Ok(one)));
+    rename(&mut net, two, "workstation");
+    let Err(CommandError::Ambiguous { candidates, .. }) = find(&mut net, "workstation") else { panic!("two") };
+    let mut found: Vec<NodeId> = candidates.iter().map(|name| find(&mut net, name).unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, std::collections::BTreeSet::from([one, two]).into_iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn what_a_removed_node_wrote_before_stays_and_nothing_after_counts_whoever_brings_it() {
     let mut net = Net::joined(3);
     for other in [1, 2] {
