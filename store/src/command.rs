@@ -47,7 +47,8 @@ pub enum Command {
     Status,
     /// Lists the members of the mesh, and those who were; answers `Members`.
     Members,
-    /// Removes a member, gives it a role or a name, or leaves the mesh; answers `Removed` or `Member`.
+    /// Removes a member, gives it a role or a name, leaves the mesh, or has another key go on; answers `Removed` or
+    /// `Member`.
     Member(MemberWish),
     /// Lists the invites that this node has opened; answers `Invites`.
     Invites,
