@@ -109,3 +109,26 @@ fn a_key_is_replaced_once_more_and_again_after_a_restart() {
     assert_eq!(ada.json(&["mail", "inbox"])["letters"].as_array().unwrap().len(), 2);
     assert_eq!(ada.export(), bob.export());
 }
+
+#[test]
+fn a_new_key_that_nobody_has_heard_of_waits_for_a_member() {
+    let (ada, bob) = (Node::running("ada"), Node::running("bob"));
+    bob.join(&ada);
+    let green = bob.register("GreenCastle");
+    settle(&[&ada, &bob]);
+    let old = bob.status()["node"]["id"].take();
+    ada.freeze();
+    let told = bob.json(&["members", "rotate", "--yes"]);
+    assert_eq!((&told["waiting"], &told["known_to"]), (&json!(true), &json!([])), "{told}");
+    assert_eq!(refused(&bob, &["members", "rotate", "--yes"])["code"], "conflict", "one waits already");
+    assert!(bob.home().join("node.key.next").exists());
+    ada.thaw();
+    let new = told["member"]["id"].clone();
+    until("ada to be linked with the new key", || linked(&ada, &new));
+    settle(&[&ada, &bob]);
+    assert!(!bob.home().join("node.key.next").exists());
+    assert!(!linked(&ada, &old));
+    bob.json_as(&green, &["mail", "send", "--to", "keeper@ada", "--subject", "Since then", "Text."]);
+    settle(&[&ada, &bob]);
+    assert_eq!(ada.json(&["mail", "inbox"])["letters"][0]["subject"], "Since then");
+}
