@@ -54,6 +54,7 @@ impl Local {
             refusals: Arc::default(),
             bans: None,
             telemetry: None,
+            rotation: None,
             human,
         });
         Ok(Self { router, recovery: opened.recovery, core })

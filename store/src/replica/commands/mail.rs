@@ -63,8 +63,7 @@ impl Replica {
 
     /// Tells which letters carry blobs.
     pub(super) fn blob_uses(&self, blobs: &[BlobHash]) -> Result<Answer, Failure> {
-        let here = self.entries.node();
-        let uses = blobs.iter().map(|blob| self.mail.blob_use(&self.stage, *blob, here));
+        let uses = blobs.iter().map(|blob| self.mail.blob_use(&self.stage, &self.mesh, *blob));
         Ok(Answer::BlobUses(uses.collect::<Result<_, _>>()?))
     }
 
