@@ -57,7 +57,6 @@ pub const SOMETIMES: &[&str] = &[
     "renewed",
     "second-lane",
     "stale-token",
-    "starts-used-anew",
     "term-over",
     "voter-found-itself-turned-back",
     "voter-rebooted-with-live-grants",
@@ -423,7 +422,6 @@ impl<'a> Cell<'a> {
                 self.on_ended(lane, &end);
             }
             Order::Outdated(incarnation) => {
-                self.checks.see("starts-used-anew", true);
                 self.restart_claims(place, incarnation.saturating_add(1));
             }
         }

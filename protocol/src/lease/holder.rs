@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::message::{Answer, Ask, Blocker, Here, Promise, Refusal, Release, SignedPromise, Terms};
 use super::{Epoch, Holder, LaneId, Token};
-use crate::clock::Instant;
+use crate::clock::{Instant, Wall};
 use crate::id::{BeadId, EntryId, NodeId};
 
 mod lane;
@@ -125,9 +125,18 @@ pub struct Claims {
     orders: Vec<Order>,
 }
 
+/// Returns the number of a start, after the one that the node's disk knows of.
+///
+/// Voters take all that a start asked for as ended once they hear of a higher one. A disk that was lost or put back knows
+/// of too low a number, and messages of later starts may still be under way; so the number is not below the clock's
+/// milliseconds. Only where the disk is lost or put back and the clock as well can a start have a lower number than one
+/// before it: then a voter may end, too early, what it promised to this one.
+pub fn incarnation_after(known: u64, wall: Wall) -> u64 {
+    known.saturating_add(1).max(wall.as_millis())
+}
+
 impl Claims {
-    /// Makes the table of a node that has started so many times, this one included; the number must be durable and
-    /// must never have been used before.
+    /// Makes the table of a node at a start with that number (`incarnation_after`), which must be durable.
     pub fn new(node: NodeId, incarnation: u64) -> Self {
         Self {
             node,

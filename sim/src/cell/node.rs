@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use beadmesh_protocol::id::VoterId;
 use beadmesh_protocol::lease::change::{Certificate, Dump};
+use beadmesh_protocol::lease::holder::incarnation_after;
 use beadmesh_protocol::lease::message::Answer;
 use beadmesh_protocol::lease::voter::{Boot, Record, State};
 use beadmesh_protocol::lease::{Attempt, Claims, Holder, Start, Succession, Voter};
@@ -118,14 +119,14 @@ impl Node {
     pub(super) fn begin(&mut self, now_us: u64) {
         self.is_up = true;
         self.known = Known::new(&self.beginning, self.disk.entries.clone());
-        self.disk.starts += 1;
+        self.disk.starts = incarnation_after(self.disk.starts, self.clock.read(now_us).wall);
         let kept = self.disk.grants.values().chain(self.disk.lanes.values()).cloned();
         let now = self.clock.read(now_us).mono;
         self.voter = Voter::open(id(self.place), self.disk.state.clone(), kept, boot(self.boot), now);
         self.begin_claims(self.disk.starts);
     }
 
-    /// Makes a new table of claims; the number of starts is durable at once.
+    /// Makes a new table of claims; the number of the start is durable at once.
     pub(super) fn begin_claims(&mut self, starts: u64) {
         self.disk.starts = starts;
         self.claims = Claims::new(id(self.place), starts);

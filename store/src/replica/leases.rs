@@ -10,7 +10,7 @@ use std::time::Duration;
 use beadmesh_protocol::claim::{Claim, Fence, Unclaim, Why};
 use beadmesh_protocol::clock::{Instant, Wall};
 use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, EntryId, NodeId, VoterId};
-use beadmesh_protocol::lease::holder::{Order, Wish};
+use beadmesh_protocol::lease::holder::{Order, Wish, incarnation_after};
 use beadmesh_protocol::lease::message::Refusal;
 use beadmesh_protocol::lease::{Answer, Ask, Claims, Epoch, Holder, LaneId, Message, Token};
 use beadmesh_protocol::op::Op;
@@ -35,8 +35,9 @@ use voters::Choice;
 /// Time after which a claim without a lease is tried again, should nothing else give a reason to.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts of this node that it may have forgotten, as after its store was turned back.
-const INCARNATION_JUMP_MAX: u64 = 1 << 20;
+/// How far above that of a start the number of an earlier one may lie, which is forgotten: that of a clock, in milliseconds,
+/// that was a hundred years ahead.
+const INCARNATION_JUMP_MAX: u64 = 1 << 42;
 
 /// Least time between two comparisons with one node that knows of a later epoch: each has it send anew what is under way.
 const CATCH_PAUSE: Duration = Duration::from_secs(2);
@@ -230,13 +231,13 @@ impl Replica {
         self.follow_leases()
     }
 
-    /// Makes the table of claims, with a number of starts that was never used before.
+    /// Makes the table of claims, at a start with a number that was never used before.
     fn ensure_machine(&mut self) -> Result<(), StoreError> {
         if self.leases.machine.is_some() {
             return Ok(());
         }
         let incarnation = self.stage.record::<u64>(keys::INCARNATION)?.unwrap_or(0);
-        self.make_machine(incarnation + 1);
+        self.make_machine(incarnation_after(incarnation, self.now.wall));
         Ok(())
     }
 
@@ -473,7 +474,7 @@ impl Replica {
             return Ok(());
         }
         self.leases.lanes.clear();
-        self.make_machine(known.max(incarnation).saturating_add(1));
+        self.make_machine(incarnation_after(known.max(incarnation), self.now.wall));
         let wall = self.now.wall;
         let mut lost = Vec::new();
         for (id, own) in &mut self.leases.own {
