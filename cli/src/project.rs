@@ -1,9 +1,12 @@
 //! The project around the current directory: found by walking up to the repository, and named as every clone names it.
 //!
-//! Git itself is asked for the first commit alone, and once where there is a remote: it walks the whole history for it.
+//! Git itself is asked for the first commit alone, and once where there is a remote: it walks the whole history for it. A
+//! repository without either gets a name of its own, which it keeps: what is held there is held once it has a commit, too.
 
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,12 +20,15 @@ pub(crate) const DEFAULT_NAME: &str = "default";
 /// Where the first commit of a repository with a remote is noted, among what git keeps for all worktrees.
 const ROOT_NOTE: &str = "beadmesh-root";
 
+/// Where the name of a repository is noted that was given one, there as well.
+const NAME_NOTE: &str = "beadmesh-name";
+
 /// Which project a command is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Project {
     /// The one with these keys, strongest first.
     Known(Vec<String>),
-    /// A repository that has no remote and no commit yet, so that nothing names it for good.
+    /// A repository that has no remote and no commit yet, and where no name can be noted.
     Nameless(PathBuf),
     /// There is no repository here.
     Nowhere,
@@ -62,7 +68,11 @@ impl Project {
         let remote = repository.remote().and_then(|remote| ProjectKey::from_remote(&remote).ok());
         // Beads that were made before there was a remote are known by the first commit.
         let root = if remote.is_some() { repository.noted_root() } else { repository.root() };
-        let keys: Vec<String> = remote.into_iter().chain(root).map(|key| key.as_str().to_owned()).collect();
+        // Beads that were made before either are known by a name.
+        let is_named = remote.is_some() || root.is_some();
+        let name = if is_named { repository.noted_name() } else { repository.name() };
+        let keys = remote.into_iter().chain(root).chain(name);
+        let keys: Vec<String> = keys.map(|key| key.as_str().to_owned()).collect();
         if keys.is_empty() { Self::Nameless(repository.folder) } else { Self::Known(keys) }
     }
 
@@ -99,6 +109,20 @@ impl Project {
             Self::Nowhere | Self::All => Vec::new(),
         }
     }
+}
+
+/// Gives the repository around a directory, if there is one, a name that it keeps.
+///
+/// # Errors
+///
+/// Fails when it can not be noted.
+pub(crate) fn give_name(directory: &Path, key: &str) -> Result<(), Failure> {
+    let Some(repository) = Repository::around(directory) else { return Ok(()) };
+    let note = repository.common.join(NAME_NOTE);
+    fs::write(&note, format!("{key}\n")).map_err(|error| {
+        let failure = Failure::io(format!("{} cannot be written", note.display()), &error);
+        failure.hint("the name of a repository is noted there; or give the name to each command with --project")
+    })
 }
 
 /// Returns the folder of the repository around a directory, which patterns of paths are relative to.
@@ -178,6 +202,28 @@ impl Repository {
             let _ = fs::write(note, format!("{commit}\n"));
             Some(root)
         })
+    }
+
+    /// Returns the key made from the name that was noted.
+    fn noted_name(&self) -> Option<ProjectKey> {
+        let note = fs::read_to_string(self.common.join(NAME_NOTE)).ok()?;
+        ProjectKey::from_name(note.trim().strip_prefix("name:")?).ok()
+    }
+
+    /// Returns the key made from the name that was noted, or from one that is made up now: no other repository has it.
+    fn name(&self) -> Option<ProjectKey> {
+        if let Some(noted) = self.noted_name() {
+            return Some(noted);
+        }
+        let number = RandomState::new().hash_one(&self.folder);
+        let name = format!("{}-{number:016x}", folder_name(&self.folder));
+        let key = ProjectKey::from_name(&name).or_else(|_| ProjectKey::from_name(&format!("{number:016x}"))).ok()?;
+        let note = fs::OpenOptions::new().write(true).create_new(true).open(self.common.join(NAME_NOTE));
+        match note.and_then(|mut file| file.write_all(format!("{}\n", key.as_str()).as_bytes())) {
+            Ok(()) => Some(key),
+            // Another command has just done so.
+            Err(_) => self.noted_name(),
+        }
     }
 
     /// Returns the key made from the first commit.

@@ -169,12 +169,12 @@ fn projects(context: &Context, git: &Git) -> Result<Vec<ProjectRequest>, Failure
     if context.global.all_projects {
         return Err(Failure::usage("--all-projects does not say whose paths these are"));
     }
-    // As `lease take` has it, also where nothing names the repository for good.
+    // As `lease take` has it.
     let mut projects = vec![git.project()?.for_writing()?];
     if let Some(named) = context.project_given().filter(|named| !named.is_empty()) {
-        let keys = vec![project::key(&named)?];
-        if projects.iter().all(|own| own.keys != keys) {
-            projects.push(ProjectRequest { keys, prefix: None });
+        let key = project::key(&named)?;
+        if projects.iter().all(|own| !own.keys.contains(&key)) {
+            projects.push(ProjectRequest { keys: vec![key], prefix: None });
         }
     }
     Ok(projects)

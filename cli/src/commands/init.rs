@@ -17,6 +17,11 @@ pub(super) async fn run(context: &mut Context, args: InitArgs) -> Result<(), Fai
     };
     if let Some(name) = &args.name {
         let key = project::key(name)?;
+        if key.starts_with("name:") {
+            // In place of the one that was made up.
+            keys.retain(|known| !known.starts_with("name:"));
+            project::give_name(&project::current_directory()?, &key)?;
+        }
         if !keys.contains(&key) {
             keys.push(key);
         }

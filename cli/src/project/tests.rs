@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Project, key, remotes};
+use super::{Project, give_name, key, remotes};
 
 fn repository(folder: &Path, config: &str) {
     fs::create_dir_all(folder.join(".git")).unwrap();
@@ -61,10 +61,15 @@ fn git(folder: &Path, args: &[&str]) -> String {
 fn a_repository_is_named_by_its_first_commit_and_its_remote_before_that() {
     let home = tempfile::tempdir().unwrap();
     git(home.path(), &["init", "-q"]);
-    assert_eq!(keys(home.path()), Project::Nameless(home.path().to_owned()));
+    let Project::Known(names) = keys(home.path()) else { panic!("a name") };
+    assert!(matches!(&names[..], [name] if name.starts_with("name:")), "{names:?}");
+    assert_eq!(keys(home.path()), Project::Known(names.clone()));
     git(home.path(), &["commit", "-q", "--allow-empty", "-m", "first"]);
     let root = format!("root:{}", git(home.path(), &["rev-parse", "HEAD"]).trim());
     git(home.path(), &["commit", "-q", "--allow-empty", "-m", "second"]);
+    // What was begun before the first commit goes on.
+    assert_eq!(keys(home.path()), Project::Known(vec![root.clone(), names[0].clone()]));
+    fs::remove_file(home.path().join(".git/beadmesh-name")).unwrap();
     assert_eq!(keys(home.path()), known(&root));
     git(home.path(), &["remote", "add", "origin", "git@example.org:ada/tool.git"]);
     let both = Project::Known(vec!["example.org/ada/tool".to_owned(), root]);
@@ -84,6 +89,21 @@ fn outside_of_a_repository_lists_show_all_and_beads_go_to_the_default() {
     assert!(project.for_reading().is_empty());
     assert_eq!(project.for_writing().unwrap().keys, ["name:default"]);
     assert!(Project::All.for_writing().is_err());
+}
+
+#[test]
+fn repositories_without_a_commit_have_names_of_their_own_until_a_person_gives_them_one() {
+    let home = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| home.path().join(name));
+    repository(&one, "");
+    repository(&other, "");
+    assert_ne!(keys(&one), keys(&other));
+    give_name(&one, "name:tool").unwrap();
+    give_name(&other, "name:tool").unwrap();
+    assert_eq!((keys(&one), keys(&other)), (known("name:tool"), known("name:tool")));
+    fs::write(other.join(".git/beadmesh-name"), "torn").unwrap();
+    assert_eq!(keys(&other), Project::Nameless(other), "what is there is not written over");
+    give_name(home.path(), "name:tool").unwrap();
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &mut Context, args: CreateArgs) -> Result<(), F
     printer.line(format!("Created {}. {stored}", name(&body.bead)))?;
     if let Project::Nameless(folder) = &project {
         let folder = project::folder_name(folder);
-        printer.note(format!("{folder} has no remote and no commit yet, so it is in the project `default`."))?;
+        printer.note(format!("Nothing names {folder}, and no name can be noted: it is in the project `default`."))?;
     }
     Ok(())
 }

@@ -339,15 +339,17 @@ mod tests {
     #[test]
     fn the_project_is_that_of_the_repository_that_git_works_in() {
         let Some(repository) = Repository::new() else { return };
-        assert_eq!(repository.git.project(), Ok(Project::Nameless(repository.folder().to_owned())));
+        std::fs::write(repository.folder().join(".git/beadmesh-name"), "name:tool\n").unwrap();
+        let name = "name:tool".to_owned();
+        assert_eq!(repository.git.project(), Ok(Project::Known(vec![name.clone()])));
         repository.write("a", "1");
         repository.commit("1");
         let root = format!("root:{}", repository.commit_of("HEAD"));
         let tree = tempfile::tempdir().unwrap();
         let elsewhere = repository.with_work_tree(tree.path());
-        assert_eq!(elsewhere.project(), Ok(Project::Known(vec![root.clone()])));
+        assert_eq!(elsewhere.project(), Ok(Project::Known(vec![root.clone(), name.clone()])));
         repository.run(&["remote", "add", "origin", "https://example.org/ada/tool"]);
-        let both = Project::Known(vec!["example.org/ada/tool".to_owned(), root]);
+        let both = Project::Known(vec!["example.org/ada/tool".to_owned(), root, name]);
         assert_eq!(elsewhere.project(), Ok(both.clone()));
         assert_eq!(repository.git.project(), Ok(both.clone()));
         repository.run(&["worktree", "add", "-q", "tree"]);

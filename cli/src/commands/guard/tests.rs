@@ -90,8 +90,9 @@ async fn a_path_that_another_agent_holds_is_refused_and_others_pass() {
 #[tokio::test]
 async fn a_project_that_is_named_hides_neither_the_repositorys_own_nor_itself() {
     let Some(taken) = staged("src/ba.rs") else { return };
-    // Nothing names it for good, so what is taken there is of the default project, as `lease take` has it.
-    for (holding, is_free) in [("name:default", false), ("name:tool", false), ("name:third", true)] {
+    // It has neither a remote nor a commit, so it goes by the name that is noted, as `lease take` has it.
+    std::fs::write(taken.folder().join(".git/beadmesh-name"), "name:own\n").unwrap();
+    for (holding, is_free) in [("name:own", false), ("name:tool", false), ("name:default", true)] {
         let settled = settled(&taken, node_of(holding).path(), Strictness::Refuse).await;
         assert_eq!(settled.is_ok(), is_free, "{holding}");
     }
