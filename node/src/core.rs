@@ -182,8 +182,8 @@ impl Core {
             }
             waiting.replies.insert(request, reply);
         }
-        let input = Input::Command(request, command);
-        if self.shared.lanes.push(Place { lane: Lane::Command, input, bytes, permit, share: None }).is_err() {
+        let (lane, input) = (Lanes::lane_of_command(bytes), Input::Command(request, command));
+        if self.shared.lanes.push(Place { lane, input, bytes, permit, share: None }).is_err() {
             self.shared.waiting().replies.remove(&request);
             return Err(self.over());
         }

@@ -308,6 +308,11 @@ impl Invite {
         Ok(())
     }
 
+    /// Returns whether another node can still be let in by it.
+    pub fn is_open(&self, wall: Wall) -> bool {
+        self.uses_left > 0 && wall < self.expires
+    }
+
     /// Counts a use by `joiner`, unless it is a repeated one; the last one ends the invite.
     pub fn take(&mut self, joiner: NodeId, wall: Wall) {
         if self.used_by.contains(&joiner) {

@@ -165,9 +165,9 @@ pub const LEAVES_MAX: usize = 16;
 /// Nodes that may wait for approval by one invite: a fleet that is set up at once; each costs some 100 bytes.
 pub const APPLICANTS_MAX: usize = 64;
 
-/// Attempts of one node to take a mesh with the recovery key of which the signature is checked, for each owner: one is
-/// enough, and each costs every fold 50 µs.
-pub const OWNERSHIPS_TRIED_MAX: usize = 2;
+/// Times a mesh is given from owner to owner, since it was taken last, or founded: each owner costs every fold two bytes an
+/// entry, and the key of one owner could give the mesh without end.
+pub const OWNERSHIPS_GIVEN_MAX: usize = 64;
 
 /// Names a node gives itself that are weighed against each other, the latest: one that saw the others would do.
 pub const OWN_NAMES_MAX: usize = 64;

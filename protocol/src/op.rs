@@ -382,6 +382,8 @@ mod tests {
 
     #[test]
     fn every_operation_reads_back() {
+        let mut taken = Ownership::given(vec![], EntryId::from_bytes([3; 32]), NodeId::from_bytes([4; 32]));
+        taken.recovery = Some([5; 64]);
         let ops = [
             Op::Found(Found { name: "home".into(), recovery: [1; 32], node_name: "box".into() }),
             Op::Admit(Admit {
@@ -398,12 +400,7 @@ mod tests {
                 cut: vec![CutEnd { instance: InstanceId::from_bytes([5; 8]), last: EntryId::from_bytes([6; 32]) }],
             }),
             Op::Name(Naming { seen: vec![], node: NodeId::from_bytes([4; 32]), name: "attic".into() }),
-            Op::Own(Ownership {
-                seen: vec![],
-                before: EntryId::from_bytes([3; 32]),
-                node: NodeId::from_bytes([4; 32]),
-                recovery: Some([5; 64]),
-            }),
+            Op::Own(taken),
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),

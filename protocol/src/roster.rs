@@ -38,6 +38,8 @@ pub struct Roster {
     pub ownership: EntryId,
     /// The last entry that took the mesh with the recovery key, or the founding entry.
     pub taking: EntryId,
+    /// How often it was given since then; not more than `OWNERSHIPS_GIVEN_MAX` times.
+    pub gifts: usize,
     /// The node that founded the mesh.
     pub founder: NodeId,
     /// The public half of the recovery key.
@@ -133,6 +135,7 @@ impl Roster {
             owner: owners.last().owner,
             ownership: history.vertex(owners.last().from).entry.id(),
             taking: history.vertex(owners.root()).entry.id(),
+            gifts: owners.gifts(),
             founder,
             recovery: found.recovery,
             members: BTreeMap::new(),

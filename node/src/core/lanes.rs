@@ -3,7 +3,7 @@
 //!
 //! A batch takes from the first lane first, yet every lane that waits gets at least one input into each batch, so none
 //! starves. Frames of one link never overtake each other, nor do lease messages of one member, and none overtakes the
-//! news that its member is linked.
+//! news that its member is linked. Whoever waits for an answer waits for one transfer at most, not for a batch of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub(super) const BATCH_INPUTS_MAX: usize = 256;
 /// Bytes of frames and imports in one batch, so that it delays what comes next by a few milliseconds only.
 pub(super) const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes from which a frame of entries is part of a bulk transfer rather than news.
+/// Bytes from which a frame of entries or a command is part of a bulk transfer rather than news.
 const BULK_BYTES_MIN: usize = 16 * 1024;
 
 /// Room that the smallest frame takes up in a lane: about what its place costs in memory.
@@ -48,7 +48,7 @@ pub(super) enum Lane {
     Command = 2,
     /// Frames that are small: control, and news.
     Live = 3,
-    /// Frames that are large: a sync under way.
+    /// Frames and commands that are large: a sync or an import under way.
     Bulk = 4,
     /// What was published to all: it may be late, or not come at all.
     Notice = 5,
@@ -63,6 +63,14 @@ pub(super) struct Place {
     pub(super) permit: OwnedSemaphorePermit,
     /// What a lease message takes up of the room of who sent it.
     pub(super) share: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Takes the input out, and gives back the room that it took up.
+    fn into_input(self) -> Input {
+        drop((self.permit, self.share));
+        self.input
+    }
 }
 
 /// The lanes.
@@ -87,11 +95,35 @@ struct Inner {
 #[derive(Debug)]
 pub(super) enum Next {
     /// Handle these.
-    Batch(Vec<Input>),
+    Batch(Batch),
     /// Nothing came in time.
     Timeout,
     /// Nothing waits, and nothing will come.
     Closed,
+}
+
+/// Inputs that one flush is to be shared by.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// What is short work, in order.
+    pub(super) prompt: Vec<Input>,
+    /// What is long work or can wait, in order: between two of these it is looked whether somebody waits for an answer.
+    pub(super) slow: Vec<Input>,
+    /// Whether somebody waits for an answer to what is short.
+    pub(super) is_urgent: bool,
+}
+
+impl Batch {
+    /// Returns how many inputs there are.
+    pub(super) fn len(&self) -> usize {
+        self.prompt.len() + self.slow.len()
+    }
+
+    fn push(&mut self, place: Place) {
+        self.is_urgent |= matches!(place.lane, Lane::Lease | Lane::Command);
+        let inputs = if matches!(place.lane, Lane::Bulk | Lane::Notice) { &mut self.slow } else { &mut self.prompt };
+        inputs.push(place.into_input());
+    }
 }
 
 impl Lanes {
@@ -137,6 +169,11 @@ impl Lanes {
     pub(super) fn lane_of(&self, link: LinkId, frame: &Frame, bytes: usize) -> Lane {
         let large = matches!(frame, Frame::Entries(_)) && bytes >= BULK_BYTES_MIN;
         if large || self.lock().bulk.contains_key(&link) { Lane::Bulk } else { Lane::Live }
+    }
+
+    /// Returns the lane a command of that many bytes belongs in.
+    pub(super) fn lane_of_command(bytes: usize) -> Lane {
+        if bytes >= BULK_BYTES_MIN { Lane::Bulk } else { Lane::Command }
     }
 
     /// Lines an input up; there must be room for it, as its permit shows.
@@ -200,11 +237,25 @@ impl Lanes {
             None => self.filled.wait_while(inner, idle).unwrap_or_else(PoisonError::into_inner),
         };
         let batch = inner.batch();
-        match (batch.is_empty(), inner.closed) {
-            (false, _) => Next::Batch(batch),
-            (true, true) => Next::Closed,
-            (true, false) => Next::Timeout,
+        match (batch.len(), inner.closed) {
+            (1.., _) => Next::Batch(batch),
+            (0, true) => Next::Closed,
+            (0, false) => Next::Timeout,
         }
+    }
+
+    /// Takes what somebody waits for an answer to, as much as a batch holds; the rest waits for its turn.
+    pub(super) fn urgent(&self) -> Vec<Input> {
+        let mut inner = self.lock();
+        let mut urgent = Vec::new();
+        for lane in [Lane::Lease, Lane::Command] {
+            while urgent.len() < BATCH_INPUTS_MAX
+                && let Some(place) = inner.queues[lane as usize].pop_front()
+            {
+                urgent.push(place.into_input());
+            }
+        }
+        urgent
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -215,8 +266,8 @@ impl Lanes {
 
 impl Inner {
     /// Takes the next batch: first lanes first, at least one of each lane, within the bounds of a batch.
-    fn batch(&mut self) -> Vec<Input> {
-        let mut batch = Vec::new();
+    fn batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
         let mut bytes = 0;
         for lane in 0..LANES {
             let behind = self.queues[lane + 1..].iter().filter(|queue| !queue.is_empty()).count();
@@ -227,8 +278,7 @@ impl Inner {
                 bytes += place.bytes;
                 first = false;
                 self.left(&place);
-                batch.push(place.input);
-                drop((place.permit, place.share));
+                batch.push(place);
             }
         }
         batch

@@ -6,7 +6,7 @@ use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{FlushError, Input, Output};
 use tracing::{debug, error};
 
-use super::lanes::Next;
+use super::lanes::{Batch, Next};
 use super::{Machine, Shared, Sink, State};
 use crate::clock;
 
@@ -50,7 +50,7 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
         let wait = if woken { wait.map(|wait| wait.max(WAKEUP_PAUSE)) } else { wait };
         let batch = match shared.lanes.next(wait) {
             Next::Batch(batch) => batch,
-            Next::Timeout => Vec::new(),
+            Next::Timeout => Batch::default(),
             Next::Closed => {
                 release(flush(machine, shared)?, shared, sink);
                 return Ok(());
@@ -62,16 +62,32 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
         if woken {
             machine.handle(now, Input::Wakeup);
         }
-        for input in batch {
-            let enters = matches!(input, Input::Command(_, Command::Enter(..)));
-            machine.handle(clock::now(), input);
-            if enters {
-                // The mesh changes with the answer: nothing later in the batch may be judged by the old one.
+        handle(machine, batch.prompt, shared, sink)?;
+        let mut is_urgent = batch.is_urgent;
+        for input in batch.slow {
+            let urgent = shared.lanes.urgent();
+            is_urgent |= !urgent.is_empty();
+            handle(machine, urgent, shared, sink)?;
+            if std::mem::take(&mut is_urgent) {
+                // A flush of their own costs a transfer less than the transfer would cost them.
                 release(flush(machine, shared)?, shared, sink);
             }
+            handle(machine, vec![input], shared, sink)?;
         }
         release(flush(machine, shared)?, shared, sink);
     }
+}
+
+fn handle(machine: &mut impl Machine, inputs: Vec<Input>, shared: &Shared, sink: &mut Sink) -> Result<(), FlushError> {
+    for input in inputs {
+        let enters = matches!(input, Input::Command(_, Command::Enter(..)));
+        machine.handle(clock::now(), input);
+        if enters {
+            // The mesh changes with the answer: nothing later in the batch may be judged by the old one.
+            release(flush(machine, shared)?, shared, sink);
+        }
+    }
+    Ok(())
 }
 
 /// Makes what was handled durable, and takes note of how long that took.

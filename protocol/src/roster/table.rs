@@ -46,7 +46,7 @@ pub(super) fn op(mesh: &MeshFixture, (node, what, seen): (NodeId, What, Vec<Entr
         What::Member => admit(seen, Role::Member),
         What::Remove => remove(seen, None),
         What::Observe => remove(seen, Some(Role::Observer)),
-        What::Give(before) => Op::Own(Ownership { seen, before: mesh.entries[before].id(), node, recovery: None }),
+        What::Give(before) => Op::Own(Ownership::given(seen, mesh.entries[before].id(), node)),
         What::Take(before) => signed(&KEY, before, seen),
         What::Forge(before) => signed(&[8; 32], before, seen),
     }

@@ -173,15 +173,14 @@ impl Checks {
 
     /// A voter has changed: no two of its live promises clash, and it keeps no more than it may.
     pub(super) fn on_voter(&mut self, now_us: u64, place: usize, now: Instant, voter: &Voter) {
-        let live: Vec<(Token, Terms)> = voter.live(now).map(|(token, grant)| (token, grant.terms.clone())).collect();
-        for (at, (one, terms)) in live.iter().enumerate() {
-            for (other, others) in &live[at + 1..] {
-                if one.attempt.lane.holder != other.attempt.lane.holder && terms.excludes(others) && voter.epoch().1 {
-                    // What a majority handed over may hold attempts that came to nothing beside a lease.
-                    self.see("clash-handed-over", true);
-                }
-            }
-        }
+        let live: Vec<(Token, &Terms)> = voter.live(now).map(|(token, grant)| (token, &grant.terms)).collect();
+        // What a majority handed over may hold attempts that came to nothing beside a lease.
+        let pairs = live.iter().enumerate().flat_map(|(at, one)| live[at + 1..].iter().map(move |other| (one, other)));
+        let clashes = pairs.filter(|((one, terms), (other, others))| {
+            one.attempt.lane.holder != other.attempt.lane.holder && voter.epoch().1 && terms.excludes(others)
+        });
+        let clashes = clashes.count();
+        (0..clashes).for_each(|_| self.see("clash-handed-over", true));
         if voter.records() > live.len() + RECORDS_MAX {
             self.fail("memory", now_us, Some(place), format!("{} records for {} leases", voter.records(), live.len()));
         }

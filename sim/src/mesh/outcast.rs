@@ -77,7 +77,7 @@ impl Mesh<'_> {
     fn crown_itself(&mut self, node: u32, hand: &mut Hand) -> [Entry; 2] {
         let (rogue, key) = (self.nodes[at(node)].id, SigningKey::from_bytes(&hand.stream.bytes()));
         let before = EntryId::from_bytes(*hand.mesh.as_bytes());
-        let given = Ownership { seen: Vec::new(), before, node: rogue, recovery: None };
+        let given = Ownership::given(Vec::new(), before, rogue);
         let taken = Ownership::taken(Vec::new(), before, rogue, (hand.mesh, &key));
         sometimes!(self.coverage, "owner-usurped", true);
         [given, taken].map(|ownership| hand.sign(vec![Op::Own(ownership).encode()]))

@@ -137,6 +137,8 @@ impl Replica {
             turned.extend(known.filter(|node| has_turned(node) && !is_cut(node)));
         }
         let is_cut_otherwise = before.standings != after.standings;
+        let is_removed = |node: &&NodeId| before.removals_of(**node) != after.removals_of(**node);
+        let removed: Vec<NodeId> = after.former.keys().filter(is_removed).copied().collect();
         let has_moved = self.mesh.names_other_peers(before);
         self.beads.on_writers_changed(&self.stage, &turned)?;
         if !turned.is_empty() || is_cut_otherwise {
@@ -159,8 +161,8 @@ impl Replica {
         }
         self.judge_again(judged)?;
         // One that is removed again may be cut off where it was before, and tickets have been written meanwhile.
-        if is_cut_otherwise || !before.former.keys().eq(self.mesh.roster().former.keys()) {
-            self.on_cut()?;
+        if is_cut_otherwise || !removed.is_empty() {
+            self.on_cut(&removed)?;
         }
         self.notices.retain(self.mesh.roster());
         self.part_from_strangers()?;
@@ -170,15 +172,17 @@ impl Replica {
         self.follow_epochs()
     }
 
-    /// Bars removed nodes from invites that are open, and goes on in another instance where this node was let in again.
-    fn on_cut(&mut self) -> Result<(), StoreError> {
-        let roster = self.mesh.roster();
+    /// Bars nodes that were removed just now from invites that are open, and goes on in another instance where this node was
+    /// let in again.
+    fn on_cut(&mut self, removed: &[NodeId]) -> Result<(), StoreError> {
         for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
-            for node in roster.former.keys() {
+            for node in removed {
                 let key = keys::barred(invite.secret.invite(), *node);
                 self.stage.put_record(key, &JoinRefusal::Removed);
             }
         }
+        removed.iter().for_each(|node| self.stage.delete(keys::applicant(*node)));
+        let roster = self.mesh.roster();
         let here = self.entries.node();
         let Some(standing) = roster.standings.get(&here).filter(|_| roster.may_write(here)) else { return Ok(()) };
         let Some(member) = roster.members.get(&here) else { return Ok(()) };

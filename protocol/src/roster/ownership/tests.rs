@@ -9,9 +9,11 @@ use proptest::sample::Index;
 use super::super::Roster;
 use super::super::table::What::{Admin, Forge, Give, Member, Remove, Take};
 use super::super::table::{Step, effects, founded, op, played};
+use crate::entry::Entry;
 use crate::id::NodeId;
+use crate::limits::OWNERSHIPS_GIVEN_MAX;
 use crate::op::{Op, Role};
-use crate::testing::Author;
+use crate::testing::{Author, MeshFixture};
 
 /// What a row says, its acts, which of them have effect, who owns the mesh, and who is a member besides.
 type Row = (&'static str, &'static [Step], &'static [bool], u8, &'static [(u8, Role)]);
@@ -175,6 +177,42 @@ const ROWS: &[Row] = &[
         2,
         &[],
     ),
+    (
+        "who has taken it before repeats that, dated back, and undoes nothing",
+        &[
+            (1, 2, Admin, &[0]),
+            (1, 3, Admin, &[1]),
+            (2, 2, Take(0), &[2]),
+            (3, 3, Take(3), &[3]),
+            (3, 2, Remove, &[4]),
+            (2, 2, Take(0), &[2]),
+            (2, 3, Remove, &[6]),
+        ],
+        &[true, true, true, true, true, false, false],
+        3,
+        &[(1, Role::Admin)],
+    ),
+    (
+        "what it signs with another key hides nothing that it took",
+        &[
+            (1, 2, Admin, &[0]),
+            (2, 2, Take(0), &[1]),
+            (2, 1, Remove, &[2]),
+            (2, 2, Forge(0), &[1]),
+            (2, 2, Forge(0), &[0]),
+            (2, 2, Forge(0), &[]),
+        ],
+        &[true, true, true, false, false, false],
+        2,
+        &[],
+    ),
+    (
+        "a gift to oneself is none",
+        &[(1, 2, Admin, &[0]), (1, 1, Give(0), &[1]), (1, 2, Give(0), &[1])],
+        &[true, false, true],
+        2,
+        &[(1, Role::Admin)],
+    ),
 ];
 
 #[test]
@@ -208,6 +246,24 @@ fn the_owner_goes_before_all_ranks_and_the_others_keep_theirs() {
     let roster = mesh.roster();
     assert_eq!(roster.ranks, BTreeMap::from([(three, 0), (one, 1), (two, 2), (four, 3)]));
     assert!(roster.may_act_on(three, one) && roster.may_act_on(one, two) && !roster.may_act_on(one, three));
+}
+
+#[test]
+fn a_mesh_is_given_so_often_and_then_only_taken() {
+    let mut mesh = founded();
+    let give = |mesh: &mut MeshFixture, at: usize| {
+        let (by, to) = if at.is_multiple_of(2) { (1, 2) } else { (2, 1) };
+        let last = mesh.entries.len() - 1;
+        let op = op(mesh, (Author::seeded(to).node(), Give(last), Vec::new()));
+        mesh.push(&Author::seeded(by), 1_700_000_000_000, op);
+    };
+    (0..=OWNERSHIPS_GIVEN_MAX).for_each(|at| give(&mut mesh, at));
+    let roster = mesh.roster();
+    assert_eq!((roster.gifts, roster.owner), (OWNERSHIPS_GIVEN_MAX, mesh.founder.node()));
+    let op = op(&mesh, (Author::seeded(3).node(), Take(0), Vec::new()));
+    mesh.push(&Author::seeded(3), 1_700_000_000_000, op);
+    let roster = mesh.roster();
+    assert_eq!((roster.gifts, roster.owner), (0, Author::seeded(3).node()));
 }
 
 proptest! {
@@ -245,6 +301,17 @@ proptest! {
         ranks.sort_unstable();
         prop_assert_eq!(ranks, (0..roster.ranks.len()).collect::<Vec<_>>());
         mesh.entries.reverse();
-        prop_assert_eq!(Roster::fold(mesh.mesh, &mesh.entries).unwrap(), roster);
+        prop_assert_eq!(Roster::fold(mesh.mesh, &mesh.entries).unwrap(), roster.clone());
+        // Whoever took it writes that down once more, long before.
+        let again = |entry: &Entry| match entry.control_ops().first() {
+            Some(Op::Own(taken)) if taken.recovery.is_some() => Some((entry.content().author, taken.clone())),
+            _ => None,
+        };
+        let again: Vec<_> = mesh.entries.iter().filter_map(again).collect();
+        for (author, taken) in again {
+            let author = (1..5).map(Author::seeded).find(|known| known.node() == author).unwrap();
+            mesh.push(&author, 1_600_000_000_000, Op::Own(taken));
+        }
+        prop_assert_eq!(mesh.roster().owner, roster.owner);
     }
 }

@@ -103,6 +103,7 @@ impl Replica {
         };
         invite.take(joiner, wall);
         self.stage.put_record(keys::invite(invite.secret.invite()), &invite);
+        self.stage.delete(keys::applicant(joiner));
         self.entries.keep(&mut self.stage, wall, &entry)?;
         self.mesh.note(&mut self.stage, &entry);
         self.authored.push(entry.id());
@@ -126,8 +127,7 @@ impl Replica {
     fn approve(&mut self, name: &str) -> Result<Answer, Failure> {
         let (node, applicant) = self.applicant(name)?;
         let invite = self.stage.record::<Invite>(&keys::invite(applicant.invite))?;
-        let is_open = |invite: &Invite| invite.uses_left > 0 && self.now.wall < invite.expires;
-        let Some(invite) = invite.filter(is_open) else {
+        let Some(invite) = invite.filter(|invite| invite.is_open(self.now.wall)) else {
             let problem = "the invite that it came by has expired or is used up".to_owned();
             let hint = "open another with `beadmesh invite --approve`, and give its ticket to that machine".to_owned();
             return Err(CommandError::Conflict { problem, hint }.into());
@@ -142,7 +142,6 @@ impl Replica {
             let hint = "see `beadmesh members` for who may let nodes in".to_owned();
             return Err(CommandError::Refused { problem: refusal.to_string(), hint }.into());
         }
-        self.stage.delete(keys::applicant(node));
         self.member_answer(node)
     }
 
@@ -156,9 +155,14 @@ impl Replica {
 
     /// Returns the node that waits and that a person means.
     fn applicant(&self, name: &str) -> Result<(NodeId, Applicant), Failure> {
-        let found = self.waiting()?.into_iter().find(|(node, _)| is_fingerprint_of(name, *node));
+        let mut found = self.waiting()?;
+        found.retain(|(node, _)| is_fingerprint_of(name, *node));
         let shown = name.chars().take(80).collect();
-        found.ok_or_else(|| CommandError::NotFound { what: "node that waits to be approved", name: shown }.into())
+        if found.len() > 1 {
+            let candidates = found.iter().take(10).map(|(node, _)| node.to_string()).collect();
+            return Err(CommandError::Ambiguous { name: shown, candidates }.into());
+        }
+        found.pop().ok_or_else(|| CommandError::NotFound { what: "node that waits to be approved", name: shown }.into())
     }
 
     /// Returns the nodes that wait to be approved.

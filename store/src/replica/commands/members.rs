@@ -1,7 +1,7 @@
 //! Commands on members: removing them, giving them roles and names, leaving, and who owns the mesh.
 
 use beadmesh_protocol::id::NodeId;
-use beadmesh_protocol::limits::NAME_BYTES_MAX;
+use beadmesh_protocol::limits::{NAME_BYTES_MAX, OWNERSHIPS_GIVEN_MAX};
 use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
 use beadmesh_protocol::roster::Ownership;
 use ed25519_dalek::SigningKey;
@@ -68,6 +68,11 @@ impl Replica {
             let hint = format!("run it on {owner}; if that is lost, `beadmesh recovery take` takes the mesh");
             return Err(refused(problem, &hint));
         }
+        if roster.gifts == OWNERSHIPS_GIVEN_MAX {
+            let problem =
+                format!("it was given {OWNERSHIPS_GIVEN_MAX} times since it was taken last: that is the most");
+            return Err(refused(problem, "run `beadmesh recovery take` on the machine that is to own it"));
+        }
         // Voters that have handed over for one successor do not do so for another.
         if self.mesh.succession().proposed(self.mesh.epoch().0).is_some() {
             let problem = "other voters have been chosen, and those before have not handed over yet".to_owned();
@@ -75,7 +80,7 @@ impl Replica {
             return Err(CommandError::Conflict { problem, hint }.into());
         }
         let (seen, before) = (roster.seen_about(here, node), roster.ownership);
-        self.own(Ownership { seen, before, node, recovery: None })
+        self.own(Ownership::given(seen, before, node))
     }
 
     /// Takes the mesh for this node, whoever owns it.

@@ -85,9 +85,9 @@ impl Mesh {
             let op = self.admission(joiner, &Applicant { invite: id, name, since: wall }, invite.role);
             return Ok(Ok(Welcome::First(invite, op)));
         }
-        // What an admin has looked at stays as it is until it is decided.
+        // What an admin has looked at stays as it is until it is decided, as long as it can be approved.
         if let Some(known) = stage.record::<Applicant>(&keys::applicant(joiner))?
-            && stage.get(&keys::invite(known.invite))?.is_some()
+            && stage.record::<Invite>(&keys::invite(known.invite))?.is_some_and(|invite| invite.is_open(wall))
         {
             return Ok(Ok(Welcome::Wait(known)));
         }

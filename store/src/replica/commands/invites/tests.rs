@@ -4,6 +4,7 @@ use beadmesh_protocol::limits::{APPLICANTS_MAX, WIRE_VERSION};
 use beadmesh_protocol::op::Role;
 
 use super::*;
+use crate::command::MemberWish;
 use crate::testing::{Net, opened};
 
 /// Has the first replica open an invite that asks for approval, and returns what a node asks by it.
@@ -83,4 +84,38 @@ fn no_more_nodes_wait_than_may_and_a_closed_invite_forgets_them() {
     net.ask(0, Command::RevokeInvite(id.to_string())).unwrap();
     assert_eq!(waiting(&mut net), []);
     assert_eq!(knock(&mut net, first[0], &request(first[0])), Err(JoinRefusal::UnknownTicket));
+}
+
+#[test]
+fn who_waits_on_a_used_up_invite_comes_by_another() {
+    let mut net = Net::alone(3);
+    let [ada, bob] = [1, 2].map(|at| net.node(at));
+    let first = approval(&mut net, 1);
+    for node in [ada, bob] {
+        assert_eq!(knock(&mut net, node, &first(node)), Err(JoinRefusal::Pending));
+    }
+    net.ask(0, Command::Approve(fingerprint(ada))).unwrap();
+    let second = approval(&mut net, 1);
+    assert_eq!(knock(&mut net, bob, &second(bob)), Err(JoinRefusal::Pending));
+    net.ask(0, Command::Approve(fingerprint(bob))).unwrap();
+    knock(&mut net, bob, &second(bob)).unwrap();
+}
+
+#[test]
+fn a_removal_ends_requests_and_tickets_of_who_is_removed_and_of_nobody_else() {
+    let mut net = Net::alone(3);
+    let [ada, bob] = [1, 2].map(|at| net.node(at));
+    let (old, other) = (approval(&mut net, 9), approval(&mut net, 9));
+    assert_eq!(knock(&mut net, ada, &old(ada)), Err(JoinRefusal::Pending));
+    net.ask(0, Command::Approve(fingerprint(ada))).unwrap();
+    assert_eq!(knock(&mut net, bob, &old(bob)), Err(JoinRefusal::Pending));
+    net.ask(0, Command::Approve(fingerprint(bob))).unwrap();
+    assert_eq!(waiting(&mut net), []);
+    net.ask(0, Command::Member(MemberWish::Remove(ada.to_string()))).unwrap();
+    assert_eq!(waiting(&mut net), []);
+    assert_eq!(knock(&mut net, ada, &other(ada)), Err(JoinRefusal::Removed));
+    let new = approval(&mut net, 9);
+    net.ask(0, Command::Member(MemberWish::Remove(bob.to_string()))).unwrap();
+    assert_eq!(knock(&mut net, bob, &new(bob)), Err(JoinRefusal::Removed));
+    assert_eq!(knock(&mut net, ada, &new(ada)), Err(JoinRefusal::Pending));
 }
