@@ -194,13 +194,10 @@ impl Roster {
     /// Returns the name shown for a node: its own, with the start of its id where two members share it.
     pub fn display_name(&self, node: NodeId) -> String {
         let Some(member) = self.members.get(&node) else {
-            return self.former.get(&node).map_or_else(|| node.short(), |former| former.name.clone());
+            return self.former.get(&node).map_or_else(|| node.short(), |former| shown(&former.name));
         };
-        if self.shared_names.contains(&member.name) {
-            format!("{}~{}", member.name, &node.to_string()[..4])
-        } else {
-            member.name.clone()
-        }
+        let name = shown(&member.name);
+        if self.shared_names.contains(&member.name) { format!("{name}~{}", &node.to_string()[..4]) } else { name }
     }
 
     /// Returns what an admission by `author` names as seen: a head that has its own admission in its past, then others.
@@ -404,6 +401,11 @@ fn admission_of(entry: &Entry, node: NodeId) -> Option<&Admit> {
         _ => None,
     });
     admits.next_back()
+}
+
+/// Returns a name as it may stand on a terminal: what an old or foreign node called itself must not steer one.
+fn shown(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 /// Returns the entries that a node that holds nothing of the mesh may store: control entries by the founder, or by

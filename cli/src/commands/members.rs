@@ -71,7 +71,7 @@ async fn remove(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Fa
     if printer.json {
         return printer.answer(&body);
     }
-    printer.line(format!("{} is removed.", body.removed.name))?;
+    printer.line(format!("{} is removed.", text::clean_line(&body.removed.name)))?;
     printer.note("What it had written and this node holds stays. A new ticket would let it in again; old ones do not.")
 }
 
@@ -144,10 +144,10 @@ async fn change(context: &mut Context, node: &str, wish: &MemberRequest) -> Resu
     if printer.json {
         return printer.answer(&body);
     }
-    let Member { name, role: given, .. } = &body.member;
+    let (name, given) = (text::clean_line(&body.member.name), body.member.role);
     match &wish.name {
         Some(_) => printer.line(format!("It is called {name} now.")),
-        None => printer.line(format!("{name} is {} now.", role(*given))),
+        None => printer.line(format!("{name} is {} now.", role(given))),
     }
 }
 
@@ -184,10 +184,10 @@ fn row(member: &Member) -> Vec<Painted> {
     let here = if member.here { " (here)" } else { "" };
     let role = if member.owner { "owner" } else { role(member.role) };
     vec![
-        (Paint::Strong, format!("{}{here}", member.name)),
+        (Paint::Strong, format!("{}{here}", text::clean_line(&member.name))),
         (Paint::Plain, role.to_owned()),
         (Paint::Plain, time::day(&member.admitted_at)),
-        (Paint::Plain, member.admitted_by.clone()),
+        (Paint::Plain, text::clean_line(&member.admitted_by)),
         (Paint::Faint, member.id.clone()),
     ]
 }
