@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_protocol::id::ClaimId;
+use beadmesh_protocol::id::{BeadId, ClaimId};
 use beadmesh_protocol::scope::Mode;
 use beadmesh_store::command::{
     Answer, BeadAnswer, ClaimAnswer, ClaimFilter, Command, Filter, NewClaim, NewVoters, ProjectContext,
@@ -133,13 +133,17 @@ async fn claim_ready(
     let term = term(request.term_s)?;
     let anywhere = request.anywhere;
     let beads = fit(&api, ready(request), anywhere).await?;
+    let mut titles: BTreeMap<BeadId, String> =
+        beads.iter().map(|bead| (bead.bead.id, bead.bead.title.clone())).collect();
     let beads = beads.into_iter().map(|bead| bead.bead.id.to_string());
     let claimed = first_free(beads, |bead| {
         let (api, caller) = (api.clone(), caller.clone());
         let new = NewClaim { bead: Some(bead), term, ..without_wait() };
         async move { claimed(&api, caller, new).await }
     });
-    Ok(said(claimed.await?))
+    let claimed = claimed.await?;
+    let title = claimed.bead.as_ref().and_then(|(bead, _)| titles.remove(bead));
+    Ok(Said(ClaimBody { claim: claimed.into(), title }))
 }
 
 /// Shows the voters, and how many of them can be asked now.
@@ -265,7 +269,7 @@ async fn told_voters(api: &Api, command: Command) -> Told<VotersBody> {
 }
 
 fn said(claim: ClaimAnswer) -> Said<ClaimBody> {
-    Said(ClaimBody { claim: claim.into() })
+    Said(ClaimBody { claim: claim.into(), title: None })
 }
 
 /// Claims one bead after another until one is not in somebody else's hands.
