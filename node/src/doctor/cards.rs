@@ -15,7 +15,7 @@ pub(crate) fn check(sample: &Sample, facts: Option<&Facts>) -> Check {
     let cards = if count == 1 { "1 card answers".to_owned() } else { format!("{count} cards answer") };
     match (sample.state, backend) {
         (State::Ok, Backend::Demo) => {
-            let remedy = "take `gpu.backend` out of what is set";
+            let remedy = "start the node without `--gpu-backend demo`, or with another `gpu.backend` where that is set";
             Check::warn(ID, format!("demo: {count} cards are made up."), remedy)
         }
         (State::Ok, _) => Check::ok(ID, format!("{cards}.")),
