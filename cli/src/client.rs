@@ -2,7 +2,10 @@
 //!
 //! The rest of the program does not see which of the two answers.
 
-use std::path::Path;
+use std::fs;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -35,6 +38,10 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an ordinary answer may take; joining a mesh over a slow line is the longest.
 pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a node may be silent before it is asked whether it answers anything at all, and how long it may take over that.
+const SILENCE: Duration = Duration::from_secs(3);
+const SIGN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Bytes of an answer that is kept in memory: a list of 100,000 beads with long texts fits.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
@@ -58,8 +65,8 @@ pub(crate) enum Founding {
 }
 
 enum Way {
-    /// A running node.
-    Socket(SendRequest<Body>),
+    /// A running node, that of a home.
+    Socket(SendRequest<Body>, PathBuf),
     /// This process.
     Within(Router),
 }
@@ -74,13 +81,13 @@ impl Client {
     /// Fails when the node does not answer, the store cannot be opened, or there is none and none may be made.
     pub(crate) async fn open(home: &Path, founding: Founding, held: &mut Option<Local>) -> Result<Self, Failure> {
         if let Some(stream) = connect(home).await? {
-            return Self::over(stream).await;
+            return Self::over(stream, home).await;
         }
         if founding == Founding::Refused && !Home::is_begun(home) {
             return Err(Failure::no_home(home));
         }
         match local::open(home).await? {
-            local::Found::Node(stream) => Self::over(stream).await,
+            local::Found::Node(stream) => Self::over(stream, home).await,
             local::Found::Local(local) => Ok(Self::within(held.insert(*local).router.clone())),
         }
     }
@@ -107,7 +114,7 @@ impl Client {
     /// Fails when none runs there.
     pub(crate) async fn open_node(home: &Path) -> Result<Self, Failure> {
         match connect(home).await? {
-            Some(stream) => Self::over(stream).await,
+            Some(stream) => Self::over(stream, home).await,
             None if Home::is_begun(home) => Err(Failure::no_node()),
             None => Err(Failure::no_home(home)),
         }
@@ -118,12 +125,12 @@ impl Client {
         matches!(self.way, Way::Within(_))
     }
 
-    async fn over(stream: UnixStream) -> Result<Self, Failure> {
+    async fn over(stream: UnixStream, home: &Path) -> Result<Self, Failure> {
         let shaken = timeout(CONNECT_PATIENCE, handshake(TokioIo::new(stream))).await;
         let (sender, connection) = shaken.map_err(|_| silent())?.map_err(|error| broken(&error))?;
         // The connection ends with the process; what goes wrong on it reaches the request that waits.
         tokio::spawn(connection);
-        Ok(Self { way: Way::Socket(sender), headers: HeaderMap::new() })
+        Ok(Self { way: Way::Socket(sender, home.to_owned()), headers: HeaderMap::new() })
     }
 
     /// Asks for something.
@@ -144,8 +151,9 @@ impl Client {
         patience: Duration,
     ) -> Result<T, Failure> {
         let request = request(Method::POST, path, "application/json", written(wish)?)?;
-        let answer = async { read(self.send(request).await?).await };
-        timeout(patience, answer).await.map_err(|_| slow(patience))?
+        let home = self.home();
+        let answer = timeout(patience, async { read(self.send(request).await?).await });
+        unless_hung(home, answer).await?.map_err(|_| slow(patience))?
     }
 
     /// Sends a wish that takes as long as there is much stored.
@@ -155,7 +163,8 @@ impl Client {
         wish: &impl Serialize,
     ) -> Result<T, Failure> {
         let request = request(Method::POST, path, "application/json", written(wish)?)?;
-        read(self.send(request).await?).await
+        let home = self.home();
+        unless_hung(home, async { read(self.send(request).await?).await }).await?
     }
 
     /// Sends a change.
@@ -200,25 +209,76 @@ impl Client {
     }
 
     async fn stream(&mut self, request: Request<Body>) -> Result<Body, Failure> {
-        let response = timeout(ANSWER_PATIENCE, self.send(request)).await.map_err(|_| slow(ANSWER_PATIENCE))??;
+        let home = self.home();
+        let response = unless_hung(home, timeout(ANSWER_PATIENCE, self.send(request))).await?;
+        let response = response.map_err(|_| slow(ANSWER_PATIENCE))??;
         opened(response).await
     }
 
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Body) -> Result<T, Failure> {
         let request = request(method, path, "application/json", body)?;
-        let answer = async { read(self.send(request).await?).await };
-        timeout(ANSWER_PATIENCE, answer).await.map_err(|_| slow(ANSWER_PATIENCE))?
+        let home = self.home();
+        let answer = timeout(ANSWER_PATIENCE, async { read(self.send(request).await?).await });
+        unless_hung(home, answer).await?.map_err(|_| slow(ANSWER_PATIENCE))?
+    }
+
+    /// Returns the home of the node that is asked.
+    fn home(&self) -> Option<PathBuf> {
+        match &self.way {
+            Way::Socket(_, home) => Some(home.clone()),
+            Way::Within(_) => None,
+        }
     }
 
     async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         request.headers_mut().extend(self.headers.clone());
         match &mut self.way {
             Way::Within(router) => router.clone().oneshot(request).await.map_err(|never| match never {}),
-            Way::Socket(sender) => {
+            Way::Socket(sender, _) => {
                 sender.ready().await.map_err(|error| broken(&error))?;
                 let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
                 Ok(response.map(Body::new))
             }
+        }
+    }
+}
+
+/// Waits for something of the node of a home, as long as that shows a sign of life.
+async fn unless_hung<T>(home: Option<PathBuf>, answer: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut answer = pin!(answer);
+    let Some(home) = home else { return Ok(answer.await) };
+    if let Ok(answer) = timeout(SILENCE, &mut answer).await {
+        return Ok(answer);
+    }
+    // It may be at long work, and the answer may come while it is asked.
+    let asked = async {
+        match hung(&home, SIGN_PATIENCE).await {
+            Some(failure) => failure,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        answer = &mut answer => Ok(answer),
+        failure = asked => Err(failure),
+    }
+}
+
+/// Returns that a node answers nothing, and which process that is; nothing where it shows a sign of life.
+async fn hung(home: &Path, patience: Duration) -> Option<Failure> {
+    let sign = async {
+        let mut client = Client::over(connect(home).await?.ok_or_else(silent)?, home).await?;
+        client.send(request(Method::HEAD, "/openapi.json", "application/json", Body::empty())?).await
+    };
+    match timeout(patience, sign).await {
+        Ok(_) => None,
+        Err(_) => {
+            let holder = fs::read_to_string(home.join("lock")).unwrap_or_default();
+            let holder: String = holder.trim().chars().filter(char::is_ascii_digit).take(20).collect();
+            let node = if holder.is_empty() { "the node".to_owned() } else { format!("the node, process {holder},") };
+            let failure = Failure::timeout(format!("{node} answers nothing"));
+            Some(failure.hint(
+                "look what it does: it may be stopped (`kill -CONT`) or wait for a disk; a wish may still be done",
+            ))
         }
     }
 }

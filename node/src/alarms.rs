@@ -3,7 +3,7 @@
 //! What is an alarm is decided by `rules`, without a clock. Here is the task that looks every two seconds, tells who watches,
 //! keeps how much is spent, and runs what its user wants run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,22 +11,24 @@ use beadmesh_protocol::clock::Instant;
 use beadmesh_protocol::id::NodeId;
 use beadmesh_protocol::sample::gpu::{self, Backend, Health};
 use beadmesh_store::command::Command;
-use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::clock;
-use crate::config::{StopCommand, Watching};
+use crate::config::Watching;
 use crate::core::Core;
 use crate::home::Home;
 use crate::telemetry::{Telemetry, Teller, View};
 
+mod ledger;
 mod rules;
 mod stop;
 
+use ledger::Ledger;
 pub(crate) use rules::{Alarm, Spent};
-use rules::{Budget, Card, Idleness};
+use rules::{Budget, Card, Idleness, LOOK_GAP_MAX};
+use stop::{Causes, Ended, Stop};
 
 /// How often it is looked: as often as the machine is read.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -34,8 +36,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How often what is spent is written down; a crash loses count of so much time at most.
 const KEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a letter on an alarm is waited for.
+/// For how long after its start a node runs no command for a spent budget of which that can not be written down.
+const GRACE: Duration = Duration::from_secs(600);
+
+/// How long the letters on the alarms of one look are waited for.
 const LETTER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Under which key it is shown how the command ended.
+const STOP_KEY: &str = "watch.stop_command";
 
 /// A card that is busy no more than so many percent of the time does nothing for anybody.
 const IDLE_BUSY_MAX: u8 = 5;
@@ -76,7 +84,12 @@ pub(crate) struct Lookout {
     telemetry: Telemetry,
     idleness: Option<Idleness>,
     budget: Option<Budget>,
-    stop_command: Option<StopCommand>,
+    ledger: Ledger,
+    /// What is not known of the budget.
+    unknown: Option<Alarm>,
+    is_unknown_told: bool,
+    stop: Option<Stop>,
+    started_at: Instant,
     kept_at: Instant,
 }
 
@@ -85,13 +98,14 @@ impl Lookout {
     pub(crate) fn new(teller: &Teller, home: Arc<Home>, watching: Watching) -> Self {
         let now = clock::mono();
         let Watching { gpu_idle, cost_per_hour, budget, stop_command } = watching;
+        let (mut ledger, mut unknown) = (Ledger::new(Arc::clone(&home)), None);
         let budget = match (cost_per_hour, budget) {
             (Some(cost), Some(limit)) => {
-                let kept = home.spent().unwrap_or_else(|error| {
-                    warn!(%error, "what was spent before is not known, and counts as nothing");
-                    None
+                let spent = ledger.read().unwrap_or_else(|alarm| {
+                    unknown = Some(alarm);
+                    Spent::default()
                 });
-                Some(Budget::new((cost, limit), kept.unwrap_or_default(), now))
+                Some(Budget::new((cost, limit), spent, now))
             }
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => {
@@ -99,9 +113,20 @@ impl Lookout {
                 None
             }
         };
-        let idleness = gpu_idle.map(Idleness::new);
-        let (node, core, telemetry) = (teller.node(), teller.core().clone(), teller.known().clone());
-        Self { node, core, home, telemetry, idleness, budget, stop_command, kept_at: now }
+        Self {
+            node: teller.node(),
+            core: teller.core().clone(),
+            home,
+            telemetry: teller.known().clone(),
+            idleness: gpu_idle.map(Idleness::new),
+            budget,
+            ledger,
+            unknown,
+            is_unknown_told: false,
+            stop: stop_command.map(Stop::new),
+            started_at: now,
+            kept_at: now,
+        }
     }
 
     /// Looks until the node is to stop, and writes down what was spent.
@@ -113,6 +138,7 @@ impl Lookout {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = looks.tick() => self.look().await,
             }
@@ -126,40 +152,113 @@ impl Lookout {
     async fn look(&mut self) {
         let now = clock::mono();
         let mut alarms = Vec::new();
-        let mut wants_stop = false;
+        let mut is_due = self.see_stop(now, &mut alarms);
         if let Some(idleness) = &mut self.idleness {
-            alarms.extend(idleness.look(&cards(&self.telemetry.fleet().view(self.node, now)), now));
-            wants_stop |= idleness.wants_stop();
+            let view = self.telemetry.fleet().view(self.node, now);
+            alarms.extend(idleness.look(&cards(&view, &self.telemetry.unused()), now));
             let told = idleness.sentence();
             self.telemetry.watched().set("watch.gpu_idle", told, idleness.is_alarm());
         }
         if let Some(budget) = &mut self.budget {
             let alarm = budget.pass(now);
-            let is_due = alarm.is_some() || now.since(self.kept_at) >= KEEP_INTERVAL;
+            is_due |= alarm.is_some() || now.since(self.kept_at) >= KEEP_INTERVAL;
             alarms.extend(alarm);
+        }
+        self.see_ledger(is_due, &mut alarms);
+        let mut causes = self.causes(now);
+        self.mark(causes, true);
+        if is_due || causes.budget {
             // Whether it is run is written down before it runs, so that a machine it stops does not run it again.
-            let stops = budget.wants_stop();
-            wants_stop |= stops;
-            self.telemetry.watched().set("watch.budget", budget.sentence(), budget.is_alarm());
-            if is_due || stops {
-                self.keep().await;
-                self.kept_at = now;
+            let is_kept = self.keep().await;
+            self.kept_at = now;
+            if causes.budget && !is_kept && now.since(self.started_at) < GRACE {
+                // It would stop the machine at each start, before anybody could mend that.
+                self.mark(Causes { budget: true, ..Causes::default() }, false);
+                causes.budget = false;
+                self.stop.iter_mut().for_each(|stop| stop.postpone(now.after(KEEP_INTERVAL)));
             }
         }
-        for alarm in alarms {
-            warn!(alarm = alarm.kind(), "{}", alarm.sentence());
-            self.write_letter(&alarm).await;
-            self.telemetry.fleet().alarm(self.node, alarm);
+        if let Some(stop) = self.stop.as_mut().filter(|_| causes.any()) {
+            stop.start(causes);
         }
-        if let Some(command) = self.stop_command.clone().filter(|_| wants_stop) {
-            info!(%command, "running watch.stop_command");
-            // Nothing waits for it: its own bound ends it.
-            drop(spawn_blocking(move || stop::run(&command, stop::PATIENCE)));
+        self.tell(alarms).await;
+    }
+
+    /// Sees how the command ended, where it did; returns whether there is something to write down.
+    fn see_stop(&mut self, now: Instant, alarms: &mut Vec<Alarm>) -> bool {
+        let Some(stop) = &mut self.stop else { return false };
+        let has_failed_before = stop.has_failed();
+        match stop.ended(now) {
+            None => false,
+            Some(Ended::Well) => {
+                self.telemetry.watched().set(STOP_KEY, "The command has ended well.".to_owned(), false);
+                false
+            }
+            Some(Ended::Failed(causes, told)) => {
+                self.telemetry.watched().set(STOP_KEY, told.clone(), true);
+                if has_failed_before {
+                    warn!("{told}");
+                } else {
+                    alarms.push(Alarm::StopFailed { told });
+                }
+                self.mark(causes, false);
+                causes.budget
+            }
         }
     }
 
-    /// Writes to the user of this node, who may not be watching.
-    async fn write_letter(&self, alarm: &Alarm) {
+    /// Shows how it stands with the budget; asks again for what was not known, where that is due.
+    fn see_ledger(&mut self, is_due: bool, alarms: &mut Vec<Alarm>) {
+        let Some(budget) = &mut self.budget else { return };
+        if is_due && !self.ledger.is_read() {
+            self.unknown = match self.ledger.read() {
+                Ok(spent) => {
+                    budget.resume(spent);
+                    None
+                }
+                Err(alarm) => Some(alarm),
+            };
+        }
+        let mut told = budget.sentence();
+        if let Some(unknown) = &self.unknown {
+            told = format!("{told} {}", unknown.sentence());
+            if !std::mem::replace(&mut self.is_unknown_told, true) {
+                alarms.push(unknown.clone());
+            }
+        }
+        self.telemetry.watched().set("watch.budget", told, budget.is_alarm() || self.unknown.is_some());
+    }
+
+    /// Returns what asks for the command now, where there is one that may be run.
+    fn causes(&self, now: Instant) -> Causes {
+        if !self.stop.as_ref().is_some_and(|stop| stop.is_ready(now)) {
+            return Causes::default();
+        }
+        Causes {
+            idle: self.idleness.as_ref().is_some_and(Idleness::wants_stop),
+            budget: self.budget.as_ref().is_some_and(Budget::wants_stop),
+        }
+    }
+
+    /// Takes note whether the machine is being stopped for some causes.
+    fn mark(&mut self, causes: Causes, is_stopped: bool) {
+        if let Some(idleness) = self.idleness.as_mut().filter(|_| causes.idle) {
+            idleness.set_stopped(is_stopped);
+        }
+        if let Some(budget) = self.budget.as_mut().filter(|_| causes.budget) {
+            budget.set_stopped(is_stopped);
+        }
+    }
+
+    /// Tells who watches of alarms, and writes to the user of this node, who may not.
+    async fn tell(&self, alarms: Vec<Alarm>) {
+        if alarms.is_empty() {
+            return;
+        }
+        for alarm in &alarms {
+            warn!(alarm = alarm.kind(), "{}", alarm.sentence());
+            self.telemetry.fleet().alarm(self.node, alarm.clone());
+        }
         let name = match self.home.human() {
             Ok(human) => human.map(|human| human.name),
             Err(error) => {
@@ -168,35 +267,42 @@ impl Lookout {
             }
         };
         let Some(name) = name else { return };
-        // A replica that hangs does not keep a machine from being stopped.
-        match timeout(LETTER_PATIENCE, self.core.call(Command::AgentAlarm(name, alarm.sentence()))).await {
-            Ok(Ok(_)) => {}
-            // An observer has no agents; whoever watches is told all the same.
-            Ok(Err(error)) => warn!(%error, "nobody is written to of an alarm"),
-            Err(_) => warn!("a letter on an alarm is late: the replica does not answer"),
+        let letters = async {
+            for alarm in alarms {
+                let written = self.core.call(Command::AgentAlarm(name.clone(), alarm.sentence())).await;
+                if let Err(error) = written {
+                    // An observer has no agents; whoever watches is told all the same.
+                    warn!(%error, "nobody is written to of an alarm");
+                }
+            }
+        };
+        // A replica that hangs keeps nobody from looking on.
+        if timeout(LETTER_PATIENCE, letters).await.is_err() {
+            warn!("letters on alarms are late: the replica does not answer");
         }
     }
 
-    async fn keep(&self) {
-        let Some(spent) = self.budget.as_ref().map(Budget::spent) else { return };
-        let home = Arc::clone(&self.home);
-        let kept = spawn_blocking(move || home.keep_spent(spent)).await;
-        if let Ok(Err(error)) = kept {
-            warn!(%error, "what was spent can not be written down");
+    /// Writes down what is spent; returns whether that is done.
+    async fn keep(&mut self) -> bool {
+        match self.budget.as_ref().map(Budget::spent) {
+            Some(spent) => self.ledger.keep(spent).await,
+            None => true,
         }
     }
 }
 
 /// Returns the cards that answer, and whether each does something for somebody; those that are made up do not count.
 ///
-/// What is not known is not idle: a card that does not say how busy it is, as one that is split, never raises an alarm.
-fn cards(view: &View) -> Vec<Card> {
+/// What is not known is not idle: a card that does not say how busy it is, as one that is split, or who is on it, never
+/// raises an alarm. `unused` are those of which it is known that nobody is.
+fn cards(view: &View, unused: &BTreeSet<u8>) -> Vec<Card> {
     let is_made_up = view.facts.as_ref().is_none_or(|facts| facts.driver.backend != Backend::Nvml);
-    let Some(sample) = view.sample.as_ref().filter(|_| !view.stale && !is_made_up) else { return Vec::new() };
+    let is_old = view.stale || view.age > LOOK_GAP_MAX;
+    let Some(sample) = view.sample.as_ref().filter(|_| !is_old && !is_made_up) else { return Vec::new() };
     let card = |card: &gpu::Sample| {
-        let is_used = view.processes.iter().any(|process| process.gpu == card.index);
         let is_quiet = card.busy.is_some_and(|busy| busy <= IDLE_BUSY_MAX);
-        Card { index: card.index, is_idle: card.health == Health::Ok && is_quiet && !is_used }
+        let is_idle = card.health == Health::Ok && is_quiet && unused.contains(&card.index);
+        Card { index: card.index, is_idle }
     };
     sample.gpus.iter().map(card).collect()
 }
@@ -205,35 +311,34 @@ fn cards(view: &View) -> Vec<Card> {
 mod tests {
     use std::sync::Arc;
 
-    use beadmesh_protocol::sample::gpu::{self, Process};
     use beadmesh_protocol::sample::{Facts, Sample};
 
     use super::*;
 
-    fn view(busy: Option<u8>, users: &[u8], backend: Backend) -> View {
+    fn view(busy: Option<u8>, backend: Backend) -> View {
         let mut facts = Facts::default();
         facts.driver.backend = backend;
-        let process = |gpu: &u8| Process { gpu: *gpu, pid: 7, name: None, owner: None, agent: None, memory_mib: None };
         let card = |index| gpu::Sample { index, busy, ..gpu::Sample::default() };
         View {
             facts: Some(Arc::new(facts)),
             sample: Some(Arc::new(Sample { gpus: vec![card(0), card(1)], ..Sample::default() })),
-            processes: Arc::new(users.iter().map(process).collect()),
             ..View::default()
         }
     }
 
-    fn idle(view: &View) -> Vec<bool> {
-        cards(view).iter().map(|card| card.is_idle).collect()
+    fn idle(view: &View, unused: &[u8]) -> Vec<bool> {
+        cards(view, &unused.iter().copied().collect()).iter().map(|card| card.is_idle).collect()
     }
 
     #[test]
-    fn a_card_idles_that_nobody_uses_and_that_says_so() {
-        assert_eq!(idle(&view(Some(5), &[], Backend::Nvml)), [true, true]);
-        assert_eq!(idle(&view(Some(6), &[], Backend::Nvml)), [false, false]);
-        assert_eq!(idle(&view(Some(0), &[1], Backend::Nvml)), [true, false]);
-        assert_eq!(idle(&view(None, &[], Backend::Nvml)), [false, false]);
-        assert!(idle(&view(Some(0), &[], Backend::Demo)).is_empty());
-        assert!(idle(&View { stale: true, ..view(Some(0), &[], Backend::Nvml) }).is_empty());
+    fn a_card_idles_that_is_known_to_be_used_by_nobody_and_that_says_so() {
+        let quiet = view(Some(5), Backend::Nvml);
+        assert_eq!(idle(&quiet, &[0, 1]), [true, true]);
+        assert_eq!(idle(&quiet, &[0]), [true, false]);
+        assert_eq!(idle(&view(Some(6), Backend::Nvml), &[0, 1]), [false, false]);
+        assert_eq!(idle(&view(None, Backend::Nvml), &[0, 1]), [false, false]);
+        assert!(idle(&view(Some(0), Backend::Demo), &[0, 1]).is_empty());
+        assert!(idle(&View { stale: true, ..quiet.clone() }, &[0, 1]).is_empty());
+        assert!(idle(&View { age: Duration::from_secs(11), ..quiet }, &[0, 1]).is_empty(), "read before a sleep");
     }
 }

@@ -27,13 +27,20 @@ pub(crate) struct Timing {
     pub(crate) interval: Duration,
     /// Time in which what happens to several containers is taken together.
     pub(crate) settle: Duration,
+    /// How long one container may be asked about.
+    pub(crate) answer: Duration,
     /// How long one look may take before the engine counts as hanging.
     pub(crate) patience: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(5), settle: Duration::from_secs(1), patience: Duration::from_secs(20) }
+        Self {
+            interval: Duration::from_secs(5),
+            settle: Duration::from_secs(1),
+            answer: Duration::from_secs(3),
+            patience: Duration::from_secs(20),
+        }
     }
 }
 
@@ -78,7 +85,7 @@ impl Watcher {
     /// Looks at the engine behind a socket again and again, at once when something happens; returns how it stands with it
     /// once it answers no more.
     async fn watch(&self, socket: &Path) -> container::Engine {
-        let mut engine = match Engine::at(socket) {
+        let mut engine = match Engine::at(socket, self.timing.answer) {
             Ok(engine) => engine,
             Err(standing) => return standing,
         };

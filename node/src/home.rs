@@ -39,6 +39,7 @@ const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
 const SPENT: &str = "spent";
+const SPENT_DAMAGED: &str = "spent.damaged";
 const PROBE: &str = "probe";
 const BANS: &str = "bans";
 const API_TOKEN: &str = "api.token";
@@ -317,6 +318,16 @@ impl Home {
         let Some(kept) = self.read_private(SPENT)? else { return Ok(None) };
         let spent = std::str::from_utf8(&kept).ok().and_then(Spent::read);
         spent.map(Some).ok_or_else(|| HomeError::Spent { path: self.dir.join(SPENT) })
+    }
+
+    /// Moves away a file that does not say what was spent; returns where it lies then.
+    ///
+    /// # Errors
+    /// When it can not be moved.
+    pub(crate) fn set_spent_aside(&self) -> Result<PathBuf, HomeError> {
+        let (path, aside) = (self.dir.join(SPENT), self.dir.join(SPENT_DAMAGED));
+        fs::rename(&path, &aside).map_err(|source| HomeError::io(&path, source))?;
+        Ok(aside)
     }
 
     /// Keeps what was spent of the budget.

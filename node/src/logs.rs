@@ -17,6 +17,10 @@ pub const LOG_VARIABLE: &str = "BEADMESH_LOG";
 /// Gossip warns of each notice that finds no room towards a peer that is gone, thousands in minutes; notices may be lost.
 pub const FILTER: &str = "info,libp2p=warn,libp2p_gossipsub=error,quinn=warn,netlink=warn,sled=warn";
 
+/// What is logged at most of libraries that would tell what is nobody's business: at `debug`, the one that asks a container
+/// engine writes out its answers, with the environments of containers.
+const FLOOR: [&str; 2] = ["bollard=info", "hyper=info"];
+
 /// Lines that are remembered, for whoever looks for what went wrong.
 const RECENT_MAX: usize = 200;
 
@@ -47,7 +51,7 @@ pub enum LogError {
 /// # Errors
 /// When the filter can not be read, or logs were set up before.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let filter = floored(filter)?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr.and(|| Recent));
     let terminal = stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -62,6 +66,25 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
         logs.json().flatten_event(true).try_init()
     };
     started.map_err(|_| LogError::Twice)
+}
+
+/// Reads a filter, which does not reach below the floor.
+fn floored(filter: &str) -> Result<EnvFilter, LogError> {
+    let wrong = |source| LogError::Filter { filter: filter.to_owned(), source };
+    let mut wanted = Vec::new();
+    for directive in filter.split(',').filter(|directive| !directive.trim().is_empty()) {
+        // What is asked for of a part of a library would count for more than what is said of all of it.
+        let target = directive.trim().split(['=', '[']).next().unwrap_or_default();
+        let is_floored = FLOOR.iter().filter_map(|floor| floor.split('=').next()).any(|library| {
+            target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', ':']))
+        });
+        if !is_floored {
+            wanted.push(directive);
+        }
+    }
+    EnvFilter::try_new(filter).map_err(wrong)?;
+    wanted.extend(FLOOR);
+    EnvFilter::try_new(wanted.join(",")).map_err(wrong)
 }
 
 /// Returns the last lines that this process has logged, the oldest first.
@@ -91,6 +114,20 @@ impl Write for Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_engine_says_of_containers_is_never_logged() {
+        for filter in ["trace", "debug,bollard=trace", "bollard::docker=trace,hyper_util=debug,hyper=trace", "warn"] {
+            let logs = tracing_subscriber::fmt().with_env_filter(floored(filter).unwrap()).with_writer(io::sink);
+            tracing::subscriber::with_default(logs.finish(), || {
+                assert!(!tracing::enabled!(target: "bollard::docker", tracing::Level::DEBUG), "{filter}");
+                assert!(!tracing::enabled!(target: "hyper_util::client", tracing::Level::DEBUG), "{filter}");
+                let is_wanted = filter.starts_with("trace") || filter.starts_with("debug");
+                assert_eq!(tracing::enabled!(target: "beadmesh_node", tracing::Level::DEBUG), is_wanted, "{filter}");
+            });
+        }
+        assert!(matches!(floored("a=b=c"), Err(LogError::Filter { filter, .. }) if filter == "a=b=c"));
+    }
 
     #[test]
     fn the_last_lines_are_remembered_and_bounded() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beadmesh_protocol::clock::{Instant, Wall};
@@ -72,13 +72,15 @@ struct Known {
     fleet: Fleet,
     history: History,
     watched: Watched,
+    /// Cards of this machine of which it is known that no process is on them.
+    unused: Mutex<BTreeSet<u8>>,
 }
 
 impl Telemetry {
     /// Begins with nothing known, and keeps measurements in the home of `own` at `dir`.
     pub(crate) fn new(dir: &Path, own: NodeId) -> Self {
         let (fleet, watched) = (Fleet::default(), Watched::default());
-        Self(Arc::new(Known { fleet, history: History::at(dir.join(FOLDER), own), watched }))
+        Self(Arc::new(Known { fleet, history: History::at(dir.join(FOLDER), own), watched, unused: Mutex::default() }))
     }
 
     /// Returns what machines said last.
@@ -94,6 +96,16 @@ impl Telemetry {
     /// Returns how it stands with what is watched on this machine.
     pub(crate) fn watched(&self) -> &Watched {
         &self.0.watched
+    }
+
+    /// Returns the cards of this machine of which it is known that no process was on them when they were read last.
+    pub(crate) fn unused(&self) -> BTreeSet<u8> {
+        self.lock_unused().clone()
+    }
+
+    fn lock_unused(&self) -> MutexGuard<'_, BTreeSet<u8>> {
+        // Nothing panics while it is held.
+        self.0.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what a machine says; returns whether others should hear it, too.
@@ -152,6 +164,7 @@ struct Readings {
     facts: Facts,
     sample: Sample,
     processes: Vec<Process>,
+    unused: BTreeSet<u8>,
 }
 
 impl Teller {
@@ -284,15 +297,17 @@ impl Teller {
             }
             Latest::None => return None,
         };
-        let cards::Reading { driver, state, facts, slices, samples, slice_samples, processes } = cards;
+        let cards::Reading { driver, state, facts, slices, samples, slice_samples, processes, unused } = cards;
         let interval_ms = u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX);
         let sample = Sample { interval_ms, host: host.sample, state, gpus: samples, slices: slice_samples };
-        Some(Readings { facts: Facts { host: host.facts, driver, gpus: facts, slices }, sample, processes })
+        let facts = Facts { host: host.facts, driver, gpus: facts, slices };
+        Some(Readings { facts, sample, processes, unused })
     }
 
     /// Tells what is due, and keeps all of it here.
     fn tell(&mut self, read: Readings, now: Instant) {
-        let Readings { facts, sample, processes } = read;
+        let Readings { facts, sample, processes, unused } = read;
+        *self.known.lock_unused() = unused;
         if let Some(facts) = self.facts.say(facts, now) {
             self.say(Said::Facts(facts), Loud::Yes);
         }

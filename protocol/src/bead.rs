@@ -162,6 +162,18 @@ impl Status {
         }
     }
 
+    /// Every status that has rules of its own.
+    pub const KNOWN: [Self; 8] = [
+        Self::Open,
+        Self::InProgress,
+        Self::Blocked,
+        Self::Hooked,
+        Self::Pinned,
+        Self::Deferred,
+        Self::Closed,
+        Self::Tombstone,
+    ];
+
     /// Returns whether the work is over: closed or deleted.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Closed | Self::Tombstone)

@@ -160,7 +160,7 @@ pub enum JoinRefusal {
     #[error("the mesh is full")]
     MeshFull,
     /// The request breaks a limit.
-    #[error("the request is malformed: a name has 1 to {NAME_BYTES_MAX} bytes")]
+    #[error("the request is malformed: a name has 1 to {NAME_BYTES_MAX} bytes, without control characters")]
     Malformed,
     /// The inviter is no admin any more.
     #[error("the inviter may not let nodes in any more")]
@@ -293,7 +293,7 @@ impl Invite {
         if !bool::from(expected.ct_eq(&request.proof)) {
             return Err(JoinRefusal::UnknownTicket);
         }
-        if request.name.is_empty() || request.name.len() > NAME_BYTES_MAX {
+        if request.name.is_empty() || request.name.len() > NAME_BYTES_MAX || request.name.contains(char::is_control) {
             return Err(JoinRefusal::Malformed);
         }
         if self.used_by.contains(&joiner) {
@@ -428,6 +428,15 @@ mod tests {
         old.version = 0;
         let answer = invite().check(MESH, INVITER, JOINER, &old, Wall::default());
         assert_eq!(answer, Err(JoinRefusal::Version(WIRE_VERSION)));
+    }
+
+    #[test]
+    fn a_name_that_would_steer_a_terminal_is_refused() {
+        for name in ["", "lap\x1b[2Jtop", "lap\ntop", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            let request = JoinRequest { name: name.to_owned(), ..request(JOINER) };
+            let answer = invite().check(MESH, INVITER, JOINER, &request, Wall::default());
+            assert_eq!(answer, Err(JoinRefusal::Malformed), "{name:?}");
+        }
     }
 
     #[test]

@@ -216,13 +216,10 @@ impl Roster {
     pub fn display_name(&self, node: NodeId) -> String {
         let node = self.latest(node);
         let Some(member) = self.members.get(&node) else {
-            return self.former.get(&node).map_or_else(|| node.short(), |former| former.name.clone());
+            return self.former.get(&node).map_or_else(|| node.short(), |former| shown(&former.name));
         };
-        if self.shared_names.contains(&member.name) {
-            format!("{}~{}", member.name, &node.to_string()[..4])
-        } else {
-            member.name.clone()
-        }
+        let name = shown(&member.name);
+        if self.shared_names.contains(&member.name) { format!("{name}~{}", &node.to_string()[..4]) } else { name }
     }
 
     /// Returns what an admission by `author` names as seen: a head that has its own admission in its past, then others.
@@ -439,6 +436,11 @@ fn name_given(entry: &Entry, node: NodeId) -> Option<&str> {
         _ => None,
     });
     names.next_back()
+}
+
+/// Returns a name as it may stand on a terminal: what an old or foreign node called itself must not steer one.
+fn shown(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 /// Returns the entries that a node that holds nothing of the mesh may store: control entries by the founder, or by

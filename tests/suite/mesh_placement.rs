@@ -61,7 +61,7 @@ fn of_three_machines_only_the_one_with_room_takes_what_needs_it() {
     assert_eq!((&refused["code"], &refused["exit"]), (&json!("needs_unmet"), &json!(4)), "{refused}");
     assert!(refused["hint"].as_str().unwrap().contains("claim it on ada"), "{refused}");
     let other = bob.json_as(&agent, &["bead", "ready", "--claim"]);
-    assert_eq!(other["claim"]["bead"], json!(writing), "{other}");
+    assert_eq!((&other["claim"]["bead"], &other["title"]), (&json!(writing), &json!("Write about it")), "{other}");
     // A card that is free is named, wherever it is; once its memory is taken there is none.
     let picked = cid.json(&["gpu", "pick", "--vram", "40GiB", "--max-busy", "99"]);
     assert_eq!((&picked["gpu"]["node"], &picked["gpu"]["health"]), (&json!("ada"), &json!("ok")), "{picked}");

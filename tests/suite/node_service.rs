@@ -53,6 +53,11 @@ fn a_manager_hears_that_the_node_is_ready_alive_and_stopping() {
         fed += 1;
         assert!(fed < 10, "a frozen node says that it is alive");
     }
+    // Whoever asks it hears so soon, and which process that is.
+    let told = node.run(&["status"]);
+    let (process, told) =
+        (std::fs::read_to_string(node.home().join("lock")).unwrap(), String::from_utf8(told.stderr).unwrap());
+    assert!(told.contains(&format!("process {}, answers nothing", process.trim())), "{told}");
     manager.socket.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
     node.thaw();
     manager.hear_until("WATCHDOG=1");

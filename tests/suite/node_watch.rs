@@ -1,6 +1,7 @@
 //! What a node tells its user of a machine that idles or spends a budget, with a library in the place of NVIDIA's.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -85,6 +86,30 @@ fn shares_of_a_budget_are_told_once_each_and_a_restart_forgets_nothing() {
     let letters = letters(&node);
     let shares: Vec<&str> = letters.iter().map(|subject| subject.split(' ').next().unwrap()).collect();
     assert_eq!(shares, ["100%", "80%", "50%"], "{letters:?}");
+}
+
+#[test]
+fn a_command_that_fails_and_money_that_can_not_be_counted_are_told_of() {
+    let mut node = Node::new("ada");
+    node.json(&["init", "--name", "demo"]);
+    let text = "[watch]\ncost_per_hour = 3600\nbudget = 1\nstop_command = [\"false\"]\n";
+    fs::write(node.home().join("config.toml"), text).unwrap();
+    let spent = node.home().join("spent");
+    fs::write(&spent, "much\n").unwrap();
+    fs::set_permissions(&spent, fs::Permissions::from_mode(0o600)).unwrap();
+    node.up();
+    until("the command to fail", || check_of(&node, "watch.stop_command").is_some());
+    assert_eq!(check(&node.doctor(&[]), "watch.stop_command"), "warn");
+    let told = alarms(&node).join(" ");
+    assert!(told.contains("false ended with exit status: 1. It is run again after 1 min"), "{told}");
+    assert!(told.contains("counts as nothing"), "{told}");
+    assert_eq!(fs::read_to_string(node.home().join("spent.damaged")).unwrap(), "much\n");
+    until("a letter on each", || {
+        let letters = letters(&node).join(" ");
+        letters.contains("watch.stop_command has failed") && letters.contains("What was spent before")
+    });
+    // That it ran is taken back, so that it runs again after a restart, too.
+    until("that to be written", || fs::read_to_string(&spent).is_ok_and(|kept| kept.ends_with(" 100 0\n")));
 }
 
 /// Returns how a check went, once the doctor knows it.

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::net::UnixListener;
 
-use super::{Client, Founding};
+use super::{Client, Founding, hung};
 use crate::failure::Exit;
 
 /// Serves a router on the socket of a home, as a node does.
@@ -85,4 +85,18 @@ async fn whoever_waits_for_others_is_not_cut_short() {
     assert_eq!(client.post_within::<Empty>("/v1/voters", &Empty {}, patience).await, Ok(Empty {}));
     let failure = client.post_within::<Empty>("/v1/claims", &Empty {}, Duration::ZERO).await.unwrap_err();
     assert_eq!(failure.exit, Exit::Timeout);
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_told_from_one_that_works_long() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("lock"), "4242\n").unwrap();
+    // It takes connections and answers none, as a process does that is stopped.
+    let deaf = UnixListener::bind(home.path().join("node.sock")).unwrap();
+    let failure = hung(home.path(), Duration::from_millis(50)).await.unwrap();
+    assert_eq!((failure.exit, &*failure.message), (Exit::Timeout, "the node, process 4242, answers nothing"));
+    drop(deaf);
+    std::fs::remove_file(home.path().join("node.sock")).unwrap();
+    serve(home.path(), Router::new());
+    assert!(hung(home.path(), Duration::from_secs(60)).await.is_none());
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Context;
 use crate::args::{ContainersArgs, ContainersCommand};
 use crate::failure::{Exit, Failure};
-use crate::output::container;
+use crate::output::{container, text};
 
 use wish::Wish;
 
@@ -90,7 +90,7 @@ fn expect(context: &mut Context, wishes: &[Wish], body: &ContainersBody) -> Resu
         }
         printer.line(format!("{}/{} as expected.", told.met, told.expected))?;
         if !told.unexpected.is_empty() {
-            printer.line(format!("Runs as well: {}.", told.unexpected.join(", ")))?;
+            printer.line(format!("Runs as well: {}.", text::clean_line(&told.unexpected.join(", "))))?;
         }
     }
     if told.met == told.expected {

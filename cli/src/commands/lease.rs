@@ -14,7 +14,7 @@ use super::Context;
 use crate::args::{ClaimArgs, HowArgs, LeaseCommand, LeaseListArgs, ReadyArgs, RenewArgs, TakeArgs};
 use crate::client::ANSWER_PATIENCE;
 use crate::failure::{Exit, Failure};
-use crate::output::{Printer, lease, text, time};
+use crate::output::{Printer, lease, text};
 
 pub(super) mod check;
 
@@ -62,7 +62,13 @@ pub(super) async fn claim_ready(context: &mut Context, args: ReadyArgs) -> Resul
     };
     // Each bead that is tried may cost a round with every voter.
     let body = wished(context, "/v1/ready/claim", &wish, ANSWER_PATIENCE * 2).await?;
-    tell(&mut context.printer, &body, Timestamp::now(), Need::Said)
+    tell(&mut context.printer, &body, Timestamp::now(), Need::Said)?;
+    match (&body.claim.bead, &body.title) {
+        (Some(alias), Some(title)) if !context.printer.json => {
+            context.printer.line(text::clean_line(&format!("{alias}  {title}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lets a claim go.
@@ -159,8 +165,7 @@ fn tell(printer: &mut Printer, body: &ClaimBody, now: Timestamp, need: Need) -> 
         printer.urgent(&warning)?;
     }
     if body.claim.state == "held" {
-        let until = time::clock(&body.claim.term_until, now);
-        printer.note(format!("The node renews it until {until} while it runs, unless it is released before."))?;
+        printer.note("The node renews it while it runs, unless it is released before.")?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), 
 
 /// Takes this node out of its mesh.
 pub(super) async fn leave(context: &mut Context, sure: &Sure) -> Result<(), Failure> {
-    confirm(context, sure, "This machine leaves the mesh: only a new ticket lets it in again.")?;
+    confirm(context, sure, "this machine would leave the mesh, and only a new ticket would let it in again")?;
     // The others hear of it by the node's links.
     let body: RemovedBody = context.node().await?.post("/v1/leave", &Empty {}).await?;
     let printer = &mut context.printer;
@@ -65,20 +65,20 @@ pub(super) async fn leave(context: &mut Context, sure: &Sure) -> Result<(), Fail
 
 async fn remove(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Failure> {
     let shown: String = node.chars().filter(|char| !char.is_control()).take(80).collect();
-    confirm(context, sure, &format!("{shown} is removed: nothing it writes from now on has effect."))?;
+    confirm(context, sure, &format!("{shown} would be removed, and nothing it writes from then on would have effect"))?;
     let path = format!("/v1/members/{}", encode_segment(node));
     let body: RemovedBody = context.client().await?.delete(&path, &Empty {}).await?;
     let printer = &mut context.printer;
     if printer.json {
         return printer.answer(&body);
     }
-    printer.line(format!("{} is removed.", body.removed.name))?;
+    printer.line(format!("{} is removed.", text::clean_line(&body.removed.name)))?;
     printer.note("What it had written and this node holds stays. A new ticket would let it in again; old ones do not.")
 }
 
 async fn give(context: &mut Context, node: &str, sure: &Sure) -> Result<(), Failure> {
     let shown: String = node.chars().filter(|char| !char.is_control()).take(80).collect();
-    confirm(context, sure, &format!("{shown} is to own the mesh: this machine can not take it back."))?;
+    confirm(context, sure, &format!("{shown} would own the mesh, and this machine could not take it back"))?;
     let wish = OwnerRequest { node: Some(node.to_owned()), recovery_key: None };
     owned(context, &wish).await
 }
@@ -164,23 +164,23 @@ async fn change(context: &mut Context, node: &str, wish: &MemberRequest) -> Resu
     if printer.json {
         return printer.answer(&body);
     }
-    let Member { name, role: given, .. } = &body.member;
+    let (name, given) = (text::clean_line(&body.member.name), body.member.role);
     match &wish.name {
         Some(_) => printer.line(format!("It is called {name} now.")),
-        None => printer.line(format!("{name} is {} now.", role(*given))),
+        None => printer.line(format!("{name} is {} now.", role(given))),
     }
 }
 
-/// Asks on a terminal whether something is meant; elsewhere it has to be said beforehand.
+/// Asks on a terminal whether something is meant; elsewhere it has to be said beforehand. `what` would happen.
 fn confirm(context: &mut Context, sure: &Sure, what: &str) -> Result<(), Failure> {
     if sure.yes {
         return Ok(());
     }
-    let say_so = || Failure::usage(format!("{what} Say that it is meant.")).hint("repeat the command with --yes");
+    let say_so = || Failure::usage(format!("{what}; nothing was done")).hint("repeat the command with --yes");
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(say_so());
     }
-    context.printer.note(format!("{what} Type yes to go on."))?;
+    context.printer.note(format!("{what}. Type yes to go on."))?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|error| Failure::io("standard input cannot be read", &error))?;
     if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) { Ok(()) } else { Err(say_so()) }
@@ -204,10 +204,10 @@ fn row(member: &Member) -> Vec<Painted> {
     let here = if member.here { " (here)" } else { "" };
     let role = if member.owner { "owner" } else { role(member.role) };
     vec![
-        (Paint::Strong, format!("{}{here}", member.name)),
+        (Paint::Strong, format!("{}{here}", text::clean_line(&member.name))),
         (Paint::Plain, role.to_owned()),
         (Paint::Plain, time::day(&member.admitted_at)),
-        (Paint::Plain, member.admitted_by.clone()),
+        (Paint::Plain, text::clean_line(&member.admitted_by)),
         (Paint::Faint, member.id.clone()),
     ]
 }

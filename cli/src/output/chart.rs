@@ -28,7 +28,7 @@ pub(crate) fn lines(body: &HistoryBody, columns: usize) -> Vec<String> {
         let shown = |value: f32| number(value, &body.unit);
         let said = format!("{} to {}, now {}", shown(low), shown(high), shown(values[values.len() - 1]));
         let room = columns.saturating_sub(name.len() + said.len() + 4).max(8);
-        lines.push(format!("{name}  {}  {said}", bars(&means(&values, room), low, high)));
+        lines.push(format!("{name}  {}  {said}", bars(&means(&values, room), scale(&values, &body.unit))));
     }
     lines
 }
@@ -59,6 +59,12 @@ fn bounds(values: &[f32]) -> (f32, f32) {
     (low, values.iter().copied().fold(f32::NEG_INFINITY, f32::max))
 }
 
+/// Returns what lies at the bottom and at the top: of percentages always nothing and all, so that a little is not drawn as a lot.
+fn scale(values: &[f32], unit: &str) -> (f32, f32) {
+    let (low, high) = bounds(values);
+    if unit == "percent" { (low.min(0.0), high.max(100.0)) } else { (low, high) }
+}
+
 /// Returns as many means as there is room for, in their order; the numbers themselves where they fit.
 fn means(values: &[f32], room: usize) -> Vec<f32> {
     let count = room.min(values.len());
@@ -72,7 +78,7 @@ fn means(values: &[f32], room: usize) -> Vec<f32> {
     (0..count).map(mean).collect()
 }
 
-fn bars(values: &[f32], low: f32, high: f32) -> String {
+fn bars(values: &[f32], (low, high): (f32, f32)) -> String {
     let bar = |value: &f32| {
         let share = if high > low { (value - low) / (high - low) } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
@@ -106,7 +112,7 @@ fn draw(svg: &mut String, top: f64, name: &str, points: &[Point], unit: &str) {
     let moments: Vec<f64> = points.iter().map(|point| seconds(&point.at)).collect();
     let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return };
     let values: Vec<f32> = points.iter().map(|point| point.value).collect();
-    let (low, high) = bounds(&values);
+    let (low, high) = scale(&values, unit);
     let across =
         |moment: f64| if last > first { left + (right - left) * (moment - first) / (last - first) } else { right };
     let up = |value: f32| {
@@ -161,7 +167,7 @@ mod tests {
         let rising: Vec<f32> = (0..60_u8).map(f32::from).collect();
         let lines = self::lines(&body(&rising), 60);
         assert_eq!(lines[0], "gpu0.busy of <ada>, percent");
-        assert_eq!(lines[1], "15 min  ▁▁▂▂▂▂▂▃▃▃▃▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇██  0.0 to 59.0, now 59.0");
+        assert_eq!(lines[1], "15 min  ▁▁▁▁▂▂▂▂▂▂▂▃▃▃▃▃▃▃▄▄▄▄▄▄▄▅▅▅▅  0.0 to 59.0, now 59.0");
         assert_eq!(lines.len(), 2, "there is no week yet");
         let demo = HistoryBody { backend: Some("demo".into()), ..body(&rising) };
         assert!(self::lines(&demo, 60)[0].ends_with(", demo: made up") && svg(&demo).contains("demo: made up"));
@@ -170,13 +176,13 @@ mod tests {
 
     #[test]
     fn what_does_not_change_is_a_flat_line() {
-        assert_eq!(bars(&[5.0, 5.0, 5.0], 5.0, 5.0), "▁▁▁");
+        assert_eq!(bars(&[5.0, 5.0, 5.0], (5.0, 5.0)), "▁▁▁");
     }
 
     #[test]
     fn a_drawing_holds_every_point_and_no_markup_of_names() {
         let svg = svg(&body(&[1.0, 3.0, 2.0]));
         assert!(svg.contains("&lt;ada&gt;") && !svg.contains("<ada>"), "{svg}");
-        assert!(svg.contains("points=\"40.0,200.0 400.0,40.0 760.0,120.0\""), "{svg}");
+        assert!(svg.contains("points=\"40.0,198.4 400.0,195.2 760.0,196.8\""), "{svg}");
     }
 }

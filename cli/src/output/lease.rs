@@ -8,13 +8,14 @@ use super::table::{self, Column, Painted};
 use super::{text, time};
 
 /// The columns of a list of claims.
-const CLAIMS: [Column; 6] = [
+const CLAIMS: [Column; 7] = [
     Column::new("AGENT"),
     Column::new("STATE"),
     Column::new("UNTIL").spare(1),
-    Column::new("TOKEN").spare(2),
+    Column::new("RENEWED UNTIL").spare(2),
+    Column::new("TOKEN").spare(3),
     Column::new("COVERS").flexible(),
-    Column::new("ID").spare(3),
+    Column::new("ID").spare(4),
 ];
 
 /// The columns of a list of voters.
@@ -35,7 +36,10 @@ pub(crate) fn sentence(claim: &Claim, now: Timestamp) -> String {
     let token = claim.token.map(|token| format!(", token {token}")).unwrap_or_default();
     let at = |word: &str| claim.until.as_deref().map(|date| format!(" {word} {}", time::clock(date, now)));
     match claim.state.as_str() {
-        "held" => format!("{} {what}{}{token}.", Paint::Good.on("Held"), at("until").unwrap_or_default()),
+        "held" => {
+            let (held, until) = (Paint::Good.on("Held"), at("until").unwrap_or_default());
+            format!("{held} {what}{until}, renewed until {}{token}.", time::clock(&claim.term_until, now))
+        }
         "shown" => format!("{what} is held by {}{token}.", text::clean_line(&claim.agent)),
         "tentative" => {
             let why = tentative(claim);
@@ -180,6 +184,7 @@ fn row(claim: &Claim, now: Timestamp) -> Vec<Painted> {
         (Paint::Strong, claim.agent.clone()),
         (paint, format!("{}{}{shared}", claim.state, why.unwrap_or_default())),
         (Paint::Plain, until),
+        (Paint::Plain, if claim.state == "ended" { String::new() } else { time::clock(&claim.term_until, now) }),
         (Paint::Plain, claim.token.map(|token| token.to_string()).unwrap_or_default()),
         (Paint::Name, covers),
         (Paint::Faint, claim.id.clone()),

@@ -320,9 +320,9 @@ fn leases_links_and_empty_lists_are_shown() {
     insta::assert_snapshot!(shown(&screen(View::Leases), SMALL, 1), @r"
     ada  mesh lab · 1 of 2 linked · 311 beads, 42 ready · 2 unread
      1 nodes  2 gpus  3 containers  4 beads [5 leases] 6 mail  7 peers   2
-      AGENT            STATE   COVERS                     ID
-    > BlueLake@laptop  held    VED-D01 src/ba.rs…         k7f3qxk7f3qxk7f3qxk7f3qxk7
-      BlueLake@laptop  lapsed  VED-D01 src/ba.rs…         k7f3qxk7f3qxk7f3qxk7f3qxk7
+      AGENT            STATE   RENEWED UNTIL  COVERS
+    > BlueLake@laptop  held    15:02:00 UTC   VED-D01 src/ba.rs src/bb.rs
+      BlueLake@laptop  lapsed  15:02:00 UTC   VED-D01 src/ba.rs src/bb.rs
     ? keys  / filter  : view  enter all of a row  tab next list  q quit
     ");
     insta::assert_snapshot!(shown(&screen(View::Peers), SMALL, 1), @r"

@@ -10,6 +10,9 @@ use crate::config::Amount;
 /// Shares of a budget that are told, in percent; the last is all of it.
 const SHARES: [u8; 3] = [50, 80, 100];
 
+/// The longest time between two looks; after a longer one, nothing is known of what was in between: the machine slept.
+pub(super) const LOOK_GAP_MAX: Duration = Duration::from_secs(10);
+
 /// Milliseconds of an hour.
 const HOUR_MS: u128 = 3_600_000;
 
@@ -32,6 +35,16 @@ pub(crate) enum Alarm {
         /// What may be.
         limit: Amount,
     },
+    /// What was spent of the budget before is not known.
+    SpentUnknown {
+        /// Why, in a sentence.
+        told: String,
+    },
+    /// The command that is run when there is an alarm has failed.
+    StopFailed {
+        /// How, in a sentence.
+        told: String,
+    },
 }
 
 impl Alarm {
@@ -40,6 +53,8 @@ impl Alarm {
         match self {
             Self::GpuIdle { .. } => "gpu_idle",
             Self::Budget { .. } => "budget",
+            Self::SpentUnknown { .. } => "spent_unknown",
+            Self::StopFailed { .. } => "stop_failed",
         }
     }
 
@@ -50,6 +65,7 @@ impl Alarm {
             Self::Budget { percent, spent, limit } => {
                 format!("{percent}% of the budget is spent: {spent} of {limit}.")
             }
+            Self::SpentUnknown { told } | Self::StopFailed { told } => told.clone(),
         }
     }
 }
@@ -68,18 +84,22 @@ pub(super) struct Idleness {
     /// Since when each card idles, and whether that was told.
     idle: BTreeMap<u8, (Instant, bool)>,
     cards: usize,
-    /// Whether a stop was asked for since a card last worked.
+    /// Whether the machine was to be stopped since a card last worked.
     is_stopped: bool,
+    looked_at: Option<Instant>,
 }
 
 impl Idleness {
     pub(super) fn new(span: Duration) -> Self {
-        Self { span, idle: BTreeMap::new(), cards: 0, is_stopped: false }
+        Self { span, idle: BTreeMap::new(), cards: 0, is_stopped: false, looked_at: None }
     }
 
     /// Takes how the cards are at `now`; each that has idled for long enough is told of once, until it has worked again.
     pub(super) fn look(&mut self, cards: &[Card], now: Instant) -> Vec<Alarm> {
         self.cards = cards.len();
+        if self.looked_at.replace(now).is_some_and(|last| now.since(last) > LOOK_GAP_MAX) {
+            self.idle.clear();
+        }
         // What is not seen may have worked.
         self.idle.retain(|index, _| cards.iter().any(|card| card.index == *index && card.is_idle));
         let mut alarms = Vec::new();
@@ -96,9 +116,14 @@ impl Idleness {
         alarms
     }
 
-    /// Returns whether all cards have idled for long enough: once, until one has worked again.
-    pub(super) fn wants_stop(&mut self) -> bool {
-        self.is_all() && !std::mem::replace(&mut self.is_stopped, true)
+    /// Returns whether all cards have idled for long enough, and the machine was not stopped for that since one worked.
+    pub(super) fn wants_stop(&self) -> bool {
+        self.is_all() && !self.is_stopped
+    }
+
+    /// Takes note whether the machine is being stopped for it.
+    pub(super) fn set_stopped(&mut self, is_stopped: bool) {
+        self.is_stopped = is_stopped;
     }
 
     /// Returns whether a card has idled for long enough.
@@ -182,9 +207,21 @@ impl Budget {
         Some(Alarm::Budget { percent, spent: self.amount(), limit: self.limit })
     }
 
-    /// Returns whether all of it is spent: once, also over restarts.
-    pub(super) fn wants_stop(&mut self) -> bool {
-        self.spent.told == 100 && !std::mem::replace(&mut self.spent.is_stopped, true)
+    /// Goes on with what turned out to have been spent before.
+    pub(super) fn resume(&mut self, spent: Spent) {
+        let units = self.spent.units.saturating_add(spent.units);
+        let money = (self.cost_per_hour, self.limit);
+        *self = Self::new(money, Spent { units, ..spent }, self.counted_at);
+    }
+
+    /// Returns whether all of it is spent, and the machine was not stopped for that, also before a restart.
+    pub(super) fn wants_stop(&self) -> bool {
+        self.spent.told == 100 && !self.spent.is_stopped
+    }
+
+    /// Takes note whether the machine is being stopped for it.
+    pub(super) fn set_stopped(&mut self, is_stopped: bool) {
+        self.spent.is_stopped = is_stopped;
     }
 
     /// Returns what is to be written down.
@@ -237,40 +274,57 @@ mod tests {
         (0..).zip(idle).map(|(index, is_idle)| Card { index, is_idle: *is_idle }).collect()
     }
 
-    #[test]
-    fn a_card_that_idles_is_told_once_and_again_after_it_has_worked() {
-        let mut idleness = Idleness::new(Duration::from_secs(60));
-        let told = |idleness: &mut Idleness, idle: &[bool], seconds| -> Vec<u8> {
-            let alarms = idleness.look(&cards(idle), at(seconds)).into_iter();
-            alarms.filter_map(|alarm| if let Alarm::GpuIdle { gpu, .. } = alarm { Some(gpu) } else { None }).collect()
-        };
-        assert!(told(&mut idleness, &[true, false], 0).is_empty());
-        assert!(told(&mut idleness, &[true, false], 59).is_empty());
-        assert_eq!(told(&mut idleness, &[true, true], 60), [0]);
-        assert!(told(&mut idleness, &[true, true], 90).is_empty() && idleness.is_alarm());
-        assert_eq!(told(&mut idleness, &[true, true], 120), [1]);
-        assert!(told(&mut idleness, &[false, false], 121).is_empty() && !idleness.is_alarm());
-        assert!(told(&mut idleness, &[true, true], 122).is_empty());
-        assert!(told(&mut idleness, &[], 180).is_empty(), "what is not seen may have worked");
-        assert!(told(&mut idleness, &[true, true], 190).is_empty());
-        assert_eq!(told(&mut idleness, &[true, true], 250), [0, 1]);
+    /// Looks every two seconds from the last look to `seconds`; returns what was told by then.
+    fn looks(idleness: &mut Idleness, idle: &[bool], seconds: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+        let alarms = seconds.step_by(2).flat_map(|second| idleness.look(&cards(idle), at(second)));
+        alarms.filter_map(|alarm| if let Alarm::GpuIdle { gpu, .. } = alarm { Some(gpu) } else { None }).collect()
     }
 
     #[test]
-    fn a_stop_is_asked_for_when_all_cards_idle_and_once_until_one_has_worked() {
+    fn a_card_that_idles_is_told_once_and_again_after_it_has_worked() {
         let mut idleness = Idleness::new(Duration::from_secs(60));
-        let wants = |idleness: &mut Idleness, idle: &[bool], seconds| {
-            idleness.look(&cards(idle), at(seconds));
-            idleness.wants_stop()
-        };
-        assert!(!wants(&mut idleness, &[], 0), "a machine without cards does not idle");
-        assert!(!wants(&mut idleness, &[true, false], 60));
-        assert!(!wants(&mut idleness, &[true, true], 120));
-        assert!(wants(&mut idleness, &[true, true], 180));
-        assert!(!wants(&mut idleness, &[true, true], 240));
-        assert!(!wants(&mut idleness, &[true, false], 300));
-        assert!(!wants(&mut idleness, &[true, true], 301));
-        assert!(wants(&mut idleness, &[true, true], 361));
+        assert!(looks(&mut idleness, &[true, false], 0..=58).is_empty());
+        assert_eq!(looks(&mut idleness, &[true, true], 60..=90), [0]);
+        assert!(idleness.is_alarm());
+        assert_eq!(looks(&mut idleness, &[true, true], 92..=120), [1]);
+        assert!(looks(&mut idleness, &[false, false], 122..=122).is_empty() && !idleness.is_alarm());
+        assert!(looks(&mut idleness, &[true, true], 124..=180).is_empty());
+        assert!(looks(&mut idleness, &[], 182..=182).is_empty(), "what is not seen may have worked");
+        assert!(looks(&mut idleness, &[true, true], 184..=242).is_empty());
+        assert_eq!(looks(&mut idleness, &[true, true], 244..=244), [0, 1]);
+    }
+
+    #[test]
+    fn a_stop_is_wanted_when_all_cards_idle_and_once_until_one_has_worked() {
+        let mut idleness = Idleness::new(Duration::from_secs(60));
+        looks(&mut idleness, &[], 0..=0);
+        assert!(!idleness.wants_stop(), "a machine without cards does not idle");
+        looks(&mut idleness, &[true, false], 2..=62);
+        assert!(!idleness.wants_stop());
+        looks(&mut idleness, &[true, true], 64..=124);
+        assert!(idleness.wants_stop());
+        idleness.set_stopped(true);
+        looks(&mut idleness, &[true, true], 126..=226);
+        assert!(!idleness.wants_stop());
+        idleness.set_stopped(false);
+        assert!(idleness.wants_stop(), "stopping it failed");
+        idleness.set_stopped(true);
+        looks(&mut idleness, &[true, false], 228..=228);
+        looks(&mut idleness, &[true, true], 230..=288);
+        assert!(!idleness.wants_stop());
+        looks(&mut idleness, &[true, true], 290..=290);
+        assert!(idleness.wants_stop());
+    }
+
+    #[test]
+    fn nothing_has_idled_when_a_machine_wakes_up() {
+        let mut idleness = Idleness::new(Duration::from_secs(60));
+        assert!(looks(&mut idleness, &[true], 0..=40).is_empty());
+        assert!(looks(&mut idleness, &[true], 4_000..=4_058).is_empty() && !idleness.wants_stop());
+        assert_eq!(looks(&mut idleness, &[true], 4_060..=4_060), [0]);
+        assert!(idleness.wants_stop());
+        looks(&mut idleness, &[true], 9_000..=9_000);
+        assert!(!idleness.wants_stop() && !idleness.is_alarm());
     }
 
     #[test]
@@ -288,12 +342,27 @@ mod tests {
         assert_eq!(told(budget.pass(at(HOUR))), None);
         assert!(!budget.wants_stop());
         assert!(told(budget.pass(at(3 * HOUR))).unwrap().starts_with("100% of the budget"));
-        assert!(budget.wants_stop() && !budget.wants_stop());
+        assert!(budget.wants_stop());
+        budget.set_stopped(true);
         let mut budget = Budget::new(money, Spent::read(&budget.spent().write()).unwrap(), at(1));
         assert_eq!((told(budget.pass(at(HOUR))), budget.wants_stop()), (None, false));
+        budget.set_stopped(false);
+        assert!(budget.wants_stop(), "stopping it failed");
         let mut raised = Budget::new((money.0, Amount::new(1_000_000)), budget.spent(), at(1));
         assert_eq!((told(raised.pass(at(2))), raised.wants_stop()), (None, false));
         assert!(told(raised.pass(at(20 * HOUR))).unwrap().starts_with("50% of the budget"));
+    }
+
+    #[test]
+    fn what_turns_out_to_have_been_spent_before_counts() {
+        let money = (Amount::new(10_000), Amount::new(100_000));
+        let mut before = Budget::new(money, Spent::default(), at(0));
+        assert!(before.pass(at(6 * HOUR)).is_some());
+        let mut budget = Budget::new(money, Spent::default(), at(0));
+        assert!(budget.pass(at(HOUR)).is_none());
+        budget.resume(before.spent());
+        assert!(budget.sentence().starts_with("7 of the budget of 10"), "{}", budget.sentence());
+        assert!(budget.pass(at(HOUR)).is_none(), "half of it was told");
     }
 
     #[test]

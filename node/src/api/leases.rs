@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use beadmesh_protocol::id::ClaimId;
+use beadmesh_protocol::id::{BeadId, ClaimId};
 use beadmesh_protocol::scope::Mode;
 use beadmesh_store::command::{
     Answer, BeadAnswer, ClaimAnswer, ClaimFilter, Command, Filter, NewClaim, NewVoters, ProjectContext,
@@ -27,8 +27,11 @@ use super::{Api, keyed, members, placement, project_of, unexpected};
 /// Ready beads that are tried for one claim, in order, before the caller is told that all are held.
 const READY_TRIED_MAX: usize = 32;
 
-/// Pages of ready beads that are looked through for such as this machine has all for.
-const READY_PAGES_MAX: usize = 16;
+/// Ready beads that are looked at in one go once the first would not do.
+const READY_PAGE: usize = 500;
+
+/// How long it is looked for ready beads that this machine has all for.
+const FIT_PATIENCE: Duration = Duration::from_secs(10);
 
 type Told<T> = Result<Said<T>, Problem>;
 
@@ -119,7 +122,7 @@ async fn check(State(api): State<Api>, caller: Caller, Json(request): Json<Paths
 }
 
 /// Claims the first ready bead that nobody else holds and that this machine has all for; 409 `held` where others hold the
-/// first 32 of those, `needs_unmet` where it lacks something for all of the first 512.
+/// first 32 of those, `needs_unmet` where it lacks something for all that it looked at in 10 s.
 #[utoipa::path(post, path = "/v1/ready/claim", tag = "leases", request_body = ReadyClaimRequest,
     responses((status = 200, body = model::Answer<ClaimBody>)))]
 async fn claim_ready(
@@ -130,13 +133,17 @@ async fn claim_ready(
     let term = term(request.term_s)?;
     let anywhere = request.anywhere;
     let beads = fit(&api, ready(request), anywhere).await?;
+    let mut titles: BTreeMap<BeadId, String> =
+        beads.iter().map(|bead| (bead.bead.id, bead.bead.title.clone())).collect();
     let beads = beads.into_iter().map(|bead| bead.bead.id.to_string());
     let claimed = first_free(beads, |bead| {
         let (api, caller) = (api.clone(), caller.clone());
         let new = NewClaim { bead: Some(bead), term, ..without_wait() };
         async move { claimed(&api, caller, new).await }
     });
-    Ok(said(claimed.await?))
+    let claimed = claimed.await?;
+    let title = claimed.bead.as_ref().and_then(|(bead, _)| titles.remove(bead));
+    Ok(Said(ClaimBody { claim: claimed.into(), title }))
 }
 
 /// Shows the voters, and how many of them can be asked now.
@@ -169,7 +176,8 @@ async fn place(api: &Api, caller: &Caller, bead: &str) -> Result<(), Problem> {
 /// Returns the first ready beads that this machine has all for, as many as are tried for one claim.
 async fn fit(api: &Api, mut filter: Filter, anywhere: bool) -> Result<Vec<BeadAnswer>, Problem> {
     let (mut fit, mut first) = (Vec::new(), None);
-    for _ in 0..READY_PAGES_MAX {
+    let begun = Instant::now();
+    loop {
         let page = match api.core.call(Command::Ready(filter.clone())).await? {
             Answer::Beads(page) => page,
             other => return Err(unexpected(&other)),
@@ -180,7 +188,8 @@ async fn fit(api: &Api, mut filter: Filter, anywhere: bool) -> Result<Vec<BeadAn
         }
         fit.extend(page.beads.into_iter().filter(|bead| !unfit.contains_key(&bead.bead.id)));
         filter.after = page.next;
-        if fit.len() >= READY_TRIED_MAX || filter.after.is_none() {
+        filter.limit = READY_PAGE;
+        if fit.len() >= READY_TRIED_MAX || filter.after.is_none() || begun.elapsed() >= FIT_PATIENCE {
             break;
         }
     }
@@ -260,7 +269,7 @@ async fn told_voters(api: &Api, command: Command) -> Told<VotersBody> {
 }
 
 fn said(claim: ClaimAnswer) -> Said<ClaimBody> {
-    Said(ClaimBody { claim: claim.into() })
+    Said(ClaimBody { claim: claim.into(), title: None })
 }
 
 /// Claims one bead after another until one is not in somebody else's hands.

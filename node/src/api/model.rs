@@ -26,7 +26,7 @@ pub use beadmesh_protocol::project::ProjectKey;
 pub use agent::{Agent, AgentBody, AgentsBody, RegisterRequest, RegisteredBody};
 pub use bead::{
     Bead, BeadBody, BeadPage, Comment, Conflict, Dep, ImportBody, LineNote, MachineLacks, Project, ProjectBody, Scalar,
-    StaleClose, Unfit,
+    StaleClose, Unfit, own_status,
 };
 pub use container::{Container, ContainerNode, ContainersBody};
 pub use doctor::{Check, DoctorBody, Finding, Grade};

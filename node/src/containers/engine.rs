@@ -10,11 +10,13 @@ use beadmesh_protocol::sample::container::{self, Container, Containers, Health, 
 use beadmesh_protocol::sample::fitting;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse, ContainerSummary, HealthStatusEnum,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse, ContainerSummary,
+    HealthStatusEnum,
 };
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions, StatsOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::time::timeout_at;
 
 /// How long one question may take, in seconds.
 const PATIENCE_S: u64 = 10;
@@ -33,6 +35,8 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Engine {
     docker: Docker,
+    /// How long one container may be asked about.
+    answer: Duration,
     /// Processor time that each container had used, by its id, and when that was.
     used: BTreeMap<String, (Duration, Instant)>,
 }
@@ -49,11 +53,11 @@ impl Engine {
     ///
     /// # Errors
     /// How it stands with the engine, where it can not be spoken with.
-    pub(super) fn at(socket: &Path) -> Result<Self, container::Engine> {
+    pub(super) fn at(socket: &Path, answer: Duration) -> Result<Self, container::Engine> {
         let path = socket.to_str().ok_or(container::Engine::Absent)?;
         let docker =
             Docker::connect_with_unix(path, PATIENCE_S, API_DEFAULT_VERSION).map_err(|error| standing(&error))?;
-        Ok(Self { docker, used: BTreeMap::new() })
+        Ok(Self { docker, answer, used: BTreeMap::new() })
     }
 
     /// Asks for all containers and how each stands.
@@ -71,8 +75,13 @@ impl Engine {
         // Of those whose names are the same as far as they are told, one is told of.
         let more = count - named.len().min(CONTAINERS_MAX);
         let asked = stream::iter(named.into_iter().take(CONTAINERS_MAX));
-        let asked = asked.map(|(name, summary)| ask(&self.docker, name, summary)).buffered(ASKED_MAX);
-        let found: Vec<Option<Found>> = asked.try_collect().await?;
+        let asked = asked.map(|(name, summary)| ask(&self.docker, name, summary, self.answer));
+        // In whatever order they answer: one that hangs holds up no other.
+        let mut found: Vec<Option<Found>> = asked.buffer_unordered(ASKED_MAX).try_collect().await?;
+        found.sort_by(|one, other| {
+            let name = |found: &Option<Found>| found.as_ref().map(|found| found.container.name.clone());
+            name(one).cmp(&name(other))
+        });
         let now = Instant::now();
         let mut used = BTreeMap::new();
         let mut listed = Vec::new();
@@ -103,25 +112,45 @@ impl Engine {
     }
 }
 
-/// Asks what the list does not tell; nothing of a container that is gone by now.
-async fn ask(docker: &Docker, name: String, summary: ContainerSummary) -> Result<Option<Found>, container::Engine> {
+/// Asks what the list does not tell; nothing of a container that is gone by now. Of one that does not answer in time there is
+/// what the list tells.
+async fn ask(
+    docker: &Docker,
+    name: String,
+    summary: ContainerSummary,
+    patience: Duration,
+) -> Result<Option<Found>, container::Engine> {
     let Some(id) = summary.id.clone() else { return Ok(None) };
-    let inspected = match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
-        Ok(inspected) => inspected,
-        // The engine has answered: it is this container that can not be told of.
-        Err(Error::DockerResponseServerError { .. }) => return Ok(None),
-        Err(error) => return Err(standing(&error)),
+    let until = tokio::time::Instant::now() + patience;
+    let inspected = match timeout_at(until, docker.inspect_container(&id, None::<InspectContainerOptions>)).await {
+        Ok(Ok(inspected)) => inspected,
+        Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(None),
+        // The engine answers: it is this container that can not be told more of.
+        Ok(Err(Error::DockerResponseServerError { .. })) | Err(_) => listed_state(&summary),
+        Ok(Err(error)) => return Err(standing(&error)),
     };
     let mut container = container_of(name, &summary, &inspected);
     let mut used = None;
     if container.status == Status::Running {
         let options = StatsOptions { stream: false, one_shot: true };
-        let stats = docker.stats(&id, Some(options)).boxed().next().await.and_then(Result::ok);
+        let mut stats = docker.stats(&id, Some(options)).boxed();
+        let stats = timeout_at(until, stats.next()).await.ok().flatten().and_then(Result::ok);
         if let Some(stats) = stats {
             used = note_use(&mut container, &stats);
         }
     }
     Ok(Some(Found { id, container, used }))
+}
+
+/// Returns how a container stands as far as the list says.
+fn listed_state(summary: &ContainerSummary) -> ContainerInspectResponse {
+    let health = summary.health.as_ref().and_then(|health| health.status.as_ref()?.to_string().parse().ok());
+    let state = ContainerState {
+        status: summary.state.as_ref().and_then(|state| state.to_string().parse().ok()),
+        health: health.map(|status| bollard::models::Health { status: Some(status), ..Default::default() }),
+        ..ContainerState::default()
+    };
+    ContainerInspectResponse { state: Some(state), ..ContainerInspectResponse::default() }
 }
 
 /// Returns what a container is called: its first name, without the slash before it.

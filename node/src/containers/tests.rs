@@ -55,6 +55,9 @@ impl Stand {
 
 /// Answers as the engine does, whatever version of its API is asked for.
 async fn answer(State(known): State<Shared>, Segment(path): Segment<String>) -> Response {
+    if path.contains("/stuck/") {
+        std::future::pending::<()>().await;
+    }
     let mut known = known.lock().unwrap();
     if known.is_broken {
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"message": "broken"}))).into_response();
@@ -131,7 +134,7 @@ impl Drop for Bench {
 }
 
 const HURRIED: Timing =
-    Timing { interval: Duration::from_millis(20), settle: Duration::from_millis(1), patience: LONG };
+    Timing { interval: Duration::from_millis(20), settle: Duration::from_millis(1), answer: LONG, patience: LONG };
 
 #[tokio::test]
 async fn what_the_engine_tells_is_told_and_no_more_than_may_be() {
@@ -213,6 +216,25 @@ async fn an_engine_that_hangs_is_stalled() {
     // It takes connections and answers none.
     let _deaf = UnixListener::bind(bench.socket()).unwrap();
     bench.until_engine(container::Engine::Stalled).await;
+}
+
+#[tokio::test]
+async fn a_container_that_does_not_answer_hides_no_other() {
+    let mut bench = Bench::start(Timing { answer: Duration::from_millis(500), ..HURRIED });
+    let mut stuck = listed("stuck", "b");
+    stuck["Health"] = json!({"Status": "unhealthy"});
+    let state = || json!({"State": {"Status": "exited", "ExitCode": 0}});
+    let known = Known {
+        listed: vec![listed("3", "c"), stuck, listed("1", "a")],
+        inspected: vec![("1", state()), ("3", state())],
+        ..Known::default()
+    };
+    let _stand = Stand::start(&bench.socket(), known);
+    let seen = bench.until_engine(container::Engine::Ok).await;
+    let names: Vec<&str> = seen.listed.iter().map(|container| &*container.name).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let told = (seen.listed[1].status, seen.listed[1].health, seen.listed[1].memory_mib);
+    assert_eq!(told, (Status::Running, Some(Health::Unhealthy), None));
 }
 
 #[tokio::test]

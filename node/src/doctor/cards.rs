@@ -15,7 +15,7 @@ pub(crate) fn check(sample: &Sample, facts: Option<&Facts>) -> Check {
     let cards = if count == 1 { "1 card answers".to_owned() } else { format!("{count} cards answer") };
     match (sample.state, backend) {
         (State::Ok, Backend::Demo) => {
-            let remedy = "take `gpu.backend` out of what is set";
+            let remedy = "start the node without `--gpu-backend demo`, or with another `gpu.backend` where that is set";
             Check::warn(ID, format!("demo: {count} cards are made up."), remedy)
         }
         (State::Ok, _) => Check::ok(ID, format!("{cards}.")),
@@ -39,6 +39,9 @@ pub(crate) fn watched(watched: &Watched) -> Vec<Check> {
     let row = |(key, (told, is_alarm)): (&'static str, (String, bool))| match (key, is_alarm) {
         (_, false) => Check::ok(key, told),
         ("watch.gpu_idle", true) => Check::warn(key, told, "give them work, or stop the machine"),
+        ("watch.stop_command", true) => {
+            Check::warn(key, told, "run it as the user of the node to see why; `sudo` does not work in its service")
+        }
         (_, true) => Check::warn(key, told, "stop the machine, or raise `watch.budget`"),
     };
     watched.checks().into_iter().map(row).collect()

@@ -1,5 +1,7 @@
 //! What is read of the cards of a machine at one time, wherever it comes from.
 
+use std::collections::BTreeSet;
+
 use beadmesh_protocol::sample::gpu::{Driver, Facts, Process, Sample, SliceFacts, SliceSample, State};
 
 /// What was read of the cards.
@@ -19,6 +21,8 @@ pub(super) struct Reading {
     pub(super) slice_samples: Vec<SliceSample>,
     /// Who uses them, by card and process id.
     pub(super) processes: Vec<Process>,
+    /// The cards of which it is known that nobody does; who uses one is not always told.
+    pub(super) unused: BTreeSet<u8>,
 }
 
 impl Reading {

@@ -3,7 +3,7 @@
 //! It is initialised once and kept. What one card can not tell is absent; what goes wrong with the driver ends the session,
 //! and another is tried for after a while, ever longer. Two threads: one reads, one waits for errors that the driver reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use beadmesh_protocol::clock::Instant;
@@ -200,7 +200,7 @@ impl Session {
     fn read(&mut self, xids: &BTreeMap<u8, Xid>, processes: &mut Processes) -> Result<Reading, State> {
         let is_slow = self.readings.is_multiple_of(SLOW_EVERY);
         self.readings += 1;
-        let (mut samples, mut users) = (Vec::new(), Vec::new());
+        let (mut samples, mut users, mut unused) = (Vec::new(), Vec::new(), BTreeSet::new());
         for index in self.facts.iter().map(|facts| facts.index) {
             let mut probe = Probe::new();
             let mut sample = Sample { index, ..Sample::default() };
@@ -210,7 +210,12 @@ impl Session {
                 let slow = if is_slow { slow(before, &device, &mut probe) } else { before };
                 self.slow.insert(index, slow);
                 sample = with_slow(sample, &slow);
-                users.extend(used_by(index, &device, &mut probe));
+                // Before the list is cut to what is told: of a card that was left out there somebody is a user.
+                let used = used_by(index, &device, &mut probe);
+                if used.as_ref().is_some_and(Vec::is_empty) {
+                    unused.insert(index);
+                }
+                users.extend(used.unwrap_or_default());
             }
             if let Some(state) = probe.broken {
                 return Err(state);
@@ -232,6 +237,7 @@ impl Session {
             slice_samples: self.slice_samples(),
             samples,
             processes: named(users, processes),
+            unused,
         })
     }
 

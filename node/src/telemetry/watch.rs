@@ -30,6 +30,8 @@ pub(super) trait Source: 'static {
 pub(super) struct Watch<R> {
     shared: Arc<Mutex<Shared<R>>>,
     patience: Duration,
+    /// How old a reading may be; an older one is of before the machine slept.
+    age_max: Duration,
     /// Dropped, it ends the thread.
     end: Option<mpsc::Sender<()>>,
     ended: watch::Receiver<bool>,
@@ -38,7 +40,7 @@ pub(super) struct Watch<R> {
 /// How it stands with a reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Latest<R> {
-    /// The first one is not there yet.
+    /// The first one is not there yet, or the next after the machine slept.
     None,
     /// This is the last one.
     Read(R),
@@ -48,7 +50,7 @@ pub(super) enum Latest<R> {
 
 #[derive(Debug)]
 struct Shared<R> {
-    reading: Option<R>,
+    reading: Option<(R, Instant)>,
     /// Since when the thread is in a call.
     since: Option<Instant>,
 }
@@ -73,7 +75,7 @@ impl<R: Clone + Send + 'static> Watch<R> {
             loop {
                 lock(&filled).since = Some(clock::mono());
                 let reading = source.read();
-                *lock(&filled) = Shared { reading: Some(reading), since: None };
+                *lock(&filled) = Shared { reading: Some((reading, clock::mono())), since: None };
                 match told.recv_timeout(interval) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
@@ -82,7 +84,8 @@ impl<R: Clone + Send + 'static> Watch<R> {
             drop(source);
             ending.send_replace(true);
         })?;
-        Ok(Self { shared, patience, end: Some(end), ended })
+        let age_max = interval + patience;
+        Ok(Self { shared, patience, age_max, end: Some(end), ended })
     }
 
     /// Returns the last reading, unless the thread has been at the next for too long.
@@ -90,9 +93,9 @@ impl<R: Clone + Send + 'static> Watch<R> {
         let shared = lock(&self.shared);
         let reading = shared.reading.clone();
         match (shared.since, reading) {
-            (Some(since), reading) if now.since(since) > self.patience => Latest::Stalled(reading),
-            (_, Some(reading)) => Latest::Read(reading),
-            (_, None) => Latest::None,
+            (Some(since), reading) if now.since(since) > self.patience => Latest::Stalled(reading.map(|(it, _)| it)),
+            (_, Some((reading, at))) if now.since(at) <= self.age_max => Latest::Read(reading),
+            _ => Latest::None,
         }
     }
 
@@ -167,5 +170,20 @@ mod tests {
         let ended = watch.ended.clone();
         watch.stop().await;
         assert!(*ended.borrow());
+    }
+
+    #[test]
+    fn what_was_read_before_the_machine_slept_is_not_what_is_so_now() {
+        let (asked, _asking) = channel();
+        let (give, given) = channel();
+        give.send(7).unwrap();
+        let make = move || Given { given, asked };
+        let hour = Duration::from_secs(3_600);
+        let watch = Watch::start("given", make, hour, Duration::from_secs(5)).unwrap();
+        while watch.latest(clock::mono()) != Latest::Read(7) {
+            thread::yield_now();
+        }
+        assert_eq!(watch.latest(clock::mono().after(hour)), Latest::Read(7));
+        assert_eq!(watch.latest(clock::mono().after(hour + Duration::from_secs(6))), Latest::None);
     }
 }

@@ -105,6 +105,9 @@ impl CommandError {
             Self::NotFound { what: "claim", .. } => {
                 "`beadmesh lease list --all` shows what is claimed, or was".to_owned()
             }
+            Self::NotFound { what: "node that waits to be approved", .. } => {
+                "`beadmesh members requests` lists those that wait".to_owned()
+            }
             Self::NotFound { what: "node", .. } => "`beadmesh members` lists the nodes".to_owned(),
             Self::NotFound { what: "invite", .. } => "`beadmesh invite list` shows which are open here".to_owned(),
             Self::Unknown { near, .. } => format!("did you mean {}?", near.join(" or ")),

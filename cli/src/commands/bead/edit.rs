@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use beadmesh_node::api::model::{
     Bead, BeadBody, ByRequest, CloseRequest, CommentRequest, DepRequest, EditRequest, ResolveRequest, Scalar,
-    UndepRequest, WordsRequest,
+    UndepRequest, WordsRequest, own_status,
 };
 use serde::Serialize;
 
@@ -21,10 +21,15 @@ pub(super) async fn update(context: &mut Context, args: UpdateArgs) -> Result<()
     let path = path(&args.id, "")?;
     let needs = args.needs.clone();
     let set = fields(args)?;
+    let own_status = match set.get("status") {
+        Some(Scalar::Text(word)) => own_status(word),
+        _ => None,
+    };
     let (mut client, by) = context.acting_client().await?;
     let wish = EditRequest { by, set, needs };
     let body: BeadBody = client.patch(&path, &wish).await?;
-    changed(&mut context.printer, &body, |name| format!("Updated {name}."))
+    changed(&mut context.printer, &body, |name| format!("Updated {name}."))?;
+    own_status.map_or(Ok(()), |told| context.printer.urgent(&format!("Warning: {}", text::clean_line(&told))))
 }
 
 /// Returns the fields to set; texts that are `-` come from standard input.

@@ -1,6 +1,6 @@
 //! `bead list`, `bead ready` and `bead blocked`.
 
-use beadmesh_node::api::model::{BeadPage, ListQuery};
+use beadmesh_node::api::model::{BeadPage, ListQuery, own_status};
 
 use super::super::Context;
 use crate::args::ListArgs;
@@ -27,6 +27,11 @@ pub(super) async fn run(context: &mut Context, args: ListArgs, kind: Kind) -> Re
     let mut client = context.client().await?;
     let body = pages(&mut client, path, &query).await?;
     let printer = &mut context.printer;
+    if body.beads.is_empty() {
+        for told in query.status.iter().filter_map(|word| own_status(word)) {
+            printer.urgent(&format!("Warning: {}", text::clean_line(&told)))?;
+        }
+    }
     if printer.json {
         return printer.answer(&body);
     }

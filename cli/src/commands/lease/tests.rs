@@ -44,7 +44,7 @@ async fn carried_out(line: &str, path: &str, status: StatusCode, body: Value) ->
 }
 
 fn answer() -> Value {
-    serde_json::to_value(ClaimBody { claim: sample("asking") }).unwrap()
+    serde_json::to_value(ClaimBody { claim: sample("asking"), title: None }).unwrap()
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn what_must_be_held_fails_where_it_is_only_said() {
         ("lease take x --require-held", "lapsed", Some(Exit::Conflict)),
         ("bead claim a", "tentative", None),
     ] {
-        let body = serde_json::to_value(ClaimBody { claim: sample(state) }).unwrap();
+        let body = serde_json::to_value(ClaimBody { claim: sample(state), title: None }).unwrap();
         let (outcome, told) = carried_out(line, "/v1/claims", StatusCode::OK, body).await;
         assert_eq!(outcome.err().map(|failure| failure.exit), exit, "{line}: {state}");
         assert!(told.is_some(), "{line}");

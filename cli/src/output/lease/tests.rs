@@ -42,9 +42,9 @@ fn plain(lines: &[String]) -> String {
 
 #[test]
 fn the_states_of_a_claim_are_told_apart_by_their_first_word() {
-    insta::assert_snapshot!(said(&held()), @"Held VED-D01 until 14:03:10 UTC, token 17.");
+    insta::assert_snapshot!(said(&held()), @"Held VED-D01 until 14:03:10 UTC, renewed until 15:02:00 UTC, token 17.");
     let paths = Claim { bead: None, ..held() };
-    insta::assert_snapshot!(said(&paths), @"Held src/ba.rs and 1 more as k7f3qxk7f3qxk7f3qxk7f3qxk7 until 14:03:10 UTC, token 17.");
+    insta::assert_snapshot!(said(&paths), @"Held src/ba.rs and 1 more as k7f3qxk7f3qxk7f3qxk7f3qxk7 until 14:03:10 UTC, renewed until 15:02:00 UTC, token 17.");
     let tentative = Claim { voters_reached: Some(1), voters: Some(3), ..claim("tentative") };
     insta::assert_snapshot!(said(&tentative), @"Tentative: VED-D01 is claimed, but no majority of voters can be reached (1 of 3). Another agent may hold it.");
     let waits = Claim { voters_reached: Some(3), reason: Some("a has just started".into()), ..tentative };
@@ -84,13 +84,13 @@ fn claims_are_listed_by_who_holds_what_until_when() {
     let other = Claim { agent: "GreenCastle@gpu-box".into(), token: Some(9), shared: true, ..claim("shown") };
     let ended = Claim { reason: Some("yielded".into()), ..claim("ended") };
     insta::assert_snapshot!(plain(&lines(&[held(), other, ended], Some(100), now())), @r"
-    AGENT                STATE           UNTIL         TOKEN  COVERS
-    BlueLake@laptop      held            14:03:10 UTC  17     VED-D01 src/ba.rs src/bb.rs
-    GreenCastle@gpu-box  shown, shared                 9      VED-D01 src/ba.rs src/bb.rs
-    BlueLake@laptop      ended: yielded                       VED-D01 src/ba.rs src/bb.rs
+    AGENT                STATE           UNTIL         RENEWED UNTIL  TOKEN  COVERS
+    BlueLake@laptop      held            14:03:10 UTC  15:02:00 UTC   17     VED-D01 src/ba.rs src/bb.rs
+    GreenCastle@gpu-box  shown, shared                 15:02:00 UTC   9      VED-D01 src/ba.rs src/bb.rs
+    BlueLake@laptop      ended: yielded                                      VED-D01 src/ba.rs src/bb.rs
     ");
     insta::assert_snapshot!(plain(&full(&held(), now())), @r"
-    Held VED-D01 until 14:03:10 UTC, token 17.
+    Held VED-D01 until 14:03:10 UTC, renewed until 15:02:00 UTC, token 17.
     Claim    k7f3qxk7f3qxk7f3qxk7f3qxk7
     Agent    BlueLake@laptop, of this node
     Project  github.com/ada/tool

@@ -3,10 +3,25 @@
 use std::collections::BTreeMap;
 
 use beadmesh_protocol::bead::{self, FieldValue, Status};
+use beadmesh_protocol::near;
 use beadmesh_store::command::{self, BeadAnswer, DepAnswer, ImportReport, Page, ProjectAnswer, StaleCloseAnswer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+/// Says that a status is a word of somebody's own, and which known one may have been meant; nothing of a known one.
+pub fn own_status(word: &str) -> Option<String> {
+    let known = || Status::KNOWN.iter().map(Status::as_str);
+    if word.is_empty() || known().any(|name| name == word) {
+        return None;
+    }
+    let near = known().filter(|name| near::is_near(word, name));
+    let meant = near.min_by_key(|name| near::distance(word.as_bytes(), name.as_bytes()));
+    Some(match meant {
+        Some(name) => format!("{word} is a status of its own; did you mean {name}?"),
+        None => format!("{word} is a status of its own; known are {}", known().collect::<Vec<_>>().join(", ")),
+    })
+}
 
 /// A bead with what only the graph knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -187,6 +187,9 @@ pub struct Contest {
 pub struct ClaimBody {
     /// The claim.
     pub claim: Claim,
+    /// The title of its bead, where the node chose that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 /// Claims.

@@ -422,7 +422,7 @@ pub enum Event {
     Alarm {
         /// This node.
         node: String,
-        /// What it is about: `gpu_idle` or `budget`.
+        /// What it is about: `gpu_idle`, `budget`, `spent_unknown` or `stop_failed`.
         kind: String,
         /// The index of the card, of a `gpu_idle`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -506,6 +506,7 @@ impl From<Change> for Event {
                 let (gpu, percent) = match &alarm {
                     Alarm::GpuIdle { gpu, .. } => (Some(*gpu), None),
                     Alarm::Budget { percent, .. } => (None, Some(*percent)),
+                    Alarm::SpentUnknown { .. } | Alarm::StopFailed { .. } => (None, None),
                 };
                 let (kind, told) = (alarm.kind().to_owned(), alarm.sentence());
                 Self::Alarm { node: node.to_string(), kind, gpu, percent, told }

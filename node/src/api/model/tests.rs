@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{Answer, EditRequest, Empty, InviteRequest, ListQuery, QueryError, ResolveRequest, Scalar, SecretText};
-use super::{Event, encode_segment};
+use super::{Event, encode_segment, own_status};
 
 #[test]
 fn an_answer_carries_its_schema_beside_the_keys_of_its_body() {
@@ -56,4 +56,15 @@ fn a_secret_is_not_printed_by_debug() {
     let secret = SecretText::new("bm1abc".into());
     assert_eq!(format!("{secret:?}"), "SecretText(..)");
     assert_eq!(serde_json::to_string(&secret).unwrap(), "\"bm1abc\"");
+}
+
+#[test]
+fn a_status_of_its_own_is_told_with_the_one_that_was_meant() {
+    for word in ["open", "in_progress", "tombstone", ""] {
+        assert_eq!(own_status(word), None, "{word}");
+    }
+    assert_eq!(own_status("close").unwrap(), "close is a status of its own; did you mean closed?");
+    assert_eq!(own_status("inprogress").unwrap(), "inprogress is a status of its own; did you mean in_progress?");
+    let told = own_status("banana").unwrap();
+    assert!(told.starts_with("banana is a status of its own; known are open, in_progress, "), "{told}");
 }

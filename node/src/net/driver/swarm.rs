@@ -55,8 +55,9 @@ impl Driver {
                 debug!(from = %send_back_addr, %error, "refused a connection");
             }
             SwarmEvent::NewListenAddr { address, .. } => {
-                info!(%address, "listening");
-                if !address::is_circuit(&address) {
+                if address::is_circuit(&address) {
+                    info!(%address, "listening through a relay");
+                } else {
                     self.tell(Event::Listening(address.to_string()));
                 }
                 self.listened.insert(address::bare(&address));

@@ -11,6 +11,7 @@ use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::structs::device::FieldId;
 
 /// Fields that have no call of their own: rows remapped after errors mended, not mended, that wait, that failed.
@@ -196,12 +197,23 @@ fn remapped(device: &Device<'_>, probe: &mut Probe) -> Option<Remapped> {
     Some(Remapped { corrected: count(0)?, uncorrected: count(1)?, pending: value(2)? != 0, failed: value(3)? != 0 })
 }
 
-/// Returns who uses a card, with how much of its memory; who both computes and draws is there once.
-pub(super) fn used_by(index: u8, device: &Device<'_>, probe: &mut Probe) -> Vec<Process> {
-    let computing = probe.ask(|| device.running_compute_processes()).unwrap_or_default();
-    let drawing = probe.ask(|| device.running_graphics_processes()).unwrap_or_default();
+/// Returns who uses a card, with how much of its memory; who both computes and draws is there once. `None` where the card
+/// does not say, which is not the same as nobody.
+pub(super) fn used_by(index: u8, device: &Device<'_>, probe: &mut Probe) -> Option<Vec<Process>> {
+    let computing = probe.ask(|| device.running_compute_processes());
+    let drawing = probe.ask(|| match device.running_graphics_processes() {
+        // Nobody draws on a card that can not.
+        Err(NvmlError::NotSupported) => Ok(Vec::new()),
+        answer => answer,
+    });
+    users(index, computing, drawing)
+}
+
+fn users(index: u8, computing: Option<Vec<ProcessInfo>>, drawing: Option<Vec<ProcessInfo>>) -> Option<Vec<Process>> {
+    let is_all = computing.is_some() && drawing.is_some();
+    let told = computing.into_iter().chain(drawing).flatten();
     let mut users: BTreeMap<u32, Option<u32>> = BTreeMap::new();
-    for process in computing.into_iter().chain(drawing) {
+    for process in told {
         let memory = match process.used_gpu_memory {
             UsedGpuMemory::Used(bytes) => mib(bytes),
             UsedGpuMemory::Unavailable => None,
@@ -210,7 +222,9 @@ pub(super) fn used_by(index: u8, device: &Device<'_>, probe: &mut Probe) -> Vec<
         *most = (*most).max(memory);
     }
     let process = |(pid, memory_mib)| Process { gpu: index, pid, memory_mib, ..Process::default() };
-    users.into_iter().map(process).collect()
+    let users: Vec<Process> = users.into_iter().map(process).collect();
+    // Of those who are known, one is enough to say that the card is used.
+    Some(users).filter(|users| is_all || !users.is_empty())
 }
 
 pub(super) fn mib(bytes: u64) -> Option<u32> {
@@ -254,6 +268,22 @@ mod tests {
         assert_eq!(probe.verdict(), Health::Failed);
         assert_eq!(probe.ask(|| Ok(7)), Some(7));
         assert_eq!(probe.verdict(), Health::Ok);
+    }
+
+    #[test]
+    fn a_card_that_does_not_say_who_uses_it_is_not_used_by_nobody() {
+        let process = |pid| ProcessInfo {
+            pid,
+            used_gpu_memory: UsedGpuMemory::Unavailable,
+            gpu_instance_id: None,
+            compute_instance_id: None,
+        };
+        let count = |computing, drawing| users(0, computing, drawing).map(|users| users.len());
+        assert_eq!(count(Some(vec![]), Some(vec![])), Some(0));
+        assert_eq!(count(Some(vec![process(7)]), Some(vec![process(7)])), Some(1));
+        assert_eq!(count(None, Some(vec![])), None);
+        assert_eq!(count(Some(vec![]), None), None);
+        assert_eq!(count(None, Some(vec![process(7)])), Some(1));
     }
 
     #[test]
