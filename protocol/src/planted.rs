@@ -95,6 +95,7 @@ bugs! {
     NoDriftGuard, "no-drift-guard", "A holder relies on a promise for as long as the voter keeps it.";
     AttemptSurvives, "attempt-survives", "What was only tried for in one epoch goes on in the next.";
     SplitsStay, "splits-stay", "A younger claim keeps its votes while it can not see that more than half are against it.";
+    StartsForgotten, "starts-forgotten", "A start of a node is numbered by what its disk knows alone.";
 }
 
 impl Bug {

@@ -24,6 +24,7 @@ pub(crate) const CAUGHT: &[(Bug, u64, &str)] = &[
     (Bug::NoDriftGuard, 401, "exclusion"),
     (Bug::AttemptSurvives, 516, "token"),
     (Bug::SplitsStay, 647, "turn"),
+    (Bug::StartsForgotten, 4_684, "exclusion"),
 ];
 
 #[test]
