@@ -23,7 +23,6 @@ use crate::home::Home;
 use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::refusals::Refusals;
-use crate::rotation::Rotation;
 use crate::telemetry::Telemetry;
 
 mod agents;
@@ -81,8 +80,6 @@ pub(crate) struct Api {
     pub(crate) bans: Option<Arc<Bans>>,
     /// What is known of machines; a single command knows of none.
     pub(crate) telemetry: Option<Telemetry>,
-    /// Replaces the key of the node; a single command does not, for nobody would hear of it.
-    pub(crate) rotation: Option<Arc<Rotation>>,
     /// What the user of the home is called, where the home does not say.
     pub(crate) human: String,
 }
@@ -178,7 +175,7 @@ async fn no_method() -> Problem {
 }
 
 /// The replica answered something else than it was asked.
-pub(crate) fn unexpected(answer: &Answer) -> Problem {
+fn unexpected(answer: &Answer) -> Problem {
     // Only the kind is told: an answer can hold a ticket.
     let kind = match answer {
         Answer::Status(_) => "status",

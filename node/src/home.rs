@@ -21,11 +21,9 @@ use crate::bans;
 
 mod error;
 mod human;
-mod keys;
 
 pub use error::HomeError;
 pub use human::Human;
-use keys::{KEY, NEXT_KEY};
 
 /// The variable that moves the whole home.
 pub const HOME_VARIABLE: &str = "BEADMESH_HOME";
@@ -35,6 +33,7 @@ pub const USER_VARIABLE: &str = "USER";
 /// Bytes of the path of a Unix socket, as the kernel bounds it: 108 with the final zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+const KEY: &str = "node.key";
 const RECOVERY: &str = "recovery.key";
 const RESTORING: &str = "store.restoring";
 const PORT: &str = "port";
@@ -213,6 +212,32 @@ impl Home {
         sync(&made)?;
         fs::rename(&made, &store).map_err(|source| HomeError::io(&store, source))?;
         self.sync()
+    }
+
+    /// Returns the node's secret key, if there is one.
+    pub(crate) fn existing_key(&self) -> Result<Option<SigningKey>, HomeError> {
+        let path = self.dir.join(KEY);
+        let Some(read) = self.read_private(KEY)? else { return Ok(None) };
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        if read.len() != KEY_BYTES {
+            return Err(HomeError::KeyBytes { path, bytes: read.len() });
+        }
+        bytes.copy_from_slice(&read);
+        Ok(Some(SigningKey::from_bytes(&bytes)))
+    }
+
+    /// Returns the node's secret key, made and kept at the first call. The caller holds the lock.
+    ///
+    /// # Errors
+    /// When the key can not be read or kept, is open to others, or has another length.
+    pub fn key(&self) -> Result<SigningKey, HomeError> {
+        if let Some(key) = self.existing_key()? {
+            return Ok(key);
+        }
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|_| HomeError::Random)?;
+        self.write_private(KEY, bytes.as_slice())?;
+        Ok(SigningKey::from_bytes(&bytes))
     }
 
     /// Keeps the secret half of a mesh's recovery key until it has been shown; returns its text.
@@ -396,7 +421,7 @@ impl Home {
 
     /// Returns the files that open something, and the socket; not all of them need be there.
     pub(crate) fn private_files(&self) -> Vec<PathBuf> {
-        let names = [KEY, NEXT_KEY, RECOVERY, human::TOKEN, API_TOKEN, METRICS_TOKEN, BANS, SPENT, MEMBERSHIP, PORT];
+        let names = [KEY, RECOVERY, human::TOKEN, API_TOKEN, METRICS_TOKEN, BANS, SPENT, MEMBERSHIP, PORT];
         names.iter().map(|name| self.dir.join(name)).chain([self.socket()]).collect()
     }
 

@@ -54,7 +54,6 @@ impl Local {
             refusals: Arc::default(),
             bans: None,
             telemetry: None,
-            rotation: None,
             human,
         });
         Ok(Self { router, recovery: opened.recovery, core })

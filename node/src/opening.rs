@@ -7,8 +7,7 @@ use beadmesh_protocol::id::{MeshId, NodeId};
 use beadmesh_protocol::sync::WINDOW_BYTES;
 use beadmesh_store::open::{OpenError, Origin};
 use beadmesh_store::replica::{Config, FlushError, Input, Output, Replica};
-use beadmesh_store::{KvError, Lock, Membership, StoreError};
-use ed25519_dalek::SigningKey;
+use beadmesh_store::{KvError, Lock, StoreError};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -27,10 +26,8 @@ pub(crate) struct Opened {
     pub(crate) machine: Housed,
     /// The mesh.
     pub(crate) mesh: MeshId,
-    /// The secret key by which the node is linked: while a new one waits until a member has heard of it, the old one.
+    /// The node's secret key.
     pub(crate) key: Zeroizing<[u8; 32]>,
-    /// Whether a new key waits.
-    pub(crate) is_rotating: bool,
     /// What the node is called.
     pub(crate) names: Names,
     /// The recovery key of the mesh, if it was founded just now.
@@ -148,7 +145,7 @@ pub(crate) async fn open(home: &Home, names: Names, lock: Lock, opener: Opener) 
 
 fn open_now(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Opened, OpeningError> {
     home.check_whole()?;
-    let (key, next) = (home.key()?, home.next_key()?);
+    let key = home.key()?;
     let machine = home.machine()?;
     let opened = beadmesh_store::open(&home.store())?;
     let mut membership = None;
@@ -160,9 +157,7 @@ fn open_now(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Ope
         }
         Origin::Replaced { kept, reason } => {
             let node = NodeId::from_bytes(key.verifying_key().to_bytes());
-            let next = next.as_ref().map(|next| NodeId::from_bytes(next.verifying_key().to_bytes()));
-            let is_in = |known: &Membership| known.has_others(node) || next.is_some_and(|next| known.has_others(next));
-            let known = home.membership()?.filter(is_in);
+            let known = home.membership()?.filter(|known| known.has_others(node));
             let Some(known) = known.filter(|_| opener == Opener::Node) else {
                 // An empty store would found a mesh of its own; that must never happen behind anybody's back.
                 return Err(OpeningError::Damaged { kept: kept.clone(), reason: reason.clone() });
@@ -177,7 +172,6 @@ fn open_now(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Ope
     getrandom::fill(&mut seed).map_err(|_| HomeError::Random)?;
     let config = Config {
         key: key.clone(),
-        successor: next.clone(),
         seed,
         machine,
         node_name: names.node.clone(),
@@ -198,12 +192,6 @@ fn open_now(home: &Home, names: Names, lock: Lock, opener: Opener) -> Result<Ope
     if recovery.is_some() {
         info!(%mesh, name = names.mesh, "founded a mesh");
     }
-    let is_next = |next: &SigningKey| next.verifying_key().to_bytes() == *opened.replica.node().as_bytes();
-    let is_rotating = next.as_ref().is_some_and(is_next);
-    if next.is_some() && !is_rotating {
-        // The machine stopped before anything said so.
-        home.drop_next_key()?;
-    }
     let machine = Housed { replica: opened.replica, _lock: lock };
-    Ok(Opened { machine, mesh, key: Zeroizing::new(key.to_bytes()), is_rotating, names, recovery, lost })
+    Ok(Opened { machine, mesh, key: Zeroizing::new(key.to_bytes()), names, recovery, lost })
 }

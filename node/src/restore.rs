@@ -311,7 +311,6 @@ impl Restore<'_> {
         getrandom::fill(&mut seed).map_err(|_| HomeError::Random)?;
         let config = Config {
             key,
-            successor: None,
             seed,
             machine: Home::machine_at(&store)?,
             node_name: self.names.node.clone(),

@@ -36,7 +36,6 @@ use crate::net::{self, Handle, Listen, NetError, Relaying};
 use crate::network::Network;
 use crate::opening::{self, Opener, OpeningError};
 use crate::refusals::Refusals;
-use crate::rotation::Rotation;
 use crate::systemd::{self, Notifier};
 use crate::telemetry::Teller;
 use crate::ticket_file;
@@ -224,15 +223,6 @@ impl ServiceError {
 #[derive(Debug)]
 pub struct Service;
 
-/// How a node ended that ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to.
-    Stopped,
-    /// Its key was replaced: it is to be started again at once.
-    Rotated,
-}
-
 /// A node that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -243,8 +233,6 @@ pub struct Running {
     network: Network,
     links: Arc<Links>,
     stop: CancellationToken,
-    /// Cancelled when it is to start again, by another key.
-    restart: CancellationToken,
     /// Answer on the socket, and over TCP where that is wanted.
     servers: Vec<JoinHandle<io::Result<()>>>,
     driver: JoinHandle<()>,
@@ -263,8 +251,9 @@ impl Service {
             Turn::Node(_) => return Err(ServiceError::Running { socket: home.socket() }),
         };
         let home = Arc::new(home);
-        let (human, refusals) = (options.names.human.clone(), Arc::new(Refusals::default()));
+        let human = options.names.human.clone();
         let opened = opening::open(&home, options.names.clone(), lock, Opener::Node).await?;
+        let refusals = Arc::new(Refusals::default());
         let config = options.network(*opened.key, &home, &refusals);
         let tcp = match options.api_tcp {
             Some(address) => Some(open_tcp(&home, address, &refusals).await?),
@@ -276,8 +265,7 @@ impl Service {
         let sink = driver::sink(handle.clone(), Arc::clone(&links));
         let core = Core::start(opened.machine, opened.mesh, &Queue::default(), sink).map_err(OpeningError::Thread)?;
         let network = Network::new(handle.clone(), opened.names.node);
-        let (stop, restart) = (CancellationToken::new(), CancellationToken::new());
-        let rotation = start_rotation(&core, &home, &restart, opened.is_rotating);
+        let stop = CancellationToken::new();
         let attachments = Attachments::new(&home, core.clone(), Some((handle.clone(), options.fetched_max)));
         attachments.sweep().await;
         let teller = start_teller(&core, handle.clone(), &home, &options, &stop)?;
@@ -293,7 +281,6 @@ impl Service {
             refusals: Arc::clone(&refusals),
             bans: Some(Arc::clone(&bans)),
             telemetry: Some(telemetry.clone()),
-            rotation: Some(rotation),
             human: human.clone(),
         };
         let router = api::router(api);
@@ -326,7 +313,7 @@ impl Service {
         }
         info!(socket = %home.socket().display(), mesh = %opened.mesh, "node started");
         let notifier = Notifier::default();
-        Ok(Running { router, core, home, network, links, stop, restart, servers, driver, teller, notifier })
+        Ok(Running { router, core, home, network, links, stop, servers, driver, teller, notifier })
     }
 }
 
@@ -337,16 +324,6 @@ async fn ready(core: &Core, home: &Home, human: &str, lost: bool) -> Result<Unix
     let _ = core.call(Command::Status).await;
     human::ensure(core, home, human, lost).await.map_err(OpeningError::Home)?;
     listen(&home.socket())
-}
-
-/// Makes ready what replaces the key, and goes on with that where a new one waits.
-fn start_rotation(core: &Core, home: &Arc<Home>, restart: &CancellationToken, is_rotating: bool) -> Arc<Rotation> {
-    let rotation = Arc::new(Rotation::new(core.clone(), Arc::clone(home), restart.clone()));
-    if is_rotating {
-        warn!("a new key waits until a member has heard of it: the old one links this node until then");
-        tokio::spawn(Arc::clone(&rotation).wait(core.events()));
-    }
-    rotation
 }
 
 /// Tells of this machine, and watches it as its user wants, until the node is to stop.
@@ -382,11 +359,11 @@ impl Running {
         self.stop.clone()
     }
 
-    /// Runs until a signal, a request to shut down, another key or a failure of the store, then stops.
+    /// Runs until a signal, a request to shut down or a failure of the store, then stops.
     ///
     /// # Errors
     /// When the store failed, or signals can not be waited for.
-    pub async fn run(self) -> Result<Ended, ServiceError> {
+    pub async fn run(self) -> Result<(), ServiceError> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signal)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Signal)?;
         self.run_until(async move {
@@ -398,22 +375,17 @@ impl Running {
         .await
     }
 
-    /// Runs until `end`, a request to shut down, another key or a failure of the store, then stops.
+    /// Runs until `end`, a request to shut down or a failure of the store, then stops.
     ///
     /// # Errors
     /// When the store failed.
-    pub async fn run_until(self, end: impl Future<Output = ()>) -> Result<Ended, ServiceError> {
-        let mut ended = Ended::Stopped;
+    pub async fn run_until(self, end: impl Future<Output = ()>) -> Result<(), ServiceError> {
         tokio::select! {
             () = end => {}
             () = self.stop.cancelled() => info!("asked to stop"),
-            () = self.restart.cancelled() => {
-                info!("starts again by its new key");
-                ended = Ended::Rotated;
-            }
             state = self.core.ended() => error!(?state, "the replica has ended"),
         }
-        self.stop().await.map(|()| ended)
+        self.stop().await
     }
 
     /// Stops: takes no more requests, answers those under way, tells peers, makes everything durable.
@@ -421,9 +393,7 @@ impl Running {
     /// # Errors
     /// When the store failed.
     pub async fn stop(self) -> Result<(), ServiceError> {
-        if !self.restart.is_cancelled() {
-            self.notifier.stopping();
-        }
+        self.notifier.stopping();
         // Streams end, and the server takes no more connections.
         self.stop.cancel();
         let socket = self.home.socket();

@@ -10,7 +10,6 @@ use crate::entry::Entry;
 use crate::id::{AgentId, EntryId, NodeId, ProjectId};
 use crate::limits::NAME_BYTES_MAX;
 use crate::op::{AgentFacts, Op};
-use crate::roster::Roster;
 
 pub mod names;
 mod token;
@@ -21,8 +20,7 @@ pub use token::{Token, TokenError, TokenHash};
 const ID_CONTEXT: &str = "beadmesh 2026 agent id v1";
 
 impl AgentId {
-    /// Returns the id of the agent of that name on a node, whatever the case of its letters; of a node whose key was
-    /// replaced, by its first key.
+    /// Returns the id of the agent of that name on a node, whatever the case of its letters.
     pub fn of(node: NodeId, name: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(ID_CONTEXT);
         hasher.update(node.as_bytes()).update(name.to_ascii_lowercase().as_bytes());
@@ -63,7 +61,7 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
 /// One agent, as its node says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// The node it acts on, by its latest key.
+    /// The node it acts on.
     pub node: NodeId,
     /// What it is called there.
     pub name: String,
@@ -89,11 +87,7 @@ pub struct Directory {
 
 impl Directory {
     /// Folds what nodes say of their agents; entries without effect are left out by `counts`.
-    pub fn fold<'a>(
-        roster: &Roster,
-        counts: impl Fn(&Entry) -> bool,
-        control: impl IntoIterator<Item = &'a Entry>,
-    ) -> Self {
+    pub fn fold<'a>(counts: impl Fn(&Entry) -> bool, control: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut agents: BTreeMap<AgentId, Agent> = BTreeMap::new();
         let mut last: BTreeMap<AgentId, (Timestamp, EntryId)> = BTreeMap::new();
         for entry in control {
@@ -104,8 +98,8 @@ impl Directory {
                 if !counts(entry) {
                     break;
                 }
-                let id = AgentId::of(roster.first(content.author), &facts.name);
-                let said = Agent::of(roster.latest(content.author), facts.clone(), content.hlc);
+                let id = AgentId::of(content.author, &facts.name);
+                let said = Agent::of(content.author, facts.clone(), content.hlc);
                 let Some(known) = agents.get_mut(&id) else {
                     agents.insert(id, said);
                     last.insert(id, place);
@@ -129,14 +123,20 @@ impl Directory {
         self.agents.get(&id)
     }
 
+    /// Returns the agent of that name on a node, whatever the case of its letters.
+    pub fn named(&self, node: NodeId, name: &str) -> Option<(AgentId, &Agent)> {
+        let id = AgentId::of(node, name);
+        Some((id, self.agents.get(&id)?))
+    }
+
     /// Returns every agent, in the order of ids.
     pub fn all(&self) -> impl Iterator<Item = (AgentId, &Agent)> {
         self.agents.iter().map(|(id, agent)| (*id, agent))
     }
 
-    /// Returns the agents that are in one of two directories alone, or registered at another time or by another node there.
+    /// Returns the agents that are in one of two directories alone, or registered at another time there.
     pub fn turned<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = AgentId> + 'a {
-        let since = |agent: &Agent| (agent.registered_at, agent.node);
+        let since = |agent: &Agent| agent.registered_at;
         let ours = self.agents.iter().filter(move |(id, agent)| other.agents.get(id).map(since) != Some(since(agent)));
         ours.map(|(id, _)| id).chain(other.agents.keys().filter(|id| !self.agents.contains_key(id))).copied()
     }

@@ -15,7 +15,7 @@ use crate::limits::{
     SUBJECT_BYTES_MAX, THREAD_BYTES_MAX, VOTERS_MAX,
 };
 use crate::mail::{Letter, Receipt};
-use crate::roster::{Ownership, Rotation};
+use crate::roster::Ownership;
 
 const ADMIT_KIND: u16 = 1;
 const NODE_KIND: u16 = 2;
@@ -27,7 +27,6 @@ const RECOVERY_KIND: u16 = 7;
 const REMOVE_KIND: u16 = 8;
 const NAME_KIND: u16 = 9;
 const OWN_KIND: u16 = 10;
-const ROTATE_KIND: u16 = 11;
 const BEAD_KIND: u16 = DATA_KIND_MIN;
 const LETTER_KIND: u16 = DATA_KIND_MIN + 1;
 const RECEIPT_KIND: u16 = DATA_KIND_MIN + 2;
@@ -49,8 +48,6 @@ pub enum Op {
     Name(Naming),
     /// Gives the mesh to another owner.
     Own(Ownership),
-    /// Replaces the key of the author: another node goes on in its place.
-    Rotate(Box<Rotation>),
     /// Says what a node is called and where it can be reached; written by the node itself.
     Node(NodeFacts),
     /// Says that some keys name one project.
@@ -240,7 +237,6 @@ impl Op {
             Self::Remove(removal) => raw(REMOVE_KIND, removal),
             Self::Name(naming) => raw(NAME_KIND, naming),
             Self::Own(ownership) => raw(OWN_KIND, ownership),
-            Self::Rotate(rotation) => raw(ROTATE_KIND, rotation.as_ref()),
             Self::Node(facts) => raw(NODE_KIND, facts),
             Self::Project(keys) => raw(PROJECT_KIND, keys),
             Self::Agent(facts) => raw(AGENT_KIND, facts),
@@ -268,7 +264,6 @@ impl Op {
             REMOVE_KIND => Self::Remove(body(raw)?),
             NAME_KIND => Self::Name(body(raw)?),
             OWN_KIND => Self::Own(body(raw)?),
-            ROTATE_KIND => Self::Rotate(body(raw)?),
             NODE_KIND => Self::Node(body(raw)?),
             PROJECT_KIND => Self::Project(body(raw)?),
             AGENT_KIND => Self::Agent(body(raw)?),
@@ -311,15 +306,6 @@ impl Op {
                 within("name", naming.name.len(), NAME_BYTES_MAX)
             }
             Self::Own(ownership) => within("seen", ownership.seen.len(), CONTROL_HEADS_MAX),
-            Self::Rotate(rotation) => {
-                within("seen", rotation.leaving.seen.len(), CONTROL_HEADS_MAX)?;
-                within("cut", rotation.leaving.cut.len(), CUT_ENDS_MAX)?;
-                // It is nobody's to stay in another role while its key is replaced, or to replace its key by itself.
-                if rotation.leaving.stays.is_some() || rotation.node == rotation.leaving.node {
-                    return Err(OpError::Malformed(ROTATE_KIND));
-                }
-                within("name", rotation.name.len(), NAME_BYTES_MAX)
-            }
             Self::Node(facts) => {
                 within("seen", facts.seen.len(), CONTROL_HEADS_MAX)?;
                 within("name", facts.name.len(), NAME_BYTES_MAX)?;
@@ -415,12 +401,6 @@ mod tests {
             }),
             Op::Name(Naming { seen: vec![], node: NodeId::from_bytes([4; 32]), name: "attic".into() }),
             Op::Own(taken),
-            Op::Rotate(Box::new(Rotation {
-                leaving: Removal { seen: vec![], node: NodeId::from_bytes([4; 32]), stays: None, cut: vec![] },
-                node: NodeId::from_bytes([5; 32]),
-                name: "laptop".into(),
-                proof: [6; 64],
-            })),
             Op::Node(NodeFacts { seen: vec![], name: "box".into(), addresses: vec!["/ip4/127.0.0.1/tcp/1".into()] }),
             Op::Project(ProjectKeys { keys: vec!["github.com/a/b".into()], prefix: Some("b".into()) }),
             Op::Bead(BeadChange { bead: BeadId::from_bytes([5; 16]), change: vec![1, 2, 3] }),

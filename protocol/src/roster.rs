@@ -9,14 +9,13 @@ use crate::clock::Timestamp;
 use crate::entry::{Entry, Set};
 use crate::id::{EntryId, MeshId, NodeId};
 use crate::limits::CONTROL_HEADS_MAX;
-use crate::op::{Op, Role};
+use crate::op::{Admit, Op, Role};
 use crate::planted::{self, Bug};
 
 mod authority;
 pub mod cut;
 mod history;
 mod ownership;
-mod rotation;
 #[cfg(test)]
 mod table;
 
@@ -25,7 +24,6 @@ use cut::{Standing, instance_after};
 use history::{Act, History};
 use ownership::Owners;
 pub use ownership::Ownership;
-pub use rotation::Rotation;
 
 /// Who is in the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +60,6 @@ pub struct Roster {
     pub void: BTreeMap<EntryId, VoidReason>,
     /// Those who ever had authority, by rank: the owner is first.
     pub ranks: BTreeMap<NodeId, usize>,
-    /// The nodes that go on in the place of others, by those whose key they replace.
-    successors: BTreeMap<NodeId, NodeId>,
     /// The removals of each node, those without another of them in their future.
     removals: BTreeMap<NodeId, Vec<EntryId>>,
     /// Names that more than one member bears.
@@ -149,14 +145,14 @@ impl Roster {
             heads: Vec::new(),
             void: BTreeMap::new(),
             ranks: BTreeMap::new(),
-            successors: BTreeMap::new(),
             removals: BTreeMap::new(),
             shared_names: BTreeSet::new(),
         };
         for vertex in history.vertices() {
-            roster.known.extend(vertex.acts.iter().filter_map(Act::admitted));
+            let admitted = vertex.acts.iter().filter(|act| matches!(act, Act::Grant(..) | Act::Own(_)));
+            roster.known.extend(admitted.map(Act::node));
         }
-        let mut rulings = Rulings::of(&history, &owners, mesh);
+        let mut rulings = Rulings::of(&history, &owners);
         let tips = tips(&history, &rulings.has_authority);
         let heads = tips.iter().enumerate().filter(|(at, tip)| **tip == Some(*at)).map(|(at, _)| at);
         roster.heads = heads.map(|at| history.vertex(at).entry.id()).collect();
@@ -164,8 +160,7 @@ impl Roster {
         roster.note_void(&history, &rulings);
         roster.settle_members(&history, &rulings, &tips);
         roster.settle_founder(founder, founding, &found.node_name);
-        roster.successors = std::mem::take(&mut rulings.successors);
-        let names = roster.given_names(std::mem::take(&mut rulings.names));
+        let names = std::mem::take(&mut rulings.names);
         roster.ranks = std::mem::take(&mut rulings.ranks);
         roster.settle_facts(&history);
         for (node, given) in names {
@@ -196,25 +191,8 @@ impl Roster {
         self.role(by) == Some(Role::Admin) && by != node && self.ranks.get(&by).is_some_and(outranks)
     }
 
-    /// Returns the node that goes on in the place of one: itself, until its key is replaced.
-    pub fn latest(&self, node: NodeId) -> NodeId {
-        std::iter::successors(Some(node), |node| self.successors.get(node).copied()).last().unwrap_or(node)
-    }
-
-    /// Returns the nodes in whose place one goes on, the first of them last; none while its key is its first.
-    pub fn predecessors(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
-        let before = |node: &NodeId| self.successors.iter().find(|(_, to)| *to == node).map(|(from, _)| *from);
-        std::iter::successors(before(&node), before)
-    }
-
-    /// Returns the node in whose place one has gone on from the first: agents are named by it.
-    pub fn first(&self, node: NodeId) -> NodeId {
-        self.predecessors(node).last().unwrap_or(node)
-    }
-
     /// Returns the name shown for a node: its own, with the start of its id where two members share it.
     pub fn display_name(&self, node: NodeId) -> String {
-        let node = self.latest(node);
         let Some(member) = self.members.get(&node) else {
             return self.former.get(&node).map_or_else(|| node.short(), |former| shown(&former.name));
         };
@@ -229,15 +207,11 @@ impl Roster {
         own.into_iter().chain(others).take(CONTROL_HEADS_MAX).collect()
     }
 
-    /// Returns what an act of `author` about a node names as seen: as `seen_by`, every removal of the node, and by what its
-    /// key was replaced.
+    /// Returns what an act of `author` about a node names as seen: as `seen_by`, and every removal of the node.
     pub fn seen_about(&self, author: NodeId, node: NodeId) -> Vec<EntryId> {
         let own = self.members.get(&author).map(|member| member.head);
         let removals = self.removals.get(&node).into_iter().flatten().copied();
-        // By what another key than its first was let in: only itself has written that.
-        let rotated = self.members.get(&node).filter(|_| self.first(node) != node).map(|member| member.head);
         let mut seen: Vec<EntryId> = own.into_iter().chain(removals).collect();
-        seen.extend(rotated.filter(|head| !seen.contains(head)));
         let others: Vec<EntryId> = self.heads.iter().copied().filter(|head| !seen.contains(head)).collect();
         seen.extend(others);
         seen.truncate(CONTROL_HEADS_MAX);
@@ -296,20 +270,20 @@ impl Roster {
         let entry = |at: usize| history.vertex(at).entry;
         for (&node, grants) in &rulings.grants {
             let live = rulings.live(node, Which::All);
-            let mut admissions = [&live, grants].into_iter().flatten().map(|grant| entry(grant.at));
-            let named = admissions.find_map(|entry| Some((name_given(entry, node)?, entry)));
+            let admissions: Vec<&Entry> = [&live, grants].into_iter().flatten().map(|grant| entry(grant.at)).collect();
+            let admit = admissions.into_iter().find_map(|entry| Some((admission_of(entry, node)?, entry)));
             if let Some(last) = rulings.last_words(live.iter().map(|grant| grant.at)).pop() {
+                let mut member = Member::admitted(node, entry(last), history.tip(last, tips));
                 let role = live.iter().rev().find(|grant| grant.at == last).map(|grant| grant.role);
-                let Some(role) = role else { continue };
-                let mut member = Member::admitted(role, entry(last), history.tip(last, tips));
-                if let Some((name, by)) = named {
-                    (member.name, member.own_name) = (name.to_owned(), name.to_owned());
+                member.role = role.unwrap_or(member.role);
+                if let Some((admit, by)) = admit {
+                    (member.name, member.own_name) = (admit.name.clone(), admit.name.clone());
                     (member.admitted_by, member.admitted_at) = (by.content().author, by.content().hlc);
                 }
                 self.members.insert(node, member);
             } else if let Some(last) = rulings.takings_of(node).map(|taking| taking.at).max() {
                 let content = entry(last).content();
-                let name = named.map(|(name, _)| name.to_owned()).unwrap_or_default();
+                let name = admit.map(|(admit, _)| admit.name.clone()).unwrap_or_default();
                 let former = Former { name, removed_by: content.author, removed_at: content.hlc };
                 self.former.insert(node, former);
             }
@@ -350,17 +324,6 @@ impl Roster {
             standing.resumed.extend(admissions.map(|entry| (instance_after(entry.id()), entry.content().hlc)));
         }
         self.standings.insert(node, standing);
-    }
-
-    /// Hands on the names that nodes were given to those that go on in their place, with those that were given since.
-    fn given_names<T>(&self, mut names: BTreeMap<NodeId, Vec<T>>) -> BTreeMap<NodeId, Vec<T>> {
-        let latest: BTreeSet<NodeId> = self.successors.keys().map(|node| self.latest(*node)).collect();
-        for node in latest {
-            let all: Vec<NodeId> = std::iter::once(node).chain(self.predecessors(node)).collect();
-            let given = all.into_iter().rev().flat_map(|node| names.remove(&node).unwrap_or_default()).collect();
-            names.insert(node, given);
-        }
-        names
     }
 
     /// Gives a node a name that counts before its own.
@@ -412,10 +375,13 @@ impl Roster {
 
 impl Member {
     /// Reads what an entry that gave a node its role says of it.
-    fn admitted(role: Role, admission: &Entry, head: &Entry) -> Self {
+    fn admitted(node: NodeId, admission: &Entry, head: &Entry) -> Self {
         let content = admission.content();
+        // The founding entry admits nobody but its author.
+        let (name, role) = admission_of(admission, node)
+            .map_or((String::new(), Role::Admin), |admit| (admit.name.clone(), admit.role));
         Self {
-            name: String::new(),
+            name,
             own_name: String::new(),
             role,
             admitted_by: content.author,
@@ -428,14 +394,13 @@ impl Member {
     }
 }
 
-/// Returns the name that an entry gives a node it lets in, by its last word on it.
-fn name_given(entry: &Entry, node: NodeId) -> Option<&str> {
-    let mut names = entry.control_ops().iter().filter_map(|op| match op {
-        Op::Admit(admit) if admit.node == node => Some(admit.name.as_str()),
-        Op::Rotate(rotation) if rotation.node == node => Some(rotation.name.as_str()),
+/// Returns the last word of an entry on letting a node in.
+fn admission_of(entry: &Entry, node: NodeId) -> Option<&Admit> {
+    let mut admits = entry.control_ops().iter().filter_map(|op| match op {
+        Op::Admit(admit) if admit.node == node => Some(admit),
         _ => None,
     });
-    names.next_back()
+    admits.next_back()
 }
 
 /// Returns a name as it may stand on a terminal: what an old or foreign node called itself must not steer one.
@@ -462,7 +427,6 @@ pub fn storable(mesh: MeshId, entries: impl IntoIterator<Item = Entry>) -> Vec<E
             match op {
                 Op::Admit(admit) => open.push(admit.node),
                 Op::Own(ownership) => open.push(ownership.node),
-                Op::Rotate(rotation) => open.push(rotation.node),
                 _ => {}
             }
         }

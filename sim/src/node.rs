@@ -220,7 +220,6 @@ impl Node {
         let known = self.membership.as_deref().and_then(Membership::decode);
         let config = Config {
             key: self.key.clone(),
-            successor: None,
             seed: entropy.bytes(),
             machine: self.machine.clone(),
             node_name: format!("n{}", self.copy_of.unwrap_or(self.place)),

@@ -48,7 +48,6 @@ pub(crate) fn fold(
     let store = SharedKv::new(MemoryKv::seeded(seed));
     let config = Config {
         key: SigningKey::from_bytes(&stream.bytes()),
-        successor: None,
         seed: stream.bytes(),
         machine: "reference".to_owned(),
         node_name: "reference".to_owned(),

@@ -49,8 +49,7 @@ pub enum Command {
     Members,
     /// Finds the member that a person means: by its name, its id, or the start of that; answers `Member`.
     FindMember(String),
-    /// Removes a member, gives it a role or a name, leaves the mesh, or has another key go on; answers `Removed` or
-    /// `Member`.
+    /// Removes a member, gives it a role or a name, or leaves the mesh; answers `Removed` or `Member`.
     Member(MemberWish),
     /// Lists the invites that this node has opened; answers `Invites`.
     Invites,

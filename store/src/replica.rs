@@ -5,7 +5,7 @@
 //! itself tells its agents, `links` the conversations with peers, `notices` what is said to all of them.
 
 use beadmesh_protocol::clock::{Instant, Now};
-use beadmesh_protocol::id::{EntryId, MeshId, NodeId};
+use beadmesh_protocol::id::{EntryId, MeshId};
 use beadmesh_protocol::lease::voter::Boot;
 use beadmesh_protocol::planted::{self, Bug};
 use beadmesh_protocol::wire::Hello;
@@ -72,8 +72,6 @@ const REBUILD_COMMIT: u64 = 512;
 pub struct Config {
     /// The node's ed25519 secret key.
     pub key: SigningKey,
-    /// The key that goes on in its place from then on that the store says so.
-    pub successor: Option<SigningKey>,
     /// Seeds everything random in the replica; never the same twice outside simulations.
     pub seed: [u8; 32],
     /// Names the hardware, so that a copied store is noticed.
@@ -169,11 +167,8 @@ impl Replica {
     ///
     /// # Errors
     /// When the store fails or holds what this version cannot read.
-    pub fn open(kv: Box<dyn Kv>, mut config: Config, now: Now) -> Result<Opened, StoreError> {
+    pub fn open(kv: Box<dyn Kv>, config: Config, now: Now) -> Result<Opened, StoreError> {
         let mut stage = Stage::new(kv);
-        if let Some(successor) = opening::successor(&stage, &config)? {
-            config.key = successor;
-        }
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         let secret = if planted::is(Bug::ActorReused) { config.key.to_bytes() } else { random(&mut rng) };
         let beads = Beads::new(secret, config.documents_max, config.folds.clone());
@@ -234,11 +229,6 @@ impl Replica {
     /// Returns the mesh this replica is in; entries and frames are checked against it.
     pub fn mesh(&self) -> MeshId {
         self.entries.mesh()
-    }
-
-    /// Returns the node that this replica is: that of the key it was opened with, or of the one that goes on in its place.
-    pub fn node(&self) -> NodeId {
-        self.entries.node()
     }
 
     /// Says what is held, in the form a link begins with.

@@ -259,22 +259,6 @@ impl Net {
         self.flush(at);
     }
 
-    /// Cuts the power of one replica and opens it with a key that may go on in the place of its own; it has that if so.
-    pub(crate) fn crash_beside(&mut self, at: usize, successor: &Author) {
-        self.unplug(at);
-        let now = self.now(at);
-        let peer = &mut self.peers[at];
-        let origin = peer.disk.lock().crash(Crash::LoseAll);
-        peer.opened += 1;
-        let config = config(&peer.author, (peer.opened, peer.boots, &origin), None);
-        let config = Config { successor: Some(successor.key.clone()), ..config };
-        peer.replica = Replica::open(Box::new(peer.disk.clone()), config, now).unwrap().replica;
-        if peer.replica.node() == successor.node() {
-            peer.author = successor.clone();
-        }
-        self.flush(at);
-    }
-
     /// Starts a replica's machine anew: what was flushed is there, and the clock of before means nothing.
     pub(crate) fn reboot(&mut self, at: usize) {
         self.peers[at].boots += 1;
@@ -452,17 +436,12 @@ pub(crate) fn open(
 fn open_or_found(
     disk: &SharedKv,
     author: &Author,
-    opening: (u8, u8, &Origin),
+    (opened, boots, origin): (u8, u8, &Origin),
     now: Now,
     membership: Option<Membership>,
 ) -> Opened {
-    Replica::open(Box::new(disk.clone()), config(author, opening, membership), now).unwrap()
-}
-
-fn config(author: &Author, (opened, boots, origin): (u8, u8, &Origin), membership: Option<Membership>) -> Config {
-    Config {
+    let config = Config {
         key: author.key.clone(),
-        successor: None,
         seed: [author.node().as_bytes()[0] ^ opened; 32],
         machine: "machine".to_owned(),
         node_name: "node".to_owned(),
@@ -474,7 +453,8 @@ fn config(author: &Author, (opened, boots, origin): (u8, u8, &Origin), membershi
         window_bytes: WINDOW_BYTES,
         membership,
         folds: None,
-    }
+    };
+    Replica::open(Box::new(disk.clone()), config, now).unwrap()
 }
 
 /// Opens what an inviter answered.

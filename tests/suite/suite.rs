@@ -23,7 +23,6 @@ mod mesh_leases;
 mod mesh_mail;
 mod mesh_members;
 mod mesh_placement;
-mod mesh_rotation;
 mod mesh_voters;
 mod node_api_tcp;
 mod node_backup;

@@ -176,14 +176,6 @@ pub(crate) enum MembersCommand {
         #[command(flatten)]
         sure: Sure,
     },
-    /// Replace the key of this machine: it goes on under its name by a new one, and the old one opens nothing any more.
-    Rotate {
-        /// Go on by a new key that was made before, though no member is known to have heard of it.
-        #[arg(long)]
-        finish: bool,
-        #[command(flatten)]
-        sure: Sure,
-    },
     /// Give a machine another name.
     Rename {
         /// The machine: its name, its id, or the start of its id.

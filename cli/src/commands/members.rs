@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use beadmesh_node::api::model::{
     ApplicantsBody, Empty, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, Role,
-    RotationBody, RotationRequest, encode_segment,
+    encode_segment,
 };
 
 use super::Context;
@@ -37,7 +37,6 @@ pub(super) async fn run(context: &mut Context, args: MembersArgs) -> Result<(), 
         None | Some(MembersCommand::List) => list(context).await,
         Some(MembersCommand::Remove { node, sure }) => remove(context, &node, &sure).await,
         Some(MembersCommand::Owner { node, sure }) => give(context, &node, &sure).await,
-        Some(MembersCommand::Rotate { finish, sure }) => rotate(context, finish, &sure).await,
         Some(MembersCommand::Requests) => requests(context).await,
         Some(MembersCommand::Approve { fingerprint }) => approve(context, &fingerprint).await,
         Some(MembersCommand::Deny { fingerprint }) => deny(context, &fingerprint).await,
@@ -92,25 +91,6 @@ pub(super) async fn owned(context: &mut Context, wish: &OwnerRequest) -> Result<
     }
     printer.line(format!("{} owns the mesh now.", text::clean_line(&body.member.name)))?;
     printer.note("Who owned it before is an admin still; `beadmesh members` shows who may do what.")
-}
-
-async fn rotate(context: &mut Context, finish: bool, sure: &Sure) -> Result<(), Failure> {
-    confirm(context, sure, "This machine gets a new key: its open tickets and older backups open nothing any more.")?;
-    // Only a node that is linked has anybody to tell.
-    let body: RotationBody = context.node().await?.post("/v1/rotate", &RotationRequest { finish }).await?;
-    let printer = &mut context.printer;
-    if printer.json {
-        return printer.answer(&body);
-    }
-    if body.waiting {
-        printer.line("This machine has a new key, and no member is known to have heard of it.")?;
-        return printer.note(
-            "It is linked by its old key until one has, and starts again then. `beadmesh members rotate --finish` does \
-             not wait.",
-        );
-    }
-    printer.line(format!("This machine is {} now.", body.member.id))?;
-    printer.note("It starts again by its new key. Members that were not linked hear of it from the others.")
 }
 
 async fn requests(context: &mut Context) -> Result<(), Failure> {

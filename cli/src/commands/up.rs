@@ -7,7 +7,7 @@ use axum::Router;
 use beadmesh_node::api::model::{Empty, RecoveryBody, StatusBody};
 use beadmesh_node::home::Home;
 use beadmesh_node::systemd::Notifier;
-use beadmesh_node::{Ended, Options, Service, ServiceError, logs};
+use beadmesh_node::{Service, ServiceError, logs};
 
 use super::{Context, recovery};
 use crate::args::UpArgs;
@@ -28,44 +28,26 @@ pub(super) async fn run(context: &mut Context, args: UpArgs) -> Result<(), Failu
     let home = client::open_home(&directory)?;
     let manager = Notifier::from_environment();
     manager.status("Opening the store.");
-    let options = Options::from(config);
-    let mut is_first = true;
-    while run_once(context, (&home, &options, &manager), is_first).await? == Ended::Rotated {
-        is_first = false;
-    }
-    if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
-}
-
-/// Runs the node until it ends; who reads is greeted at its first start.
-async fn run_once(
-    context: &mut Context,
-    (home, options, manager): (&Home, &Options, &Notifier),
-    is_first: bool,
-) -> Result<Ended, Failure> {
-    let started = Service::start(home.clone(), options.clone()).await;
-    let mut running = started.map_err(|error| failure(&error, home))?;
-    if !is_first {
-        running.attend(manager.clone());
-        return running.run().await.map_err(|error| failure(&error, home));
-    }
+    let mut running = Service::start(home.clone(), config.into()).await.map_err(|error| failure(&error, &home))?;
     match greet(&mut context.printer, running.router.clone()).await {
         // The node is there for others than the reader of its greeting.
         Err(failure) if failure.exit != Exit::Ok => {
-            running.stop().await.map_err(|error| self::failure(&error, home))?;
+            running.stop().await.map_err(|error| self::failure(&error, &home))?;
             return Err(failure);
         }
         _ => running.remind(),
     }
     // By the socket, as everybody asks: only then is the node what a manager calls ready.
-    let asked = async { Client::open_node(home.dir()).await?.get::<StatusBody>("/v1/status").await };
+    let asked = async { Client::open_node(&directory).await?.get::<StatusBody>("/v1/status").await };
     match asked.await {
-        Ok(_) => running.attend(manager.clone()),
+        Ok(_) => running.attend(manager),
         Err(failure) => {
-            running.stop().await.map_err(|error| self::failure(&error, home))?;
+            running.stop().await.map_err(|error| self::failure(&error, &home))?;
             return Err(failure);
         }
     }
-    running.run().await.map_err(|error| failure(&error, home))
+    running.run().await.map_err(|error| failure(&error, &home))?;
+    if context.printer.json { Ok(()) } else { context.printer.line("Stopped.") }
 }
 
 /// Says what runs now; on a terminal, a recovery key that nobody has seen yet is shown.

@@ -9,8 +9,7 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::extract::{Json, Named, Said};
 use super::model::{
-    self, Empty, FormerMember, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, RotationBody,
-    RotationRequest, SecretText,
+    self, Empty, FormerMember, Member, MemberBody, MemberRequest, MembersBody, OwnerRequest, RemovedBody, SecretText,
 };
 use super::{Api, unexpected};
 use crate::home::Home;
@@ -23,7 +22,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(change, remove))
         .routes(routes!(leave))
         .routes(routes!(own))
-        .routes(routes!(rotate))
 }
 
 /// Lists the members of the mesh, and those who were.
@@ -96,23 +94,6 @@ async fn own(State(api): State<Api>, Json(request): Json<OwnerRequest>) -> Told<
         Answer::Member(member) => Ok(Said(MemberBody { member: Member::from(*member) })),
         other => Err(unexpected(&other)),
     }
-}
-
-/// Replaces the key of this node, which then starts again.
-#[utoipa::path(post, path = "/v1/rotate", tag = "mesh", request_body = RotationRequest,
-    responses((status = 200, body = model::Answer<RotationBody>)))]
-async fn rotate(State(api): State<Api>, Json(request): Json<RotationRequest>) -> Told<RotationBody> {
-    let rotation = api.rotation.ok_or_else(Problem::no_node)?;
-    // Goes on though whoever asked may hang up.
-    let done =
-        tokio::spawn(async move { if request.finish { rotation.finish_now().await } else { rotation.rotate().await } });
-    let rotated = match done.await {
-        Ok(rotated) => rotated?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    let waiting = !request.finish && rotated.known_to.is_empty();
-    let known_to = rotated.known_to.iter().map(ToString::to_string).collect();
-    Ok(Said(RotationBody { member: Member::from(rotated.member), known_to, waiting }))
 }
 
 /// Reads a recovery key.

@@ -40,7 +40,7 @@ pub use mail::{
 };
 pub use member::{
     Applicant, ApplicantsBody, FormerMember, InvitesBody, Member, MemberBody, MemberRequest, MembersBody, OpenInvite,
-    OwnerRequest, RemovedBody, RotationBody, RotationRequest,
+    OwnerRequest, RemovedBody,
 };
 pub use mesh::{
     BAN_S_MAX, Ban, BanRequest, BansBody, Event, InviteBody, JoinBody, LoginBody, Mesh, Node, Peer, PeersBody,

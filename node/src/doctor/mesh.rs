@@ -166,7 +166,6 @@ mod tests {
             role: beadmesh_protocol::op::Role::Member,
             owner: at == 0,
             here: at == 0,
-            rotated_from: None,
             admitted_by: "n0".into(),
             admitted_at: crate::clock::wall(),
             addresses: vec![],

@@ -42,23 +42,6 @@ fn a_damaged_key_is_not_replaced() {
 }
 
 #[test]
-fn the_next_key_is_kept_beside_the_nodes_until_it_takes_its_place_or_goes() {
-    let temp = tempfile::tempdir().unwrap();
-    let home = Home::open(temp.path()).unwrap();
-    let key = home.key().unwrap();
-    assert_eq!(home.next_key().unwrap(), None);
-    home.drop_next_key().unwrap();
-    home.make_next_key().unwrap();
-    assert_eq!(mode(&temp.path().join(NEXT_KEY)), 0o600);
-    home.drop_next_key().unwrap();
-    assert_eq!((home.next_key().unwrap(), home.key().unwrap()), (None, key.clone()));
-    let next = home.make_next_key().unwrap();
-    assert_eq!((home.next_key().unwrap().as_ref(), home.key().unwrap()), (Some(&next), key));
-    home.place_next_key().unwrap();
-    assert_eq!((home.next_key().unwrap(), home.key().unwrap()), (None, next));
-}
-
-#[test]
 fn an_open_directory_is_closed_when_empty_and_refused_when_it_may_not_be_ours() {
     let temp = tempfile::tempdir().unwrap();
     set_mode(temp.path(), 0o755);

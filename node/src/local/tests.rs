@@ -70,21 +70,6 @@ impl Bench {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_key_that_nothing_was_signed_for_is_gone_when_the_home_is_opened_again() {
-    let bench = bench().await;
-    let node = bench.get("/v1/status").await["node"].clone();
-    let (status, error) = bench.ask(Method::POST, "/v1/rotate", json!({})).await;
-    assert_eq!((status, &error["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("no_node")), "{error}");
-    bench.local.close().await.unwrap();
-    let home = Home::at(bench.home.path());
-    home.make_next_key().unwrap();
-    let local = open(&bench.home).await;
-    let again = Bench { local, home: bench.home };
-    assert_eq!(again.get("/v1/status").await["node"], node);
-    assert_eq!(home.next_key().unwrap(), None);
-}
-
 #[tokio::test]
 async fn needs_are_set_in_one_spelling_and_said_anew_as_a_whole() {
     let bench = bench().await;

@@ -2,14 +2,13 @@ use proptest::prelude::{Just, Strategy, any, prop_assert_eq, proptest};
 
 use super::*;
 use crate::clock::Wall;
-use crate::op::{Removal, Role};
-use crate::roster::Rotation;
+use crate::op::Role;
 use crate::testing::{Author, MeshFixture, agent};
 
 /// Folds what nodes say that may write.
 fn fold(mesh: &MeshFixture) -> Directory {
     let roster = mesh.roster();
-    Directory::fold(&roster, |entry: &Entry| roster.may_write(entry.content().author), &mesh.entries)
+    Directory::fold(|entry: &Entry| roster.may_write(entry.content().author), &mesh.entries)
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn the_last_word_counts_but_who_is_retired_stays_so() {
     mesh.push(&founder, 1_700_000_000_002, said("later", false));
     mesh.push(&founder, 1_700_000_000_001, said("before", true));
     let directory = fold(&mesh);
-    let ada = directory.agent(AgentId::of(founder.node(), "ADA")).expect("she is registered");
+    let (_, ada) = directory.named(founder.node(), "ADA").expect("she is registered");
     assert_eq!((ada.task.as_str(), ada.retired), ("later", true));
     assert_eq!(ada.registered_at.wall(), Wall::from_millis(1_700_000_000_001));
 }
@@ -52,28 +51,6 @@ fn what_strangers_and_observers_say_of_agents_has_no_effect() {
     mesh.admit(&founder, &bob, Role::Member);
     let directory = fold(&mesh);
     assert_eq!(directory.turned(&Directory::default()).collect::<Vec<_>>(), [AgentId::of(bob.node(), "bob")]);
-}
-
-#[test]
-fn agents_of_a_node_whose_key_was_replaced_go_on_by_the_new_one() {
-    let mut mesh = MeshFixture::founded();
-    let (founder, bob, next) = (mesh.founder.clone(), Author::seeded(2), Author::seeded(3));
-    mesh.admit(&founder, &bob, Role::Member);
-    mesh.push(&bob, 1_700_000_000_000, Op::Agent(agent("Ada")));
-    let seen = mesh.roster().seen_about(bob.node(), bob.node());
-    let leaving = Removal { seen, node: bob.node(), stays: None, cut: vec![] };
-    let rotation = Rotation::to(&next.key, mesh.mesh, leaving, "bob".to_owned());
-    mesh.push(&bob, 1_700_000_000_001, Op::Rotate(Box::new(rotation)));
-    let said = |task: &str, name: &str| Op::Agent(AgentFacts { task: task.into(), ..agent(name) });
-    mesh.push(&next, 1_700_000_000_002, said("goes on", "ada"));
-    mesh.push(&next, 1_700_000_000_003, said("new", "Eve"));
-    let roster = mesh.roster();
-    // What the old key wrote before it was replaced counts.
-    let directory = Directory::fold(&roster, |_: &Entry| true, &mesh.entries);
-    let known = |name: &str| directory.agent(AgentId::of(bob.node(), name)).map(|agent| (agent.node, &*agent.task));
-    assert_eq!(known("Ada"), Some((next.node(), "goes on")));
-    assert_eq!(known("Eve"), Some((next.node(), "new")));
-    assert_eq!(directory.all().count(), 2);
 }
 
 /// What is said of three names at any times, and the order in which it arrives.

@@ -5,26 +5,24 @@
 //! such. Only a higher rank can take authority away, so when a node's turn comes all is known that was done about it, and
 //! no two removals can wait for each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::history::{Act, History};
 use super::ownership::Owners;
-use crate::id::{MeshId, NodeId};
+use crate::id::NodeId;
 use crate::limits::{LEAVES_MAX, OWN_NAMES_MAX};
 use crate::op::{Naming, Removal, Role};
 use crate::planted::{self, Bug};
 
 /// The acts with effect, by the node that they are about.
 pub(super) struct Rulings<'h, 'a> {
-    pub(super) history: &'h History<'a>,
-    pub(super) owners: &'h Owners,
+    history: &'h History<'a>,
+    owners: &'h Owners,
     /// The nodes that ever had authority, the owner first.
     pub(super) ranks: BTreeMap<NodeId, usize>,
     pub(super) grants: BTreeMap<NodeId, Vec<Grant>>,
     pub(super) takings: BTreeMap<NodeId, Vec<Taking<'a>>>,
     pub(super) names: BTreeMap<NodeId, Vec<(usize, &'a Naming)>>,
-    /// The nodes that go on in the place of others, by those whose key they replace.
-    pub(super) successors: BTreeMap<NodeId, NodeId>,
     /// For each entry whether something in it has effect by its author's authority.
     pub(super) has_authority: Vec<bool>,
     /// For each entry whether something in it has effect.
@@ -43,8 +41,6 @@ pub(super) struct Grant {
 pub(super) struct Taking<'a> {
     pub(super) at: usize,
     pub(super) removal: &'a Removal,
-    /// Whether the node is never let in again: another goes on in its place.
-    pub(super) is_final: bool,
 }
 
 impl Taking<'_> {
@@ -56,7 +52,7 @@ impl Taking<'_> {
 
 impl<'h, 'a> Rulings<'h, 'a> {
     /// Judges all acts of a history.
-    pub(super) fn of(history: &'h History<'a>, owners: &'h Owners, mesh: MeshId) -> Self {
+    pub(super) fn of(history: &'h History<'a>, owners: &'h Owners) -> Self {
         let count = history.vertices().len();
         let mut rulings = Self {
             history,
@@ -65,7 +61,6 @@ impl<'h, 'a> Rulings<'h, 'a> {
             grants: BTreeMap::new(),
             takings: BTreeMap::new(),
             names: BTreeMap::new(),
-            successors: BTreeMap::new(),
             has_authority: vec![false; count],
             has_effect: vec![false; count],
         };
@@ -87,36 +82,18 @@ impl<'h, 'a> Rulings<'h, 'a> {
         while let Some(node) = next {
             rulings.ranks.insert(node, rulings.ranks.len());
             let acts = acts.remove(&node).unwrap_or_default();
-            rulings.judge_own(mesh, node, &acts);
+            rulings.judge_own(node, &acts);
             rulings.judge_admin(node, &acts);
-            next = rulings.unranked_successor(node).or_else(|| rulings.next_admin());
+            next = rulings.next_admin();
         }
-        rulings.judge_others(mesh, acts);
-        rulings.rank_owner();
-        rulings
-    }
-
-    /// Judges those without a rank, a node that goes on in the place of another after that one.
-    fn judge_others(&mut self, mesh: MeshId, mut acts: BTreeMap<NodeId, Vec<usize>>) {
-        let all = acts.values().flatten().flat_map(|at| &self.history.vertex(*at).acts);
-        let named = all.filter_map(|act| if let Act::Rotate(rotation) = act { Some(rotation.node) } else { None });
-        let named: BTreeSet<NodeId> = named.collect();
-        let (later, first): (Vec<NodeId>, Vec<NodeId>) = acts.keys().copied().partition(|node| named.contains(node));
-        for node in first.into_iter().chain(later) {
-            let mut next = Some(node);
-            while let Some((node, acts)) = next.take().and_then(|node| acts.remove_entry(&node)) {
-                self.judge_own(mesh, node, &acts);
-                if planted::is(Bug::AnyoneAdmits) {
-                    acts.into_iter().for_each(|at| self.give_effect(node, at));
-                }
-                next = self.successors.get(&node).copied();
+        for (node, acts) in acts {
+            rulings.judge_own(node, &acts);
+            if planted::is(Bug::AnyoneAdmits) {
+                acts.into_iter().for_each(|at| rulings.give_effect(node, at));
             }
         }
-    }
-
-    /// Returns the node that goes on in the place of one with a rank: it is the next in rank.
-    fn unranked_successor(&self, node: NodeId) -> Option<NodeId> {
-        self.successors.get(&node).copied().filter(|successor| !self.ranks.contains_key(successor))
+        rulings.rank_owner();
+        rulings
     }
 
     /// Makes a node an admin by what makes it the owner.
@@ -146,9 +123,8 @@ impl<'h, 'a> Rulings<'h, 'a> {
         first.map(|(_, node)| node)
     }
 
-    /// Judges what a node does about itself: where it was a member it may leave, replace its key, and call itself what it
-    /// likes.
-    fn judge_own(&mut self, mesh: MeshId, node: NodeId, acts: &[usize]) {
+    /// Judges what a node does about itself: it may leave where it was a member, and call itself what it likes.
+    fn judge_own(&mut self, node: NodeId, acts: &[usize]) {
         let own = |at: &&usize| self.history.vertex(**at).acts.iter().any(|act| act.node() == node);
         let own: Vec<usize> = acts.iter().filter(own).copied().collect();
         if own.is_empty() {
@@ -156,7 +132,7 @@ impl<'h, 'a> Rulings<'h, 'a> {
         }
         let stood = self.standing(node, Role::Observer);
         let (mut leaves, mut names) = (0, Vec::new());
-        for at in own.iter().copied().filter(|at| stood[*at]) {
+        for at in own.into_iter().filter(|at| stood[*at]) {
             for act in &self.history.vertex(at).acts {
                 match act {
                     Act::Take(removal) if removal.node == node && leaves < LEAVES_MAX => {
@@ -164,23 +140,18 @@ impl<'h, 'a> Rulings<'h, 'a> {
                             continue;
                         }
                         leaves += 1;
-                        self.take(Taking { at, removal, is_final: false });
+                        self.take(at, removal);
                         // Heads are what those with authority did: nobody else can crowd them out.
                         self.has_authority[at] = self.ranks.contains_key(&node);
                     }
                     Act::Name(naming) if naming.node == node => {
                         names.push((at, *naming));
+                        self.has_effect[at] = true;
                     }
                     _ => {}
                 }
             }
         }
-        self.judge_rotations(mesh, node, &own);
-        if self.successors.contains_key(&node) {
-            let stood = self.standing(node, Role::Observer);
-            names.retain(|(at, _)| stood[*at]);
-        }
-        names.iter().for_each(|(at, _)| self.has_effect[*at] = true);
         // Names that did not see each other are weighed one against all others.
         let latest = names.len().saturating_sub(OWN_NAMES_MAX);
         self.names.entry(node).or_default().extend(names.drain(latest..));
@@ -205,23 +176,22 @@ impl<'h, 'a> Rulings<'h, 'a> {
                 continue;
             }
             match act {
-                // They have their effect, or none, by the chain of owners alone, and by the key that is replaced.
-                Act::Own(_) | Act::Rotate(_) => continue,
+                // It has its effect, or none, by the chain of owners alone.
+                Act::Own(_) => continue,
                 Act::Grant(node, role) => self.grant(at, *node, *role),
-                Act::Take(removal) => self.take(Taking { at, removal, is_final: false }),
+                Act::Take(removal) => self.take(at, removal),
                 Act::Name(naming) => self.names.entry(naming.node).or_default().push((at, naming)),
             }
             (self.has_effect[at], self.has_authority[at]) = (true, true);
         }
     }
 
-    pub(super) fn grant(&mut self, at: usize, node: NodeId, role: Role) {
+    fn grant(&mut self, at: usize, node: NodeId, role: Role) {
         self.grants.entry(node).or_default().push(Grant { at, role });
     }
 
-    pub(super) fn take(&mut self, taking: Taking<'a>) {
-        let Taking { at, removal, .. } = taking;
-        self.takings.entry(removal.node).or_default().push(taking);
+    fn take(&mut self, at: usize, removal: &'a Removal) {
+        self.takings.entry(removal.node).or_default().push(Taking { at, removal });
         if let Some(role) = removal.stays {
             self.grant(at, removal.node, role);
         }
@@ -232,7 +202,7 @@ impl<'h, 'a> Rulings<'h, 'a> {
     ///
     /// A place counts if a grant is in its past, and each removal either has the place in its own past, or is in the past
     /// of a grant that is in the place's. What is concurrent with a removal does not count.
-    pub(super) fn standing(&self, node: NodeId, role: Role) -> Vec<bool> {
+    fn standing(&self, node: NodeId, role: Role) -> Vec<bool> {
         let grants = self.grants.get(&node).into_iter().flatten().filter(|grant| grant.role >= role);
         let grants: Vec<usize> = grants.map(|grant| grant.at).collect();
         if grants.is_empty() {
@@ -241,8 +211,7 @@ impl<'h, 'a> Rulings<'h, 'a> {
         let mut stood = self.history.after(&grants);
         for taking in self.takings.get(&node).into_iter().flatten() {
             let before = self.history.before(taking.at);
-            let later = if taking.is_final { Vec::new() } else { self.later(&grants, taking.at) };
-            let after = self.history.after(&later);
+            let after = self.history.after(&self.later(&grants, taking.at));
             stood.iter_mut().zip(before).zip(after).for_each(|((stood, before), after)| *stood &= before || after);
         }
         for reign in self.owners.reigns().iter().filter(|reign| reign.owner == node) {
@@ -260,9 +229,6 @@ impl<'h, 'a> Rulings<'h, 'a> {
     /// Returns the grants of a node that saw all of its removals, or those alone that end what it writes, in causal order.
     pub(super) fn live(&self, node: NodeId, which: Which) -> Vec<Grant> {
         let mut live = self.grants.get(&node).cloned().unwrap_or_default();
-        if self.successors.contains_key(&node) {
-            live.clear();
-        }
         if planted::is(Bug::Resurrected) && which == Which::All {
             live.retain(|grant| !self.takings_of(node).any(|taking| taking.at == grant.at));
         } else {

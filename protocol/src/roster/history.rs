@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ownership::Ownership;
-use super::rotation::Rotation;
 use crate::entry::{Entry, Set};
 use crate::id::{EntryId, MeshId, NodeId};
 use crate::op::{Naming, Op, Removal, Role};
@@ -43,8 +42,6 @@ pub(super) enum Act<'a> {
     Name(&'a Naming),
     /// Gives it the mesh.
     Own(&'a Ownership),
-    /// Takes it out, and lets another in that goes on in its place.
-    Rotate(&'a Rotation),
 }
 
 impl Act<'_> {
@@ -55,17 +52,6 @@ impl Act<'_> {
             Self::Take(removal) => removal.node,
             Self::Name(naming) => naming.node,
             Self::Own(ownership) => ownership.node,
-            Self::Rotate(rotation) => rotation.leaving.node,
-        }
-    }
-
-    /// Returns the node that it lets in, be it void: entries of that author are storable.
-    pub(super) fn admitted(&self) -> Option<NodeId> {
-        match self {
-            Self::Grant(node, _) => Some(*node),
-            Self::Own(ownership) => Some(ownership.node),
-            Self::Rotate(rotation) => Some(rotation.node),
-            Self::Take(_) | Self::Name(_) => None,
         }
     }
 }
@@ -196,10 +182,6 @@ impl<'a> Vertex<'a> {
                 Op::Name(naming) => {
                     acts.push(Act::Name(naming));
                     seen.extend(&naming.seen);
-                }
-                Op::Rotate(rotation) => {
-                    acts.push(Act::Rotate(rotation));
-                    seen.extend(&rotation.leaving.seen);
                 }
                 // One entry gives the mesh away once.
                 Op::Own(given) if ownership.is_none() => {

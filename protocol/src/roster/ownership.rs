@@ -101,8 +101,6 @@ pub(super) struct Reign {
     pub(super) rules: Vec<bool>,
     /// Where others can do nothing about it: what has seen neither.
     shields: Vec<bool>,
-    /// Where another owns the mesh: what has seen the latter.
-    over: Vec<bool>,
 }
 
 impl Owners {
@@ -118,8 +116,8 @@ impl Owners {
             let ending = next.map_or_else(|| everywhere(true), |next| history.before(next.at()));
             let over = next.map_or_else(|| everywhere(false), |next| history.after(&next.places));
             let rules = begun.iter().zip(ending).map(|(begun, ending)| *begun && ending).collect();
-            let shields = unborn.iter().zip(&over).map(|(unborn, over)| !unborn && !over).collect();
-            Reign { owner, from, is_root, rules, shields, over }
+            let shields = unborn.iter().zip(over).map(|(unborn, over)| !unborn && !over).collect();
+            Reign { owner, from, is_root, rules, shields }
         };
         Self { reigns: chain.iter().enumerate().map(reign).collect() }
     }
@@ -147,11 +145,6 @@ impl Owners {
     /// Returns whether a node acts as the owner in an entry.
     pub(super) fn rules(&self, node: NodeId, at: usize) -> bool {
         self.reigns.iter().any(|reign| reign.owner == node && reign.rules[at])
-    }
-
-    /// Returns whether a node may come to own the mesh, or still do so, for all that an entry has seen.
-    pub(super) fn may_own(&self, node: NodeId, at: usize) -> bool {
-        self.reigns.iter().any(|reign| reign.owner == node && !reign.over[at])
     }
 
     /// Returns whether nothing that an entry does about a node counts, because the node owns the mesh there.

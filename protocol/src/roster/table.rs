@@ -2,8 +2,8 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::{Ownership, Roster, Rotation};
-use crate::id::EntryId;
+use super::{Ownership, Roster};
+use crate::id::{EntryId, NodeId};
 use crate::op::{Admit, Op, Removal, Role};
 use crate::testing::{Author, MeshFixture};
 
@@ -26,12 +26,6 @@ pub(super) enum What {
     Take(usize),
     /// Takes it with another key.
     Forge(usize),
-    /// Leaves, and that node goes on in its place.
-    Rotate,
-    /// Does so without that node having agreed.
-    Usurp,
-    /// Does so in the name of the owner.
-    Evict,
 }
 
 /// Returns a mesh of one, node 1.
@@ -40,8 +34,7 @@ pub(super) fn founded() -> MeshFixture {
 }
 
 /// Returns the operation of an act about a node.
-pub(super) fn op(mesh: &MeshFixture, (by, of, what, seen): (u8, u8, What, Vec<EntryId>)) -> Op {
-    let node = Author::seeded(of).node();
+pub(super) fn op(mesh: &MeshFixture, (node, what, seen): (NodeId, What, Vec<EntryId>)) -> Op {
     let admit = |seen, role| Op::Admit(Admit { seen, node, name: String::from("n"), role, invite: None });
     let remove = |seen, stays| Op::Remove(Removal { seen, node, stays, cut: vec![] });
     let signed = |key: &[u8; 32], before: usize, seen| {
@@ -56,17 +49,7 @@ pub(super) fn op(mesh: &MeshFixture, (by, of, what, seen): (u8, u8, What, Vec<En
         What::Give(before) => Op::Own(Ownership::given(seen, mesh.entries[before].id(), node)),
         What::Take(before) => signed(&KEY, before, seen),
         What::Forge(before) => signed(&[8; 32], before, seen),
-        What::Rotate => rotate(mesh, by, (of, of), seen),
-        What::Usurp => rotate(mesh, by, (of, by), seen),
-        What::Evict => rotate(mesh, 1, (of, of), seen),
     }
-}
-
-/// Returns an operation by which a node leaves and another goes on, with a proof by the key of one.
-fn rotate(mesh: &MeshFixture, by: u8, (to, prover): (u8, u8), seen: Vec<EntryId>) -> Op {
-    let leaving = Removal { seen, node: Author::seeded(by).node(), stays: None, cut: vec![] };
-    let proven = Rotation::to(&Author::seeded(prover).key, mesh.mesh, leaving, String::from("n"));
-    Op::Rotate(Box::new(Rotation { node: Author::seeded(to).node(), ..proven }))
 }
 
 /// Returns a mesh in which the acts of a table were done.
@@ -74,7 +57,7 @@ pub(super) fn played(steps: &[Step]) -> MeshFixture {
     let mut mesh = founded();
     for (at, (by, node, what, seen)) in steps.iter().enumerate() {
         let seen: Vec<EntryId> = seen.iter().map(|at| mesh.entries[*at].id()).collect();
-        let op = op(&mesh, (*by, *node, *what, seen));
+        let op = op(&mesh, (Author::seeded(*node).node(), *what, seen));
         // Clocks run backwards: nothing of the verdict may rest on them.
         mesh.push(&Author::seeded(*by), 1_700_000_000_000 - at as u64, op);
     }

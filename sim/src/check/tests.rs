@@ -242,7 +242,6 @@ fn view(place: Option<u32>) -> View {
         role: if number == 0 { Role::Admin } else { Role::Member },
         owner: number == 0,
         here: place == Some(u32::from(number)),
-        rotated_from: None,
         admitted_by: "node-0".to_owned(),
         admitted_at: Wall::default(),
         addresses: Vec::new(),

@@ -205,7 +205,7 @@ impl Mesh<'_> {
                 }
             }
             Change::Voters => sometimes!(self.coverage, "voters-changed", true),
-            Change::RotationKnown(_) | Change::PeerUp(_) | Change::PeerDown(_) | Change::PeerSettled(_) => {}
+            Change::PeerUp(_) | Change::PeerDown(_) | Change::PeerSettled(_) => {}
         }
     }
 

@@ -72,7 +72,6 @@ impl Alone {
         let author = Author::seeded(seed);
         let config = Config {
             key: author.key.clone(),
-            successor: None,
             seed: [seed; 32],
             machine: "machine".to_owned(),
             node_name: format!("node-{seed}"),

@@ -18,8 +18,6 @@ pub enum MemberWish {
     Rename(String, String),
     /// Leaves the mesh, as this node.
     Leave,
-    /// Has another key go on in the place of this node's.
-    Rotate(SigningKey),
     /// Makes it the owner of the mesh, which this node is.
     Give(String),
     /// Makes this node the owner of the mesh, by the secret half of the recovery key.
@@ -39,8 +37,6 @@ pub struct MemberAnswer {
     pub owner: bool,
     /// Whether it is this node.
     pub here: bool,
-    /// The node in whose place it goes on: its key before the last rotation.
-    pub rotated_from: Option<NodeId>,
     /// Who let it in.
     pub admitted_by: String,
     /// When it was let in.
@@ -56,8 +52,6 @@ pub struct FormerAnswer {
     pub node: NodeId,
     /// What people called it.
     pub name: String,
-    /// The node that goes on in its place: its key after the rotation.
-    pub rotated_to: Option<NodeId>,
     /// Who removed it; itself where it has left.
     pub removed_by: String,
     /// When.

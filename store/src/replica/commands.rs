@@ -212,7 +212,6 @@ impl Replica {
             role: member.role,
             owner: *node == roster.owner,
             here: *node == self.entries.node(),
-            rotated_from: roster.predecessors(*node).next(),
             admitted_by: roster.display_name(member.admitted_by),
             admitted_at: member.admitted_at.wall(),
             addresses: member.addresses.clone(),
@@ -323,11 +322,6 @@ impl Replica {
             return self.enter_again(control);
         }
         let node = self.entries.node();
-        if self.mesh.roster().first(node) != node {
-            let problem = "the key of this node was replaced: its agents would be others there".to_owned();
-            let hint = "join with an empty BEADMESH_HOME".to_owned();
-            return Err(CommandError::Refused { problem, hint }.into());
-        }
         let others = self.mesh.roster().members.keys().filter(|member| **member != node).count();
         if others > 0 {
             return Err(CommandError::Refused {

@@ -117,12 +117,6 @@ impl Entries {
         self.copies.renew();
     }
 
-    /// Has the next opening go on as a new instance, as on another machine: another key writes here from now on.
-    pub(crate) fn leave_machine(&mut self, stage: &mut Stage) {
-        self.identity.machine = String::new();
-        stage.put_record(keys::IDENTITY.to_vec(), &self.identity);
-    }
-
     /// Begins to count which of our entries peers bring: what was held at the opening is here by now.
     pub(crate) fn begin(&mut self, stage: &mut Stage, wall: Wall) {
         let now = self.clock.clone().tick(wall);
@@ -277,7 +271,12 @@ impl Entries {
 
     /// Reads every control entry.
     pub(crate) fn load_control(&self, stage: &Stage) -> Result<Vec<Entry>, StoreError> {
-        load_control(stage, self.identity.mesh)
+        let mut entries = Vec::new();
+        for key in stage.keys(keys::CONTROL)? {
+            let id = EntryId::from_slice(&key[keys::CONTROL.len()..]);
+            entries.extend(id.map(|id| self.load(stage, id)).transpose()?.flatten());
+        }
+        Ok(entries)
     }
 
     /// Returns the ids of every control entry, in the order of their hybrid times.
@@ -316,16 +315,6 @@ pub(crate) fn load(stage: &Stage, mesh: MeshId, id: EntryId) -> Result<Option<En
     let key = keys::entry(id);
     let Some(sealed) = stage.record::<Sealed>(&key)? else { return Ok(None) };
     Entry::open_trusted(mesh, sealed).map(Some).map_err(|_| StoreError::Undecodable { key: id.to_string() })
-}
-
-/// Reads every control entry of a mesh.
-pub(crate) fn load_control(stage: &Stage, mesh: MeshId) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    for key in stage.keys(keys::CONTROL)? {
-        let id = EntryId::from_slice(&key[keys::CONTROL.len()..]);
-        entries.extend(id.map(|id| load(stage, mesh, id)).transpose()?.flatten());
-    }
-    Ok(entries)
 }
 
 /// Returns the id in a key of the index.

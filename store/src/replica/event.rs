@@ -56,8 +56,6 @@ pub enum Event {
     },
     /// The roster changed.
     Roster,
-    /// A member knows that another key goes on in the place of this node's.
-    RotationKnown(NodeId),
     /// A link came up.
     PeerUp(NodeId),
     /// A link went down.

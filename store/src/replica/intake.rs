@@ -42,7 +42,6 @@ impl Replica {
                 let taken = self.entries.take(&mut self.stage, self.now.wall, &entry)?;
                 link.inspect(|link| self.links.owe(*link, entry.id()));
                 if taken == Taken::Known {
-                    self.heed_rotation(link, &entry);
                     continue;
                 }
                 self.taken.push((entry.id(), link));
@@ -61,16 +60,6 @@ impl Replica {
             let Some(link) = link else { return Ok(strangers) };
             arrived = self.orphans.take(link, &self.mesh.roster().known);
             strangers = refused || self.orphans.has(link);
-        }
-    }
-
-    /// Tells who watches that a peer has the entry by which another key goes on in this node's place: it parts by it.
-    fn heed_rotation(&mut self, link: Option<LinkId>, entry: &Entry) {
-        let (roster, author) = (self.mesh.roster(), entry.content().author);
-        let is_ours = roster.latest(author) != author && roster.latest(author) == roster.latest(self.entries.node());
-        let peer = link.and_then(|link| self.links.node_of(link));
-        if let Some(peer) = peer.filter(|_| is_ours && roster.removals_of(author).contains(&entry.id())) {
-            self.outputs.push(Output::Event(Event::RotationKnown(peer)));
         }
     }
 

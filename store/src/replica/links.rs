@@ -74,11 +74,6 @@ impl Links {
         self.up.get_mut(&link).map(|link| &mut link.session)
     }
 
-    /// Returns the peer of a link.
-    pub(crate) fn node_of(&self, link: LinkId) -> Option<NodeId> {
-        self.up.get(&link).map(|link| link.node)
-    }
-
     pub(crate) fn ids(&self) -> Vec<LinkId> {
         self.up.keys().copied().collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use beadmesh_protocol::agent::{Agent, Directory};
+use beadmesh_protocol::agent::Directory;
 use beadmesh_protocol::alias;
 use beadmesh_protocol::entry::{Entry, RawOp, Sealed};
 use beadmesh_protocol::id::{AgentId, EntryId, MeshId, NodeId, ProjectId};
@@ -89,7 +89,7 @@ impl Control {
     fn of(roster: Arc<Roster>, cuts: &Cuts, entries: Vec<Entry>, known: Option<(Arc<Succession>, usize)>) -> Self {
         let counts = |entry: &Entry| cuts.counts(&roster, entry.content().author, entry.id());
         let projects = fold_projects(counts, &entries);
-        let directory = Directory::fold(&roster, counts, &entries);
+        let directory = Directory::fold(counts, &entries);
         let set = Summary::of(entries.iter().map(Entry::id));
         let void = void_of(&roster, cuts, &entries);
         let first = || (Arc::new(Succession::new(roster.mesh, roster.founder, roster.recovery)), 0);
@@ -290,23 +290,7 @@ impl Mesh {
             Some(_) => return None,
             None => text,
         };
-        self.agent_named(self.node, name).map(|(id, _)| id)
-    }
-
-    /// Returns the agent of that name on a node, whatever the case of its letters.
-    pub(crate) fn agent_named(&self, node: NodeId, name: &str) -> Option<(AgentId, &Agent)> {
-        let id = self.agent_id(node, name);
-        Some((id, self.directory().agent(id)?))
-    }
-
-    /// Returns the id of the agent of that name on a node, be it known or not.
-    pub(crate) fn agent_id(&self, node: NodeId, name: &str) -> AgentId {
-        AgentId::of(self.roster().first(node), name)
-    }
-
-    /// Returns a node by all its keys, the latest first.
-    pub(crate) fn keys_of(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
-        std::iter::once(node).chain(self.roster().predecessors(node))
+        self.directory().named(self.node, name).map(|(id, _)| id)
     }
 
     /// Returns the member that a person means: called so, or of that id; otherwise the one whose id begins so.

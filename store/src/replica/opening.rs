@@ -2,15 +2,14 @@
 
 use beadmesh_protocol::clock::Now;
 use beadmesh_protocol::entry::Entry;
-use beadmesh_protocol::id::{InstanceId, MeshId, NodeId, VoterId};
+use beadmesh_protocol::id::{InstanceId, MeshId, VoterId};
 use beadmesh_protocol::op::{Found, Op};
 use beadmesh_protocol::planted::{self, Bug};
-use beadmesh_protocol::roster::Roster;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 
 use super::beads::Beads;
-use super::entries::{self, Entries, Identity};
+use super::entries::{Entries, Identity};
 use super::mesh::Mesh;
 use super::voting::{self, Past, Votes, Voting};
 use super::{Config, random};
@@ -56,20 +55,6 @@ pub(super) fn begin(
     let control = entries.load_control(stage)?;
     let past = if moved { Past::Broken } else { Past::Whole };
     Ok(Begun { entries, control, recovery: None, past })
-}
-
-/// Returns the key that goes on in the place of the node's, if the store says so already.
-pub(super) fn successor(stage: &Stage, config: &Config) -> Result<Option<SigningKey>, StoreError> {
-    let Some(successor) = &config.successor else { return Ok(None) };
-    let held = match (stage.record::<Identity>(keys::IDENTITY)?, &config.membership) {
-        (Some(identity), _) => Some((identity.mesh, entries::load_control(stage, identity.mesh)?)),
-        (None, Some(membership)) => membership.entries().map(|entries| (membership.mesh, entries)),
-        (None, None) => None,
-    };
-    let roster = held.and_then(|(mesh, entries)| Roster::fold(mesh, &entries));
-    let node = |key: &SigningKey| NodeId::from_bytes(key.verifying_key().to_bytes());
-    let goes_on = roster.is_some_and(|roster| roster.latest(node(&config.key)) == node(successor));
-    Ok(goes_on.then(|| successor.clone()))
 }
 
 /// Opens this node's voter.

@@ -13,8 +13,8 @@ use beadmesh_protocol::entry::Entry;
 use beadmesh_protocol::id::{AgentId, BeadId, ClaimId, EntryId, NodeId, ProjectId};
 use beadmesh_protocol::jsonl::{self, Record};
 use beadmesh_protocol::lease::{Attempt, Holder, LaneId, Terms, Token};
-use beadmesh_protocol::op::{Admit, NodeFacts, Op, Removal, Role};
-use beadmesh_protocol::roster::{self, Roster, Rotation};
+use beadmesh_protocol::op::{Admit, NodeFacts, Op, Role};
+use beadmesh_protocol::roster::{self, Roster};
 use beadmesh_protocol::scope::{Mode, Scope};
 use beadmesh_protocol::testing::{Author, MeshFixture};
 
@@ -113,7 +113,7 @@ fn judge(open: &[Open<'_>], settlement: &Settlement) {
     }
 }
 
-/// Takes admissions, names and rotations by six nodes, each having seen some of those before.
+/// Takes admissions and names by six nodes, each having seen some of those before.
 pub fn roster(data: &[u8]) {
     let mut tape = Tape::new(data);
     let mut fixture = MeshFixture::founded();
@@ -131,12 +131,6 @@ pub fn roster(data: &[u8]) {
         let role = [Role::Observer, Role::Member, Role::Admin][usize::from(what) % 3];
         let op = match what % 4 {
             0 => Op::Node(NodeFacts { seen, name, addresses: Vec::new() }),
-            // To one of the nodes that are let in, or to one of four that are not.
-            3 if what & 0x40 != 0 && by.node() != of.node() => {
-                let leaving = Removal { seen, node: by.node(), stays: None, cut: Vec::new() };
-                let next = if what & 0x20 != 0 { of.clone() } else { Author::seeded(7 + what % 4) };
-                Op::Rotate(Box::new(Rotation::to(&next.key, fixture.mesh, leaving, name)))
-            }
             _ => Op::Admit(Admit { seen, node: of.node(), name, role, invite: None }),
         };
         ids.push(fixture.push(by, 1_600_000_000_000 + u64::from(tape.byte()), op));

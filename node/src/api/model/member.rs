@@ -22,9 +22,6 @@ pub struct Member {
     pub owner: bool,
     /// Whether it is this node.
     pub here: bool,
-    /// Its id before its key was replaced the last time, if it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotated_from: Option<String>,
     /// Who let it in.
     pub admitted_by: String,
     /// When it was let in.
@@ -40,9 +37,6 @@ pub struct FormerMember {
     pub id: String,
     /// What people called it.
     pub name: String,
-    /// Its id since its key was replaced, if it was: a member goes on by it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotated_to: Option<String>,
     /// Who removed it; itself where it has left.
     pub removed_by: String,
     /// When.
@@ -71,26 +65,6 @@ pub struct MemberBody {
 pub struct RemovedBody {
     /// The node.
     pub removed: FormerMember,
-}
-
-/// How this node's key is to be replaced.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RotationRequest {
-    /// Whether to go on by a new key that was made before, though no member is known to have heard of it.
-    #[serde(default)]
-    pub finish: bool,
-}
-
-/// What came of replacing this node's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RotationBody {
-    /// The member that goes on: this node, by its new key.
-    pub member: Member,
-    /// The members that are known to have heard of it, by their ids.
-    pub known_to: Vec<String>,
-    /// Whether the new key waits until a member has; else the node restarts with it now.
-    pub waiting: bool,
 }
 
 /// What is to be otherwise about a member.
@@ -177,18 +151,16 @@ impl From<ApplicantAnswer> for Applicant {
 
 impl From<MemberAnswer> for Member {
     fn from(answer: MemberAnswer) -> Self {
-        let MemberAnswer { node, name, role, owner, here, rotated_from, admitted_by, admitted_at, addresses } = answer;
+        let MemberAnswer { node, name, role, owner, here, admitted_by, admitted_at, addresses } = answer;
         let (id, admitted_at) = (node.to_string(), admitted_at.to_string());
-        let rotated_from = rotated_from.map(|node| node.to_string());
-        Self { id, name, role, owner, here, rotated_from, admitted_by, admitted_at, addresses }
+        Self { id, name, role, owner, here, admitted_by, admitted_at, addresses }
     }
 }
 
 impl From<FormerAnswer> for FormerMember {
     fn from(answer: FormerAnswer) -> Self {
-        let FormerAnswer { node, name, rotated_to, removed_by, removed_at } = answer;
-        let (id, removed_at) = (node.to_string(), removed_at.to_string());
-        Self { id, name, rotated_to: rotated_to.map(|node| node.to_string()), removed_by, removed_at }
+        let FormerAnswer { node, name, removed_by, removed_at } = answer;
+        Self { id: node.to_string(), name, removed_by, removed_at: removed_at.to_string() }
     }
 }
 

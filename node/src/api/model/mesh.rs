@@ -368,11 +368,6 @@ pub enum Event {
     },
     /// The roster changed.
     Roster,
-    /// A member knows that another key goes on in the place of this node's.
-    RotationKnown {
-        /// The member.
-        node: String,
-    },
     /// A link came up.
     PeerUp {
         /// The peer.
@@ -446,7 +441,6 @@ impl Event {
             Self::Agents => "agents",
             Self::Applicant { .. } => "applicant",
             Self::Roster => "roster",
-            Self::RotationKnown { .. } => "rotation_known",
             Self::PeerUp { .. } => "peer_up",
             Self::PeerDown { .. } => "peer_down",
             Self::PeerSettled { .. } => "peer_settled",
@@ -481,7 +475,6 @@ impl From<replica::Event> for Event {
             replica::Event::Agents => Self::Agents,
             replica::Event::Applicant { name, fingerprint } => Self::Applicant { name, fingerprint },
             replica::Event::Roster => Self::Roster,
-            replica::Event::RotationKnown(node) => Self::RotationKnown { node: node.to_string() },
             replica::Event::PeerUp(node) => Self::PeerUp { node: node.to_string() },
             replica::Event::PeerDown(node) => Self::PeerDown { node: node.to_string() },
             replica::Event::PeerSettled(node) => Self::PeerSettled { node: node.to_string() },

@@ -235,13 +235,13 @@ fn authority_follows_the_chain_of_owners() {
 fn the_owner_goes_before_all_ranks_and_the_others_keep_theirs() {
     let mut mesh = founded();
     let [one, two, three, four] = [1, 2, 3, 4].map(|seed| Author::seeded(seed).node());
-    for (at, node) in [2, 3, 4].into_iter().enumerate() {
+    for (at, node) in [two, three, four].into_iter().enumerate() {
         let seen = vec![mesh.entries[at].id()];
-        let op = op(&mesh, (1, node, Admin, seen));
+        let op = op(&mesh, (node, Admin, seen));
         mesh.push(&Author::seeded(1), 1_700_000_000_000, op);
     }
     let seen = vec![mesh.entries[3].id()];
-    let give = op(&mesh, (1, 3, Give(0), seen));
+    let give = op(&mesh, (three, Give(0), seen));
     mesh.push(&Author::seeded(1), 1_700_000_000_000, give);
     let roster = mesh.roster();
     assert_eq!(roster.ranks, BTreeMap::from([(three, 0), (one, 1), (two, 2), (four, 3)]));
@@ -254,13 +254,13 @@ fn a_mesh_is_given_so_often_and_then_only_taken() {
     let give = |mesh: &mut MeshFixture, at: usize| {
         let (by, to) = if at.is_multiple_of(2) { (1, 2) } else { (2, 1) };
         let last = mesh.entries.len() - 1;
-        let op = op(mesh, (by, to, Give(last), Vec::new()));
+        let op = op(mesh, (Author::seeded(to).node(), Give(last), Vec::new()));
         mesh.push(&Author::seeded(by), 1_700_000_000_000, op);
     };
     (0..=OWNERSHIPS_GIVEN_MAX).for_each(|at| give(&mut mesh, at));
     let roster = mesh.roster();
     assert_eq!((roster.gifts, roster.owner), (OWNERSHIPS_GIVEN_MAX, mesh.founder.node()));
-    let op = op(&mesh, (3, 3, Take(0), Vec::new()));
+    let op = op(&mesh, (Author::seeded(3).node(), Take(0), Vec::new()));
     mesh.push(&Author::seeded(3), 1_700_000_000_000, op);
     let roster = mesh.roster();
     assert_eq!((roster.gifts, roster.owner), (0, Author::seeded(3).node()));
@@ -284,7 +284,7 @@ proptest! {
                 6 => Take(before),
                 _ => Forge(before),
             };
-            let op = op(&mesh, (by, node, what, seen));
+            let op = op(&mesh, (Author::seeded(node).node(), what, seen));
             mesh.push(&Author::seeded(by), 1_700_000_000_000 + millis, op);
         }
         let roster = mesh.roster();

@@ -24,7 +24,7 @@ impl Replica {
         };
         let name = self.local_name(&credential.name).to_owned();
         let shown: String = name.chars().take(80).collect();
-        let Some((id, agent)) = self.mesh.agent_named(self.entries.node(), &name) else {
+        let Some((id, agent)) = self.mesh.directory().named(self.entries.node(), &name) else {
             let problem = format!("no agent {shown:?} is registered on this node");
             return Err(refused(problem, &format!("run `beadmesh agent register {shown}`")).into());
         };
@@ -59,8 +59,8 @@ impl Replica {
         }
         let node = self.entries.node();
         let name = self.local_name(by).to_owned();
-        let Some((id, agent)) = self.mesh.agent_named(node, &name) else { return Ok(()) };
-        let same = credential.filter(|given| self.mesh.agent_id(node, self.local_name(&given.name)) == id);
+        let Some((id, agent)) = self.mesh.directory().named(node, &name) else { return Ok(()) };
+        let same = credential.filter(|given| AgentId::of(node, self.local_name(&given.name)) == id);
         let nobody = Credential { name: agent.name.clone(), token: None };
         self.authenticate(Some(same.unwrap_or(&nobody))).map(|_| ())
     }
@@ -82,11 +82,11 @@ impl Replica {
             project: project.as_ref().map(|project| project.id),
             retired: false,
         };
-        let id = self.mesh.agent_id(node, &name);
+        let id = AgentId::of(node, &name);
         let known = self.mesh.directory().agent(id).cloned();
         let mut token = None;
         if let Some(known) = &known {
-            let same = credential.filter(|given| self.mesh.agent_id(node, self.local_name(&given.name)) == id);
+            let same = credential.filter(|given| AgentId::of(node, self.local_name(&given.name)) == id);
             if known.retired || same.is_none_or(|given| given.token.is_none()) {
                 return Err(taken(known).into());
             }
@@ -141,7 +141,7 @@ impl Replica {
     }
 
     fn agent_here(&self, name: &str) -> Result<(AgentId, Agent), CommandError> {
-        let found = self.mesh.agent_named(self.entries.node(), self.local_name(name));
+        let found = self.mesh.directory().named(self.entries.node(), self.local_name(name));
         let missing = || CommandError::NotFound { what: "agent", name: name.chars().take(80).collect() };
         found.map(|(id, agent)| (id, agent.clone())).ok_or_else(missing)
     }

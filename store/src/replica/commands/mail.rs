@@ -63,7 +63,8 @@ impl Replica {
 
     /// Tells which letters carry blobs.
     pub(super) fn blob_uses(&self, blobs: &[BlobHash]) -> Result<Answer, Failure> {
-        let uses = blobs.iter().map(|blob| self.mail.blob_use(&self.stage, &self.mesh, *blob));
+        let here = self.entries.node();
+        let uses = blobs.iter().map(|blob| self.mail.blob_use(&self.stage, *blob, here));
         Ok(Answer::BlobUses(uses.collect::<Result<_, _>>()?))
     }
 

@@ -1,16 +1,13 @@
 //! Commands on members: removing them, giving them roles and names, leaving, and who owns the mesh.
 
 use beadmesh_protocol::id::NodeId;
-use beadmesh_protocol::invite::Invite;
 use beadmesh_protocol::limits::{NAME_BYTES_MAX, OWNERSHIPS_GIVEN_MAX};
 use beadmesh_protocol::op::{Admit, CutEnd, Naming, Op, Removal, Role};
-use beadmesh_protocol::roster::{Ownership, Rotation};
+use beadmesh_protocol::roster::Ownership;
 use ed25519_dalek::SigningKey;
 
-use super::super::mesh::invites;
 use super::super::{Failure, Replica};
 use crate::command::{Answer, CommandError, FormerAnswer, MemberAnswer, MemberWish};
-use crate::keys;
 
 impl Replica {
     /// Carries out a wish about a member.
@@ -20,7 +17,6 @@ impl Replica {
             MemberWish::Role(name, role) => self.set_role(&name, role),
             MemberWish::Rename(name, new) => self.rename_member(&name, &new),
             MemberWish::Leave => self.leave_mesh(),
-            MemberWish::Rotate(key) => self.rotate_key(&key),
             MemberWish::Give(name) => self.give_mesh(&name),
             MemberWish::Take(key) => self.take_mesh(&key),
         }
@@ -56,49 +52,6 @@ impl Replica {
         self.take_from(here, None)?;
         let former = self.former().into_iter().find(|former| former.node == here);
         former.map(|former| Answer::Removed(Box::new(former))).ok_or_else(no_effect)
-    }
-
-    /// Has another key go on in the place of this node's. From then on this replica writes nothing that counts: the store is
-    /// to be opened with that key.
-    fn rotate_key(&mut self, key: &SigningKey) -> Result<Answer, Failure> {
-        let (roster, here) = (self.mesh.roster(), self.entries.node());
-        let Some(member) = roster.members.get(&here) else {
-            let problem = "this node is in the mesh no more".to_owned();
-            return Err(CommandError::Conflict { problem, hint: back_in() }.into());
-        };
-        if roster.owner == here {
-            let problem = "this node owns the mesh, and the owner's key is not replaced".to_owned();
-            let hint = "give it to another first, which can give it back: `beadmesh members owner NODE`";
-            return Err(refused(problem, hint));
-        }
-        self.check_no_voter(here)?;
-        let open = self.leases.all().count();
-        if open > 0 {
-            let problem = format!("agents of this node hold {open} claims, which are bound to its key");
-            return Err(refused(problem, "release them first: `beadmesh lease list` shows them"));
-        }
-        if self.links.len() == 0 {
-            let problem = "no member is linked, so nobody would know the new key".to_owned();
-            return Err(refused(problem, "try again once `beadmesh status` shows a peer"));
-        }
-        let (mesh, name) = (roster.mesh, member.name.clone());
-        let cut = self.mesh.ends(&mut self.stage, &self.entries, here)?;
-        let seen = self.mesh.roster().seen_about(here, here);
-        let leaving = Removal { seen, node: here, stays: None, cut };
-        let op = Op::Rotate(Box::new(Rotation::to(key, mesh, leaving, name))).encode();
-        let draft = self.entries.draft(self.now.wall, vec![op.clone()]);
-        let node = NodeId::from_bytes(key.verifying_key().to_bytes());
-        if !self.mesh.goes_on_as(&draft, node) {
-            return Err(no_effect());
-        }
-        self.author(vec![op])?;
-        // Tickets name the old key, and what was promised by it is not the new one's.
-        for (_, invite) in self.stage.records::<Invite>(keys::INVITES)? {
-            invites::close(&mut self.stage, &invite)?;
-        }
-        self.update_join_open()?;
-        self.entries.leave_machine(&mut self.stage);
-        self.member_answer(node)
     }
 
     /// Gives the mesh to another member.
@@ -201,8 +154,7 @@ impl Replica {
         let roster = self.mesh.roster();
         let answer = |(node, former): (&NodeId, &beadmesh_protocol::roster::Former)| FormerAnswer {
             node: *node,
-            name: roster.display_name(*node),
-            rotated_to: Some(roster.latest(*node)).filter(|latest| latest != node),
+            name: former.name.clone(),
             removed_by: roster.display_name(former.removed_by),
             removed_at: former.removed_at.wall(),
         };

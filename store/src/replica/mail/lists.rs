@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use beadmesh_protocol::clock::Timestamp;
-use beadmesh_protocol::id::{AgentId, BlobHash, LetterId};
+use beadmesh_protocol::id::{AgentId, BlobHash, LetterId, NodeId};
 use beadmesh_protocol::limits::LETTER_SEEN_MAX;
 
-use super::super::mesh::Mesh;
 use super::{LetterRecord, Mail, is_pressing, thread_hash};
 use crate::command::{BlobUse, InboxFilter};
 use crate::keys;
@@ -125,10 +124,9 @@ impl Mail {
         Ok(letters(&stage.keys_from(&list, &list, LETTER_SEEN_MAX)?))
     }
 
-    /// Returns who carries a blob, as seen by the node that a mesh is seen from.
-    pub(crate) fn blob_use(&self, stage: &Stage, mesh: &Mesh, blob: BlobHash) -> Result<BlobUse, StoreError> {
-        let ours = mesh.keys_of(mesh.here()).map(|here| (keys::carrying_of(blob, here), BlobUse::Ours));
-        for (list, found) in ours.chain([(keys::carrying(blob), BlobUse::Theirs)]) {
+    /// Returns who carries a blob, as seen by a node.
+    pub(crate) fn blob_use(&self, stage: &Stage, blob: BlobHash, here: NodeId) -> Result<BlobUse, StoreError> {
+        for (list, found) in [(keys::carrying_of(blob, here), BlobUse::Ours), (keys::carrying(blob), BlobUse::Theirs)] {
             if !stage.keys_from(&list, &list, 1)?.is_empty() {
                 return Ok(found);
             }

@@ -226,8 +226,7 @@ impl Mail {
 /// or is an agent of another node.
 fn overdue(mesh: &Mesh, (id, record): (LetterId, &LetterRecord), recipient: AgentId) -> Option<SystemRecord> {
     let letter = &record.letter;
-    let is_awaited =
-        letter.ack_required && mesh.roster().latest(record.node) == mesh.here() && recipient != letter.from;
+    let is_awaited = letter.ack_required && record.node == mesh.here() && recipient != letter.from;
     is_awaited.then(|| SystemRecord {
         agent: letter.from,
         cause: Cause::AckOverdue { letter: id, recipient },

@@ -74,10 +74,6 @@ impl Mesh {
             let introduction = self.roster().introduction(joiner, &self.control.entries);
             return Ok(introduction.ok_or(JoinRefusal::NotAdmin).and_then(welcome_of).map(Welcome::Again));
         }
-        // Another node goes on in the place of who has replaced its key.
-        if self.roster().latest(joiner) != joiner {
-            return Ok(Err(JoinRefusal::Removed));
-        }
         if let Some(refusal) = stage.record::<JoinRefusal>(&keys::barred(request.invite, joiner))? {
             return Ok(Err(refusal));
         }
@@ -126,13 +122,6 @@ impl Mesh {
         let control = || self.control.entries.iter().chain([admission]);
         let roster = Roster::fold(self.roster().mesh, control()).expect("the founding entry is still there");
         welcome_of(roster.introduction(joiner, control()).ok_or(JoinRefusal::NotAdmin)?)
-    }
-
-    /// Returns whether another node goes on in the place of this one by an entry that is not kept yet.
-    pub(crate) fn goes_on_as(&self, rotation: &Entry, node: NodeId) -> bool {
-        let control = self.control.entries.iter().chain([rotation]);
-        let roster = Roster::fold(self.roster().mesh, control).expect("the founding entry is still there");
-        roster.latest(self.node) == node && roster.members.contains_key(&node)
     }
 
     /// Returns whether an invite is open, or closed so lately that its holder deserves an answer; forgets older ones.

@@ -77,7 +77,6 @@ fn opened(dir: &Path) -> Replica {
     assert_eq!(store.origin, Origin::Resumed);
     let config = Config {
         key: Author::seeded(1).key,
-        successor: None,
         seed: [7; 32],
         machine: "machine".to_owned(),
         node_name: "node".to_owned(),

@@ -106,10 +106,10 @@ impl Replica {
         let named: Vec<AgentId> = match name.split_once('@') {
             Some((local, node)) => {
                 let nodes = self.mesh.roster().members.keys().filter(|id| self.mesh.is_called(**id, node));
-                nodes.filter_map(|node| self.mesh.agent_named(*node, local)).map(|(id, _)| id).collect()
+                nodes.filter_map(|node| directory.named(*node, local)).map(|(id, _)| id).collect()
             }
             None => {
-                if let Some((id, _)) = self.mesh.agent_named(self.entries.node(), name) {
+                if let Some((id, _)) = directory.named(self.entries.node(), name) {
                     return Ok(id);
                 }
                 let all = directory.all().filter(|(_, agent)| agent.name.eq_ignore_ascii_case(name));

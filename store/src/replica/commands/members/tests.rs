@@ -24,8 +24,6 @@ fn set_role(net: &mut Net, at: usize, node: usize, role: Role) -> Result<Answer,
     net.ask(at, Command::Member(MemberWish::Role(name, role)))
 }
 
-mod rotation;
-
 /// Returns the titles of all beads as a replica shows them, by alias.
 fn titles(net: &mut Net, at: usize) -> BTreeMap<String, String> {
     let lines = net.export(at).into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
