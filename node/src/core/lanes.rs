@@ -107,8 +107,10 @@ pub(super) enum Next {
 pub(super) struct Batch {
     /// What is short work, in order.
     pub(super) prompt: Vec<Input>,
-    /// What is long work or can wait, in order: between two of these it is looked whether somebody waits for an answer.
-    pub(super) slow: Vec<Input>,
+    /// Transfers, in order: between two of these it is looked whether somebody waits for an answer.
+    pub(super) bulk: Vec<Input>,
+    /// What nobody waits for, in order.
+    pub(super) notices: Vec<Input>,
     /// Whether somebody waits for an answer to what is short.
     pub(super) is_urgent: bool,
 }
@@ -116,12 +118,16 @@ pub(super) struct Batch {
 impl Batch {
     /// Returns how many inputs there are.
     pub(super) fn len(&self) -> usize {
-        self.prompt.len() + self.slow.len()
+        self.prompt.len() + self.bulk.len() + self.notices.len()
     }
 
     fn push(&mut self, place: Place) {
         self.is_urgent |= matches!(place.lane, Lane::Lease | Lane::Command);
-        let inputs = if matches!(place.lane, Lane::Bulk | Lane::Notice) { &mut self.slow } else { &mut self.prompt };
+        let inputs = match place.lane {
+            Lane::Lease | Lane::Link | Lane::Command | Lane::Live => &mut self.prompt,
+            Lane::Bulk => &mut self.bulk,
+            Lane::Notice => &mut self.notices,
+        };
         inputs.push(place.into_input());
     }
 }
@@ -244,12 +250,12 @@ impl Lanes {
         }
     }
 
-    /// Takes what somebody waits for an answer to, as much as a batch holds; the rest waits for its turn.
-    pub(super) fn urgent(&self) -> Vec<Input> {
+    /// Takes what somebody waits for an answer to, at most so many inputs; the rest waits for its turn.
+    pub(super) fn urgent(&self, room: usize) -> Vec<Input> {
         let mut inner = self.lock();
         let mut urgent = Vec::new();
         for lane in [Lane::Lease, Lane::Command] {
-            while urgent.len() < BATCH_INPUTS_MAX
+            while urgent.len() < room
                 && let Some(place) = inner.queues[lane as usize].pop_front()
             {
                 urgent.push(place.into_input());

@@ -6,7 +6,7 @@ use beadmesh_store::command::{Answer, Command};
 use beadmesh_store::replica::{FlushError, Input, Output};
 use tracing::{debug, error};
 
-use super::lanes::{Batch, Next};
+use super::lanes::{BATCH_INPUTS_MAX, Batch, Next};
 use super::{Machine, Shared, Sink, State};
 use crate::clock;
 
@@ -63,17 +63,20 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
             machine.handle(now, Input::Wakeup);
         }
         handle(machine, batch.prompt, shared, sink)?;
-        let mut is_urgent = batch.is_urgent;
-        for input in batch.slow {
-            let urgent = shared.lanes.urgent();
+        // However many ask, a batch with transfers is not put off for more of them than a batch holds.
+        let (mut is_urgent, mut room) = (batch.is_urgent, BATCH_INPUTS_MAX);
+        for transfer in batch.bulk {
+            let urgent = shared.lanes.urgent(room);
+            room -= urgent.len();
             is_urgent |= !urgent.is_empty();
             handle(machine, urgent, shared, sink)?;
             if std::mem::take(&mut is_urgent) {
                 // A flush of their own costs a transfer less than the transfer would cost them.
                 release(flush(machine, shared)?, shared, sink);
             }
-            handle(machine, vec![input], shared, sink)?;
+            handle(machine, vec![transfer], shared, sink)?;
         }
+        handle(machine, batch.notices, shared, sink)?;
         release(flush(machine, shared)?, shared, sink);
     }
 }

@@ -469,7 +469,7 @@ impl Replica {
     fn begin_lanes_anew(&mut self, known: u64) -> Result<(), StoreError> {
         let now = self.now.mono;
         let incarnation = self.stage.record::<u64>(keys::INCARNATION)?.unwrap_or(0);
-        if known.saturating_sub(incarnation) > INCARNATION_JUMP_MAX {
+        if known.saturating_sub(incarnation_after(incarnation, self.now.wall)) > INCARNATION_JUMP_MAX {
             // No voter has seen so many starts of this node.
             return Ok(());
         }
