@@ -2,7 +2,6 @@
 //!
 //! The rest of the program does not see which of the two answers.
 
-use std::fs;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -272,8 +271,7 @@ async fn hung(home: &Path, patience: Duration) -> Option<Failure> {
     match timeout(patience, sign).await {
         Ok(_) => None,
         Err(_) => {
-            let holder = fs::read_to_string(home.join("lock")).unwrap_or_default();
-            let holder: String = holder.trim().chars().filter(char::is_ascii_digit).take(20).collect();
+            let holder = Home::at(home).holder();
             let node = if holder.is_empty() { "the node".to_owned() } else { format!("the node, process {holder},") };
             let failure = Failure::timeout(format!("{node} answers nothing"));
             Some(failure.hint(

@@ -164,6 +164,12 @@ impl Home {
         self.dir.join("lock")
     }
 
+    /// Returns the number of the process that holds the lock, as that wrote it there; nothing where it says none.
+    pub fn holder(&self) -> String {
+        let holder = fs::read_to_string(self.lock()).unwrap_or_default();
+        holder.chars().filter(char::is_ascii_digit).take(20).collect()
+    }
+
     /// Returns the directory of the store.
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")

@@ -1,6 +1,5 @@
 //! Whose turn it is in a home: a running node's, which is asked, or ours, once we hold the lock.
 
-use std::fs;
 use std::time::Duration;
 
 use beadmesh_store::{KvError, Lock};
@@ -74,9 +73,7 @@ pub async fn take(home: &Home, patience: Duration) -> Result<Turn, TurnError> {
             return Ok(Turn::Ours(lock));
         }
         if Instant::now() >= deadline {
-            let holder = fs::read_to_string(home.lock()).unwrap_or_default();
-            let holder = holder.trim().chars().take(20).collect();
-            return Err(TurnError::Locked { path: home.lock(), holder });
+            return Err(TurnError::Locked { path: home.lock(), holder: home.holder() });
         }
         sleep(RETRY_INTERVAL).await;
     }

@@ -74,14 +74,19 @@ fn drive(machine: &mut impl Machine, shared: &Shared, sink: &mut Sink) -> Result
                 // A flush of their own costs a transfer less than the transfer would cost them.
                 release(flush(machine, shared)?, shared, sink);
             }
-            handle(machine, vec![transfer], shared, sink)?;
+            handle(machine, [transfer], shared, sink)?;
         }
         handle(machine, batch.notices, shared, sink)?;
         release(flush(machine, shared)?, shared, sink);
     }
 }
 
-fn handle(machine: &mut impl Machine, inputs: Vec<Input>, shared: &Shared, sink: &mut Sink) -> Result<(), FlushError> {
+fn handle(
+    machine: &mut impl Machine,
+    inputs: impl IntoIterator<Item = Input>,
+    shared: &Shared,
+    sink: &mut Sink,
+) -> Result<(), FlushError> {
     for input in inputs {
         let enters = matches!(input, Input::Command(_, Command::Enter(..)));
         machine.handle(clock::now(), input);
